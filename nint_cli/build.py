@@ -1,0 +1,132 @@
+"""From a configuration to the objects it names: device, field, sampler, trainer."""
+
+import torch
+
+from nint_cli import schedules
+from nint_cli.clock import Clock
+from nint_cli.config import RunConfig
+from nint_cli.errors import ConfigError
+from nint_cli.fields import Field, Siren
+from nint_cli.samplers import BatchPlan, Full, Int, Nint, NintReleased, Sampler, Uniform
+from nint_cli.signals import GridSignal
+from nint_cli.trainer import Trainer
+
+
+def resolve_device(name: str) -> torch.device:
+    """Find a device.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: If it is not there; a CUDA device is never replaced by the CPU.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        built = "" if torch.backends.cuda.is_built() else "; this PyTorch is built without CUDA"
+        raise ConfigError(
+            f"device {name}: there are {count} usable CUDA devices{built}; use --device cpu, or auto"
+        )
+    return torch.device("cuda", index)
+
+
+def build_field(
+    config: RunConfig, coord_dim: int, value_dim: int, generator: torch.Generator | None = None
+) -> Field:
+    """Build the configured field on the CPU.
+
+    Args:
+        config: The configuration.
+        coord_dim: D.
+        value_dim: C.
+        generator: Source of its initial parameters; None leaves them to be loaded.
+
+    Returns:
+        The field.
+    """
+    return Siren(coord_dim, value_dim, generator=generator, **config.siren.model_dump())
+
+
+def build_sampler(config: RunConfig) -> Sampler:
+    """Build the configured sampler.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        The sampler.
+    """
+    batch = BatchPlan(
+        config.batch.fraction, config.batch.schedule, config.batch.size, config.steps
+    )
+    nint = config.nint
+    mixture = {
+        "xi": nint.xi,
+        "alpha": nint.alpha,
+        "lambda_": nint.lambda_,
+        "min_share": nint.min_share,
+    }
+    match config.sampler:
+        case "full":
+            return Full()
+        case "uniform":
+            return Uniform(batch)
+        case "int":
+            return Int(batch)
+        case "nint_released":
+            return NintReleased(batch, **mixture)
+        case "nint":
+            return Nint(
+                batch,
+                **mixture,
+                share_law=nint.share_law,
+                residual_every=nint.residual_every,
+                start=round(nint.start * config.steps),
+            )
+
+
+def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Trainer:
+    """Build field, sampler and trainer for a signal.
+
+    Args:
+        config: The configuration.
+        signal: What to fit, on the device to train on.
+        clock: Bills the time.
+
+    Returns:
+        A trainer at step 0.
+    """
+    device = signal.stored.device
+    # The field starts alike on every device; what training draws, it draws on its device.
+    weights = torch.Generator().manual_seed(config.seed)
+    field = build_field(config, signal.coord_dim, signal.value_dim, weights).to(device)
+    draws = int(torch.randint(2**62, (), generator=weights))
+    optimiser = config.optimiser
+
+    def rate(step: int) -> float:
+        return schedules.learning_rate(
+            optimiser.schedule,
+            optimiser.lr,
+            step,
+            config.steps,
+            warmup=optimiser.warmup,
+            final=optimiser.final,
+        )
+
+    return Trainer(
+        field,
+        signal,
+        build_sampler(config),
+        learning_rate=rate,
+        total_steps=config.steps,
+        generator=torch.Generator(device).manual_seed(draws),
+        clock=clock,
+    )

@@ -1,0 +1,96 @@
+"""The command line. Nothing here imports torch before a command runs, so help is instant."""
+
+import os
+import sys
+import traceback
+
+import typer
+from typer.main import get_command
+
+from nint_cli import __version__
+from nint_cli.cli import console
+from nint_cli.cli.evaluate import evaluate
+from nint_cli.cli.fit import fit_app
+from nint_cli.errors import NintError
+
+app = typer.Typer(
+    name="nint",
+    help="Fit implicit neural representations to pictures, with NTK-guided sampling.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(fit_app, name="fit")
+app.command("eval")(evaluate)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"nint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Fit implicit neural representations to pictures, with NTK-guided sampling."""
+    if context.invoked_subcommand is None:
+        console.result(context.get_help())
+
+
+def main() -> None:
+    """Run the command line; every error becomes one line and its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = get_command(app).main(arguments, prog_name="nint", standalone_mode=False)
+        sys.stdout.flush()
+    except NintError as error:
+        for line in error.lines:
+            console.error(line)
+        return error.exit_code
+    except typer.TyperException as error:
+        console.error(f"{error.format_message()} See --help.")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        console.error("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone, such as `head`; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _unexpected(error)
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> int:
+    """Report what no one foresaw; memory that ran out is not a bug."""
+    if console.debugging():
+        traceback.print_exception(error)
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        console.error(
+            f"out of memory ({text}); use a smaller picture, --set image.size=512, or a smaller "
+            "batch, --batch-fraction 0.05"
+        )
+        return 6
+    console.error(
+        f"internal error: {type(error).__name__}: {text}. This is a bug in nint; please report "
+        "it with what NINT_DEBUG=1 prints"
+    )
+    return 1

@@ -1,0 +1,34 @@
+"""What a run is configured by: the schema, its YAML form, and how layers of settings combine."""
+
+from nint_cli.config.layers import Layer, Origins, Resolved, flag_layer, resolve
+from nint_cli.config.presets import preset_layer, preset_names
+from nint_cli.config.schema import (
+    FIELD_NAMES,
+    SAMPLER_NAMES,
+    BatchConfig,
+    NintConfig,
+    OptimiserConfig,
+    RunConfig,
+    SirenConfig,
+)
+from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
+
+__all__ = [
+    "FIELD_NAMES",
+    "SAMPLER_NAMES",
+    "BatchConfig",
+    "Layer",
+    "NintConfig",
+    "OptimiserConfig",
+    "Origins",
+    "Resolved",
+    "RunConfig",
+    "SirenConfig",
+    "file_layer",
+    "flag_layer",
+    "parse_yaml",
+    "preset_layer",
+    "preset_names",
+    "resolve",
+    "set_layer",
+]

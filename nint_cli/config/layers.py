@@ -1,0 +1,173 @@
+"""Layers of settings, the later over the earlier: built-in, preset, files, --set, flags."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from nint_cli.config.schema import RunConfig, dotted_keys
+from nint_cli.errors import ConfigError, did_you_mean
+
+
+class Setting(NamedTuple):
+    """A value as it was given, and where."""
+
+    value: Any
+    origin: str
+
+
+Layer = dict[str, Setting]
+"""Settings of one source by dotted key."""
+
+Origins = dict[str, str]
+"""Where the value of each dotted key comes from."""
+
+BUILT_IN = "built-in"
+
+# Two ways to say one thing: the later layer's wins, and the other falls back to its default.
+_ALTERNATIVES = {"batch.size": "batch.fraction", "batch.fraction": "batch.size"}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A valid configuration and the origin of each of its values."""
+
+    config: RunConfig
+    origins: Origins
+
+    def values(self) -> dict[str, Any]:
+        """Give every value by its dotted key, in the order of the schema."""
+        return _flatten(self.config.model_dump(mode="json"))
+
+
+def resolve(layers: Iterable[Layer]) -> Resolved:
+    """Combine layers over the built-in defaults and validate the result.
+
+    Args:
+        layers: From the weakest to the strongest.
+
+    Returns:
+        The configuration, with origins.
+
+    Raises:
+        ConfigError: If any value is unknown or invalid; names every one of them.
+    """
+    merged: Layer = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            other = _ALTERNATIVES.get(key)
+            if other in merged and other not in layer and setting.value is not None:
+                del merged[other]
+            merged[key] = setting
+    nested, faults = _nest(merged)
+    try:
+        config = RunConfig.model_validate(nested)
+    except ValidationError as error:
+        faults += [_describe(detail, merged) for detail in error.errors()]
+    if faults:
+        raise ConfigError(*dict.fromkeys(faults))
+    origins = {key: merged[key].origin if key in merged else BUILT_IN for key in dotted_keys()}
+    return Resolved(config, origins)
+
+
+def flag_layer(flags: Mapping[str, tuple[str, Any]], settings: Layer) -> Layer:
+    """Turn named flags into settings.
+
+    Args:
+        flags: The flag's name and value by dotted key; a value of None was not given.
+        settings: The layer of ``--set``.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: If a flag and ``--set`` give one key different values.
+    """
+    layer: Layer = {}
+    faults = []
+    for key, (flag, value) in flags.items():
+        if value is None:
+            continue
+        if key in settings and settings[key].value != value:
+            other = settings[key].value
+            faults.append(f"{flag} {value} contradicts --set {key}={other}; give one of them")
+        layer[key] = Setting(value, flag)
+    if faults:
+        raise ConfigError(*faults)
+    return layer
+
+
+def _nest(merged: Layer) -> tuple[dict[str, Any], list[str]]:
+    """Turn dotted keys into nested mappings; a value where a section belongs is a fault."""
+    sections = {key.partition(".")[0] for key in dotted_keys() if "." in key}
+    nested: dict[str, Any] = {}
+    faults = []
+    for key, (value, origin) in merged.items():
+        head, dot, tail = key.partition(".")
+        if dot and head in sections and "." not in tail:
+            nested.setdefault(head, {})[tail] = value
+        elif not dot and head in sections:
+            if value is not None:
+                faults.append(f"{_where(origin)}{key}: a section of keys, such as {key}.…")
+        elif not dot and key in RunConfig.model_fields:
+            nested[key] = value
+        else:
+            faults.append(_unknown(key, origin))
+    return nested, faults
+
+
+def _describe(detail: ErrorDetails, merged: Layer) -> str:
+    """Say one validation error in one line, with its place."""
+    key = ".".join(str(part) for part in detail["loc"])
+    while key not in merged and "." in key:  # inside a list or union: name the key that holds it
+        key = key.rpartition(".")[0]
+    value, origin = merged.get(key, Setting(detail.get("input"), BUILT_IN))
+    if detail["type"] == "extra_forbidden":
+        return _unknown(key, origin)
+    reason = detail["msg"].replace("Input should be", "must be").partition(",")[0]
+    if detail["type"] == "literal_error":
+        expected = [choice.strip("'") for choice in _choices(detail)]
+        reason = f"must be one of {', '.join(expected)}"
+        return f"{_where(origin)}{key}: {reason}; got '{value}'{did_you_mean(str(value), expected)}"
+    if detail["type"] == "string_pattern_mismatch" and key == "device":
+        reason = "must be auto, cpu, cuda or cuda:N"
+    return f"{_where(origin)}{key}: {reason}; got {_shown(value)}"
+
+
+def _choices(detail: ErrorDetails) -> list[str]:
+    expected = str(detail.get("ctx", {}).get("expected", ""))
+    return [part.strip() for part in expected.replace(" or ", ", ").split(",") if part.strip()]
+
+
+def _unknown(key: str, origin: str) -> str:
+    known = dotted_keys()
+    hint = did_you_mean(key, known)
+    if not hint:  # the right name under the wrong section, or under none
+        leaf = key.rpartition(".")[2]
+        hint = did_you_mean(leaf, [name.rpartition(".")[2] for name in known])
+        by_leaf = {name.rpartition(".")[2]: name for name in reversed(known)}
+        for short, full in by_leaf.items():
+            hint = hint.replace(f"'{short}'", f"'{full}'")
+    return f"{_where(origin)}{key}: unknown key{hint}"
+
+
+def _where(origin: str) -> str:
+    """Prefix a message by its place, unless the place is a flag that already names the key."""
+    return f"{origin} " if origin.startswith("--") else f"{origin}: "
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

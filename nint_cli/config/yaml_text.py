@@ -1,0 +1,183 @@
+"""YAML text to settings, each with its line and column.
+
+Only data is read: PyYAML parses and composes, tags are refused, and plain scalars follow the
+YAML 1.2 core schema, so `1e-4` is a number while `no`, `010` and `1:30` are text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nint_cli.config.layers import Layer, Setting
+from nint_cli.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_NODES = 10_000
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NON_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+def file_layer(path: Path) -> Layer:
+    """Read a configuration file.
+
+    Args:
+        path: A YAML file.
+
+    Returns:
+        Its settings by dotted key, with ``file:line:column`` as their origin.
+
+    Raises:
+        ConfigError: If the file cannot be read or is not acceptable YAML.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read config '{path}': {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; this is no configuration")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> Layer:
+    """Read settings from YAML text.
+
+    Args:
+        text: A YAML mapping, or nothing.
+        name: What to call the text in messages.
+
+    Returns:
+        The settings by dotted key.
+
+    Raises:
+        ConfigError: If the text is not acceptable YAML.
+    """
+    node = _compose(text, name)
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{_at(name, node)}: expected 'key: value' lines at the top level")
+    layer: Layer = {}
+    faults: list[str] = []
+    for key, setting in _leaves(node, "", name, faults):
+        layer[key] = setting
+    if faults:
+        raise ConfigError(*faults)
+    return layer
+
+
+def set_layer(assignments: Iterable[str]) -> Layer:
+    """Read ``key=value`` texts.
+
+    Args:
+        assignments: As given to ``--set``; the later wins.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: If a text is not of the form ``key=value``.
+    """
+    layer: Layer = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(f"--set {text}: expected key=value, such as --set nint.alpha=20")
+        layer[key] = Setting(_parse_value(value, f"--set {key}"), "--set")
+    return layer
+
+
+def _parse_value(text: str, name: str) -> Any:  # noqa: ANN401 (the schema decides the type)
+    """Read one value as ``--set key=value`` gives it."""
+    node = _compose(text, name)
+    return "" if node is None else _value(node)
+
+
+def _compose(text: str, name: str) -> yaml.Node | None:
+    """Parse one document after its events were found harmless."""
+    try:
+        _check_events(text, name)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        problem = (error.problem or "invalid YAML").replace("\n", " ")
+        raise ConfigError(f"{where}: not valid YAML: {problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+
+
+def _check_events(text: str, name: str) -> None:
+    """Refuse what a configuration never needs, before anything is built from it."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        where = f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise ConfigError(f"{where}: anchors and aliases are not supported; write it out")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise ConfigError(f"{where}: tags such as '{tag}' are not supported; remove it")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH or count > MAX_NODES:
+            raise ConfigError(f"{where}: nested too deep or too long for a configuration")
+
+
+def _leaves(
+    node: yaml.MappingNode, prefix: str, name: str, faults: list[str]
+) -> Iterator[tuple[str, Setting]]:
+    """Walk a mapping; a nested mapping is a section, everything else a value."""
+    seen: dict[str, yaml.Node] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            faults.append(f"{_at(name, key_node)}: a key must be a word")
+            continue
+        key = key_node.value
+        if key in seen:
+            first = seen[key].start_mark.line + 1
+            faults.append(f"{_at(name, key_node)}: {prefix}{key}: given before, in line {first}")
+            continue
+        seen[key] = key_node
+        if isinstance(value_node, yaml.MappingNode):
+            yield from _leaves(value_node, f"{prefix}{key}.", name, faults)
+        else:
+            yield prefix + key, Setting(_value(value_node), _at(name, key_node))
+
+
+def _value(node: yaml.Node) -> Any:  # noqa: ANN401
+    """Turn a node into plain data by the YAML 1.2 core schema."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _value(value) for key, value in node.value}
+    text: str = node.value
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+        return text
+    if text in {"", "~", "null", "Null", "NULL"}:
+        return None
+    if text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
+        return text.lower() == "true"
+    if _INT.fullmatch(text) and len(text) < 100:
+        return int(text)
+    if _FLOAT.fullmatch(text) and not re.fullmatch(r"[-+]?0[0-9]+", text):
+        return float(text)
+    if _NON_FINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
+def _at(name: str, node: yaml.Node) -> str:
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"

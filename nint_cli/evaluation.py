@@ -1,0 +1,115 @@
+"""How good a reconstruction is: during a run, and later from its checkpoint alone."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from nint_cli import checkpoint, results
+from nint_cli.build import build_field, resolve_device
+from nint_cli.errors import InputError
+from nint_cli.fields import load_parameters
+from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
+from nint_cli.runfolder import RunFolder
+from nint_cli.signals import Picture, read_picture
+from nint_cli.sweep import predict
+
+
+def image_quality(prediction: Tensor, mse: float, picture: Picture) -> results.ImageQuality:
+    """Measure a reconstruction of a picture.
+
+    Args:
+        prediction: (H * W, C).
+        mse: Its mean squared error.
+        picture: What it should be.
+
+    Returns:
+        The metrics; those that have no value are null, with the reason.
+    """
+    shape = picture.pixels.shape
+    psnr = psnr_db(mse)
+    similarity, reason = None, f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
+    if min(shape[:2]) >= SSIM_WINDOW:
+        target = picture.pixels / np.float32(picture.maximum)
+        similarity, reason = ssim(prediction.cpu().numpy().reshape(shape), target), None
+    return results.ImageQuality(
+        mse=mse,
+        psnr_db=psnr if math.isfinite(psnr) else None,
+        psnr_infinite=mse == 0,
+        ssim=similarity,
+        ssim_reason=reason,
+    )
+
+
+
+
+def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality:
+    """Rebuild a run's field from its newest checkpoint alone and measure it.
+
+    Args:
+        path: The run folder.
+        against: The picture to compare with; None takes the run's own input.
+
+    Returns:
+        The quality.
+
+    Raises:
+        InputError: If there is no sound checkpoint, the input is gone or has changed, or the
+            picture has another size or number of channels.
+    """
+    saved = newest_checkpoint(RunFolder.open(path))
+    record, config = saved.signal, saved.config
+    device = resolve_device("cpu")
+    source = against if against is not None else record.source
+    try:
+        picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
+    except InputError as error:
+        if against is not None:
+            raise
+        raise InputError(f"{error}; name the picture with --against FILE") from error
+    if against is None and picture.sha256 != record.sha256:
+        raise InputError(
+            f"'{source}' has changed since the run; name the picture with --against FILE"
+        )
+    shape = (*record.shape, record.channels)
+    if picture.pixels.shape != shape:
+        raise InputError(
+            f"'{source}' has height, width, channels {picture.pixels.shape} where the run has "
+            f"{shape}"
+        )
+    field = build_field(config, len(record.shape), record.channels)
+    try:
+        load_parameters(field, _field_tensors(saved))
+    except ValueError as error:
+        raise InputError(f"the checkpoint of '{path}' does not fit its config: {error}") from error
+    signal = picture.signal(device)
+    prediction = predict(field, signal)
+    mse = mean_squared_error(prediction, signal.blocks(1 << 20))
+    return image_quality(prediction, mse, picture)
+
+
+def newest_checkpoint(folder: RunFolder) -> checkpoint.Checkpoint:
+    """Read the newest checkpoint of a run.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        InputError: If there is none.
+    """
+    paths = folder.checkpoints()
+    if not paths:
+        raise InputError(f"no checkpoint in '{folder.path}'")
+    return checkpoint.read(paths[0])
+
+
+def _field_tensors(saved: checkpoint.Checkpoint) -> dict[str, Tensor]:
+    return {
+        name.removeprefix("field."): tensor
+        for name, tensor in saved.state.tensors.items()
+        if name.startswith("field.")
+    }

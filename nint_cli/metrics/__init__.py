@@ -1,0 +1,1 @@
+"""Metrics: pure functions that say their value range."""

@@ -1,0 +1,128 @@
+"""The neural tangent kernel of a field, K = J J^T, without forming it where it is large.
+
+J is the Jacobian of all predictions with respect to all parameters, (N C) x P, and the kernel's
+entry for points i, j and channels c, d is K[i, c, j, d] = <df_c(x_i)/dtheta, df_d(x_j)/dtheta>.
+Source: Jacot, Gabriel, Hongler, "Neural Tangent Kernel", NeurIPS 2018, arXiv 1806.07572.
+
+Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, jacrev, vmap
+
+from nint_cli.errors import NintError
+from nint_cli.fields import Field
+from nint_cli.signals import Signal
+from nint_cli.sweep import block_size, pull_residual, pullback, pushforward
+
+# Per-point Jacobians that `ntk_diagonal` holds at once, and the largest kernel that `dense_ntk`
+# builds, in numbers.
+_JACOBIAN_NUMBERS = 1 << 25
+_DENSE_NUMBERS = 1 << 28
+
+
+def ntk_product(
+    field: Field, signal: Signal, vector: Tensor, *, block: int | None = None
+) -> Tensor:
+    """Multiply the kernel by a vector: K r = J (J^T r).
+
+    Args:
+        field: The network.
+        signal: The points.
+        vector: r (N, C).
+        block: Coordinates at once; None chooses. The product does not depend on it but for
+            rounding.
+
+    Returns:
+        K r (N, C). Row i is sum_j K[i, :, j, :] r_j.
+    """
+    size = block or block_size(field)
+    gradient = pullback(
+        field, signal.blocks(size), lambda start, _, values: vector[start : start + len(values)]
+    )
+    return pushforward(field, signal, gradient, block=block)
+
+
+def ntk_residual_product(
+    field: Field, signal: Signal, *, block: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute K R for the residual R = prediction - values: NINT's scoring pass.
+
+    One VJP sweep, which also yields the residual, and one JVP sweep; 6 forward passes' worth of
+    matrix products, of which the sweep for the residual would have been spent anyway.
+
+    Args:
+        field: The network.
+        signal: The targets.
+        block: Coordinates at once; None chooses.
+
+    Returns:
+        K R (N, C) and R (N, C).
+    """
+    gradient, residual = pull_residual(field, signal, block=block)
+    return pushforward(field, signal, gradient, block=block), residual
+
+
+def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
+    """Compute the kernel's exact diagonal.
+
+    Its sum over the channels is a point's self-leverage ||J_i||_F^2: how much a step on this
+    point alone moves the prediction there.
+
+    Args:
+        field: The network.
+        coords: (N, D).
+
+    Returns:
+        K[i, c, i, c] as (N, C).
+    """
+    parameters = dict(field.named_parameters())
+    jacobian = _jacobian_of_one(field)
+
+    def squared_norms(point: Tensor) -> Tensor:
+        rows = [part.flatten(1) for part in jacobian(parameters, point).values()]
+        return sum((row.abs().square().sum(1) for row in rows), start=torch.zeros(()))
+
+    chunk = max(1, _JACOBIAN_NUMBERS // (field.parameter_count() * field.value_dim))
+    with torch.no_grad():
+        return torch.cat([vmap(squared_norms)(part) for part in coords.split(chunk)])
+
+
+def dense_ntk(field: Field, coords: Tensor) -> Tensor:
+    """Build the whole kernel, for small inputs.
+
+    Args:
+        field: The network.
+        coords: (N, D).
+
+    Returns:
+        K (N, C, N, C), symmetric under the exchange of (i, c) and (j, d).
+
+    Raises:
+        NintError: If the Jacobian or the kernel would have more than 2^28 numbers.
+    """
+    rows = len(coords) * field.value_dim
+    if rows * max(rows, field.parameter_count()) > _DENSE_NUMBERS:
+        raise NintError(
+            f"a dense NTK of {len(coords)} points needs {rows * rows:,} numbers and a Jacobian of "
+            f"{rows * field.parameter_count():,}; use ntk_product, or fewer points"
+        )
+    parameters = dict(field.named_parameters())
+    with torch.no_grad():
+        jacobians = vmap(_jacobian_of_one(field), in_dims=(None, 0))(parameters, coords)
+        jacobian = torch.cat([part.flatten(2) for part in jacobians.values()], dim=2)
+        return torch.einsum("icp,jdp->icjd", jacobian, jacobian.conj()).real
+
+
+def _jacobian_of_one(field: Field) -> Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]:
+    """Give (parameters, point (D)) -> {name: (C, *shape)}, the Jacobian of one prediction."""
+
+    def predict_one(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        prediction: Tensor = functional_call(field, parameters, (point[None],))
+        return prediction[0]
+
+    jacobian: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]] = jacrev(predict_one)
+    return jacobian

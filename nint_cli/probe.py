@@ -1,0 +1,66 @@
+"""What a sampler may ask of the field: lazily, once per step, with every pass counted."""
+
+import torch
+from torch import Tensor
+
+from nint_cli.fields import Field
+from nint_cli.ntk import ntk_residual_product
+from nint_cli.signals import Signal
+from nint_cli.sweep import Passes, predict
+
+
+class Probe:
+    """A view of the field at one step, before that step's update.
+
+    Nothing is computed before it is asked for, and nothing twice. Asking for the NTK product
+    first makes the residual free.
+
+    Args:
+        field: The network.
+        signal: What it is fitted to.
+        passes: Where the network passes are counted.
+
+    Attributes:
+        device: Where indices are expected.
+    """
+
+    def __init__(self, field: Field, signal: Signal, passes: Passes) -> None:
+        self._field = field
+        self._signal = signal
+        self._passes = passes
+        self._residual: Tensor | None = None
+        self._product: Tensor | None = None
+        self._prediction: Tensor | None = None
+        self.device = next(field.parameters()).device
+
+    def __len__(self) -> int:
+        return len(self._signal)
+
+    def prediction(self) -> Tensor:
+        """Predict all values, (N, C)."""
+        if self._prediction is None:
+            self._prediction = predict(self._field, self._signal)
+            self._passes.forward += 1
+        return self._prediction
+
+    def residual(self) -> Tensor:
+        """Give prediction - values at all points, (N, C)."""
+        if self._residual is None:
+            prediction = self.prediction()
+            self._residual = torch.empty_like(prediction)
+            for start, _, values in self._signal.blocks(1 << 18):
+                rows = slice(start, start + len(values))
+                torch.sub(prediction[rows], values, out=self._residual[rows])
+        return self._residual
+
+    def ntk_product(self) -> Tensor:
+        """Give K R, the NTK times the residual R = prediction - values, (N, C).
+
+        Row i is, up to a factor, the first-order change of the prediction at point i in one
+        full-batch step of gradient descent on the squared error.
+        """
+        if self._product is None:
+            self._product, self._residual = ntk_residual_product(self._field, self._signal)
+            self._passes.vjp += 1
+            self._passes.jvp += 1
+        return self._product

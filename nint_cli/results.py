@@ -1,0 +1,107 @@
+"""The schema of metrics.json, version 1.0.
+
+Readers ignore keys they do not know; a key that is removed or changes its type raises the major
+version. A figure that was not computed is null with a reason beside it, never 0.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ImageQuality(_Part):
+    """How close a picture's reconstruction is; conventions in `metrics.image`."""
+
+    mse: float = Field(ge=0, description="mean squared error for values in [0, 1]")
+    psnr_db: float | None = Field(description="10 log10(1/mse); null where it is infinite")
+    psnr_infinite: bool = Field(description="whether the reconstruction is exact")
+    ssim: float | None = Field(description="scikit-image, 7x7 uniform window, data range 1")
+    ssim_reason: str | None = Field(None, description="why ssim is null")
+
+
+class InputRecord(_Part):
+    """What was fitted."""
+
+    kind: Literal["image"]
+    source: str = Field(description="absolute path, or sample:NAME")
+    sha256: str = Field(description="of the decoded content, before any shrinking")
+    shape: list[int] = Field(description="size of the grid that was fitted: height, width")
+    channels: int
+    bits_per_channel: int
+    conversions: list[str] = Field(description="what was done to the file's content")
+
+
+class FieldRecord(_Part):
+    """The network."""
+
+    name: str
+    parameters: int
+    bits_per_pixel: float = Field(description="parameters as 32-bit floats, per pixel")
+
+
+class PassCount(_Part):
+    """Network passes by kind, in passes over all coordinates; see `sweep.Passes`."""
+
+    forward: float
+    backward: float
+    vjp: float
+    jvp: float
+    total: float = Field(description="in units of one full forward")
+
+
+class MemoryRecord(_Part):
+    """Most memory in use at any time, in bytes."""
+
+    peak_rss_bytes: int | None
+    peak_cuda_bytes: int | None
+
+
+class Environment(_Part):
+    """What the run ran on."""
+
+    nint: str
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    device: str
+    device_name: str
+    threads: int
+
+
+class RunMetrics(ImageQuality):
+    """metrics.json: the outcome of a run; times in seconds.
+
+    `train_s` is what budgets and comparisons use: the sampler (`sampler_s`) and the forward,
+    backward and optimiser (`update_s`), without loading, evaluation or saving.
+    """
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    nint_version: str
+    status: Literal["complete", "interrupted", "diverged"]
+    stop_reason: Literal["steps", "signal", "diverged"]
+    exit_code: int
+    steps: int = Field(description="optimiser steps done")
+    seed: int
+    train_s: float
+    load_s: float
+    sampler_s: float
+    update_s: float
+    evaluation_s: float
+    save_s: float
+    total_s: float
+    input: InputRecord
+    field: FieldRecord
+    passes: PassCount
+    memory: MemoryRecord
+    environment: Environment
+    series: str = Field(description="the log, relative to this file; one JSON row per evaluation")
+    config_sha256: str
+    config: dict[str, Any]
+    origins: dict[str, str] = Field(description="where each setting comes from")

@@ -1,0 +1,19 @@
+"""Samplers: which points train next; one file per method."""
+
+from nint_cli.samplers.base import BatchPlan, Sampler, Selection
+from nint_cli.samplers.full import Full
+from nint_cli.samplers.int import Int
+from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_released import NintReleased
+from nint_cli.samplers.uniform import Uniform
+
+__all__ = [
+    "BatchPlan",
+    "Full",
+    "Int",
+    "Nint",
+    "NintReleased",
+    "Sampler",
+    "Selection",
+    "Uniform",
+]

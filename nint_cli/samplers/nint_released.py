@@ -1,0 +1,87 @@
+"""NINT as its released code runs, for comparison."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from nint_cli import schedules
+from nint_cli.probe import Probe
+from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
+from nint_cli.samplers.draw import draw_distinct
+from nint_cli.samplers.int import residual_score
+
+
+class NintReleased(Sampler):
+    """What the released code of NINT does, bug included.
+
+    Source: github.com/chen2hang/NTK_Guided_Implicit_Neural_Teaching at 293bcd2 (2026-02-25), for
+    Zhang et al., CVPR 2026, arXiv 2511.15487.
+
+    Two differences from the paper, which `Nint` implements:
+
+    1. **The score is not the NTK score.** `torch.func.jvp` returns (output, tangent) and the code
+       keeps the first, so points are ranked by |f(x_i)|^2: in a picture, the brightest.
+    2. **The share decays in steps and starts lower.** It is (1 - xi) exp(-lambda ceil(u / alpha))
+       with u counting calls from 1: 0.110 and not 0.3 at first. Scores are refreshed at the first
+       call and whenever u is a multiple of alpha, so after 9 steps and then every 10.
+
+    Below a share of `min_share` no refresh happens and the cached points keep their dwindling
+    slot. The wasted VJP and JVP sweeps of the original are not run; every step asks for one
+    forward sweep over N, as there.
+
+    Args:
+        batch: How many points.
+        xi: Share of the batch drawn uniformly.
+        alpha: Calls between refreshes.
+        lambda_: Decay of the share per refresh.
+        min_share: Share below which no refresh happens.
+    """
+
+    def __init__(
+        self,
+        batch: BatchPlan,
+        *,
+        xi: float = 0.7,
+        alpha: int = 10,
+        lambda_: float = 1.0,
+        min_share: float = 1e-3,
+    ) -> None:
+        self.batch = batch
+        self.xi = xi
+        self.alpha = alpha
+        self.lambda_ = lambda_
+        self.min_share = min_share
+        self._bright: dict[str, Tensor] = {}
+
+    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+        """Fill the slots as the released code does; see `Sampler.select`."""
+        population = len(probe)
+        count = self.batch.count(step, population)
+        share = schedules.ntk_share(
+            "stepwise", step, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
+        )
+        bright_count = int(count * share)
+        calls = step + 1
+        if (calls == 1 or calls % self.alpha == 0) and share >= self.min_share:
+            score = probe.prediction().square().sum(dim=1)
+            self._bright["ntk"] = score.topk(bright_count).indices
+        bright = self._bright.get("ntk", torch.empty(0, dtype=torch.int64, device=probe.device))
+        bright = bright[:bright_count]
+        score = residual_score(probe.residual()).index_fill(0, bright, -1.0)
+        residual_count = min(int(count * (1 - share - self.xi)), population - len(bright))
+        residual = score.topk(residual_count, sorted=False).indices
+        guided = torch.cat([bright, residual])
+        rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
+        return Selection(
+            torch.cat([guided, rest]),
+            slots=(("ntk", len(bright)), ("residual", len(residual)), ("uniform", len(rest))),
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give the cached points; see `Sampler.state_dict`."""
+        return dict(self._bright)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the cached points; see `Sampler.load_state_dict`."""
+        self._bright = load_indices(state, {"ntk"})

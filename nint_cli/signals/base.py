@@ -1,0 +1,122 @@
+"""What every signal is, and signals on a regular grid.
+
+Legend: N coordinates, B of them in a batch, D coordinate dimensions, C channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class Signal(ABC):
+    """What is fitted: N coordinates with a value each.
+
+    Values come out as floating-point numbers in the range that the field is trained on; how
+    they are stored is the signal's own affair.
+    """
+
+    coord_dim: int
+    value_dim: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Give N."""
+
+    @abstractmethod
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Look up points.
+
+        Args:
+            indices: (B,) int64 in [0, N), on the signal's device.
+
+        Returns:
+            Coords (B, D) and values (B, C).
+        """
+
+    @abstractmethod
+    def slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Look up neighbouring points.
+
+        Args:
+            start: First index.
+            stop: One past the last index.
+
+        Returns:
+            Coords (stop - start, D) and values (stop - start, C).
+        """
+
+    def blocks(self, size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Go through all points in order.
+
+        Args:
+            size: Points per block; the last one may be shorter.
+
+        Yields:
+            The index of the block's first point, its coords and its values.
+        """
+        for start in range(0, len(self), size):
+            yield (start, *self.slice(start, min(start + size, len(self))))
+
+
+class GridSignal(Signal):
+    """Values on a regular grid, whose coordinates are computed and never stored.
+
+    Every axis runs from -1 to 1, both ends included, in the order of the array's axes: (row,
+    column) for a picture. This is the convention of NINT and INT; a picture that is not square
+    is stretched.
+
+    Args:
+        stored: (N, C) values, in row-major order of the grid; kept in their own dtype.
+        shape: Size of the grid along each axis.
+        scale: What a stored value is divided by to give the field's value.
+        dtype: Floating-point type of coords and values.
+    """
+
+    def __init__(
+        self,
+        stored: Tensor,
+        shape: tuple[int, ...],
+        *,
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.stored = stored
+        self.shape = shape
+        self.scale = scale
+        self.dtype = dtype
+        self.coord_dim = len(shape)
+        self.value_dim = stored.shape[1]
+        self._axes = [
+            torch.linspace(-1, 1, size, dtype=dtype, device=stored.device) for size in shape
+        ]
+
+    def __len__(self) -> int:
+        return self.stored.shape[0]
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move the values to a device, or compute in another floating-point type."""
+        return type(self)(
+            self.stored.to(device), self.shape, scale=self.scale, dtype=dtype or self.dtype
+        )
+
+    def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Look up points; see `Signal.at`."""
+        return self._coords(indices), self._values(self.stored[indices])
+
+    def slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Look up neighbouring points; see `Signal.slice`."""
+        indices = torch.arange(start, stop, device=self.stored.device)
+        return self._coords(indices), self._values(self.stored[start:stop])
+
+    def _coords(self, indices: Tensor) -> Tensor:
+        columns = []
+        for axis in reversed(self._axes):
+            columns.append(axis[indices % len(axis)])
+            indices = indices // len(axis)
+        return torch.stack(columns[::-1], dim=1)
+
+    def _values(self, stored: Tensor) -> Tensor:
+        return stored.to(self.dtype) / self.scale
