@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
     if index >= count:
         built = "" if torch.backends.cuda.is_built() else "; this PyTorch is built without CUDA"
         raise ConfigError(
-            f"device {name}: there are {count} usable CUDA devices{built}; use --device cpu, or auto"
+            f"device {name}: {count} usable CUDA devices{built}; use --device cpu or auto"
         )
     return torch.device("cuda", index)
 
@@ -68,12 +68,6 @@ def build_sampler(config: RunConfig) -> Sampler:
         config.batch.fraction, config.batch.schedule, config.batch.size, config.steps
     )
     nint = config.nint
-    mixture = {
-        "xi": nint.xi,
-        "alpha": nint.alpha,
-        "lambda_": nint.lambda_,
-        "min_share": nint.min_share,
-    }
     match config.sampler:
         case "full":
             return Full()
@@ -82,11 +76,20 @@ def build_sampler(config: RunConfig) -> Sampler:
         case "int":
             return Int(batch)
         case "nint_released":
-            return NintReleased(batch, **mixture)
+            return NintReleased(
+                batch,
+                xi=nint.xi,
+                alpha=nint.alpha,
+                lambda_=nint.lambda_,
+                min_share=nint.min_share,
+            )
         case "nint":
             return Nint(
                 batch,
-                **mixture,
+                xi=nint.xi,
+                alpha=nint.alpha,
+                lambda_=nint.lambda_,
+                min_share=nint.min_share,
                 share_law=nint.share_law,
                 residual_every=nint.residual_every,
                 start=round(nint.start * config.steps),

@@ -15,6 +15,8 @@ from nint_cli.runfolder import RunFolder
 from nint_cli.signals import Picture, read_picture
 from nint_cli.sweep import predict
 
+_TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
+
 
 def image_quality(prediction: Tensor, mse: float, picture: Picture) -> results.ImageQuality:
     """Measure a reconstruction of a picture.
@@ -29,19 +31,17 @@ def image_quality(prediction: Tensor, mse: float, picture: Picture) -> results.I
     """
     shape = picture.pixels.shape
     psnr = psnr_db(mse)
-    similarity, reason = None, f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
+    similarity = None
     if min(shape[:2]) >= SSIM_WINDOW:
         target = picture.pixels / np.float32(picture.maximum)
-        similarity, reason = ssim(prediction.cpu().numpy().reshape(shape), target), None
+        similarity = ssim(prediction.cpu().numpy().reshape(shape), target)
     return results.ImageQuality(
         mse=mse,
         psnr_db=psnr if math.isfinite(psnr) else None,
         psnr_infinite=mse == 0,
         ssim=similarity,
-        ssim_reason=reason,
+        ssim_reason=None if similarity is not None else _TOO_SMALL,
     )
-
-
 
 
 def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality:

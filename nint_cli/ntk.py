@@ -79,7 +79,7 @@ def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
     Returns:
         K[i, c, i, c] as (N, C).
     """
-    parameters = dict(field.named_parameters())
+    parameters: dict[str, Tensor] = dict(field.named_parameters())
     jacobian = _jacobian_of_one(field)
 
     def squared_norms(point: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def dense_ntk(field: Field, coords: Tensor) -> Tensor:
             f"a dense NTK of {len(coords)} points needs {rows * rows:,} numbers and a Jacobian of "
             f"{rows * field.parameter_count():,}; use ntk_product, or fewer points"
         )
-    parameters = dict(field.named_parameters())
+    parameters: dict[str, Tensor] = dict(field.named_parameters())
     with torch.no_grad():
         jacobians = vmap(_jacobian_of_one(field), in_dims=(None, 0))(parameters, coords)
         jacobian = torch.cat([part.flatten(2) for part in jacobians.values()], dim=2)

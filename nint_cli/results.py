@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "1.0"
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -82,7 +80,7 @@ class RunMetrics(ImageQuality):
     backward and optimiser (`update_s`), without loading, evaluation or saving.
     """
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Literal["1.0"] = "1.0"
     nint_version: str
     status: Literal["complete", "interrupted", "diverged"]
     stop_reason: Literal["steps", "signal", "diverged"]

@@ -18,7 +18,7 @@ from nint_cli.evaluation import image_quality
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.runfolder import RunFolder
 from nint_cli.signals import encode_picture, read_picture, to_pixels
-from nint_cli.sweep import predict
+from nint_cli.sweep import predict, warm_up
 from nint_cli.trainer import Step, Trainer
 
 _EVALUATIONS = 10
@@ -64,6 +64,7 @@ class FitImage:
                 source, size=config.image.size, max_pixels=config.image.max_pixels
             )
             self.signal = self.picture.signal(self.device)
+            warm_up()
             self.trainer = build_trainer(config, self.signal, self.clock)
 
     def run(
@@ -112,9 +113,7 @@ class FitImage:
             dtype=str(self.picture.pixels.dtype),
         )
         with self.clock.measure("save_s"):
-            saved = checkpoint.Checkpoint(
-                self.resolved.config, record, self.trainer.state_dict()
-            )
+            saved = checkpoint.Checkpoint(self.resolved.config, record, self.trainer.state_dict())
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved))
 
     def _finish(self, folder: RunFolder, observer: "_Recorder", reason: str) -> results.RunMetrics:
@@ -168,13 +167,13 @@ class FitImage:
                 parameters=parameters,
                 bits_per_pixel=32 * parameters / len(self.signal),
             ),
-            passes=results.PassCount(
-                **vars(self.trainer.passes), total=self.trainer.passes.total
-            ),
+            passes=results.PassCount(**vars(self.trainer.passes), total=self.trainer.passes.total),
             memory=environment.peak_memory(self.device),
             environment=environment.describe(self.device),
             series=runfolder.LOG,
-            config_sha256=hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+            config_sha256=hashlib.sha256(
+                json.dumps(settings, sort_keys=True).encode()
+            ).hexdigest(),
             config=settings,
             origins=self.resolved.origins,
         )
@@ -218,15 +217,11 @@ class _Recorder:
         trainer = self._fit.trainer
         psnr = psnr_db(mse)
         self._progress.evaluated(psnr)
-        self._folder.append_log(
-            {
-                "step": trainer.step,
-                "train_s": round(self._fit.clock.train_s, 6),
-                "passes": round(trainer.passes.total, 6),
-                "loss": self._loss,
-                "psnr_db": psnr if math.isfinite(psnr) else None,
-                "mse": mse,
-            }
-        )
-
-
+        self._folder.append_log({
+            "step": trainer.step,
+            "train_s": round(self._fit.clock.train_s, 6),
+            "passes": round(trainer.passes.total, 6),
+            "loss": self._loss,
+            "psnr_db": psnr if math.isfinite(psnr) else None,
+            "mse": mse,
+        })

@@ -1,4 +1,4 @@
-"""The folder of a run: its layout, who owns which file, and writes that are whole or not at all."""
+"""The folder of a run: its layout, who owns which file, and writes that are all or nothing."""
 
 import contextlib
 import hashlib
@@ -43,7 +43,7 @@ def write_whole(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if temporary.read_bytes() != data:
-            raise OSError("what was read back differs from what was written")
+            raise OutputError(f"cannot write '{path}': it reads back otherwise")
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -121,8 +121,11 @@ class RunFolder:
             raise OutputError(f"cannot make the run folder '{path}': a file of that name is there")
         if overwrite:
             folder._remove_run()
-        taken = [name for name in (CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION, MANIFEST)
-                 if (path / name).exists()]
+        taken = [
+            name
+            for name in (CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION, MANIFEST)
+            if (path / name).exists()
+        ]
         if MANIFEST in taken:
             raise OutputError(
                 f"'{path}' holds a run; replace it with --overwrite, or choose another folder "

@@ -6,8 +6,10 @@ block's activations, whatever N is.
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -148,6 +150,7 @@ def pushforward(
     Returns:
         J v (N, C), without a graph.
     """
+    warm_up()
     product = _empty(field, signal)
     with forward_ad.dual_level():
         duals = {
@@ -159,6 +162,15 @@ def pushforward(
             change = forward_ad.unpack_dual(output).tangent
             product[start : start + len(coords)] = change
     return product
+
+
+@cache
+def warm_up() -> None:
+    """Load PyTorch's forward mode, once per process; runs call it ahead of any timing."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        # PyTorch 2.13 scripts its forward-mode formulas with what it has deprecated itself.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
 def _empty(field: Field, signal: Signal) -> Tensor:

@@ -179,8 +179,7 @@ class Trainer:
         Args:
             state: Of a trainer that was built alike.
 
-        Raises:
-            ValueError: If the state does not fit this trainer.
+        A state that does not fit this trainer raises a ValueError.
         """
         groups: dict[str, dict[str, Tensor]] = {}
         for name, tensor in state.tensors.items():

@@ -83,7 +83,11 @@ def _unexpected(error: Exception) -> int:
     if console.debugging():
         traceback.print_exception(error)
     text = str(error).strip().partition("\n")[0]
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    ):
         console.error(
             f"out of memory ({text}); use a smaller picture, --set image.size=512, or a smaller "
             "batch, --batch-fraction 0.05"

@@ -39,7 +39,10 @@ def fit_image(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Run folder; runs/<input>/<sampler> if not given."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Run folder; runs/<input>/<sampler> if not given.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -55,7 +58,9 @@ def fit_image(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="One setting, such as nint.alpha=20 or image.size=256."
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting, such as nint.alpha=20 or image.size=256.",
         ),
     ] = None,
     sampler: Annotated[

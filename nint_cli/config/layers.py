@@ -104,13 +104,16 @@ def _nest(merged: Layer) -> tuple[dict[str, Any], list[str]]:
     sections = {key.partition(".")[0] for key in dotted_keys() if "." in key}
     nested: dict[str, Any] = {}
     faults = []
-    for key, (value, origin) in merged.items():
+    for key, setting in merged.items():
+        value, origin = setting.value, setting.origin
         head, dot, tail = key.partition(".")
         if dot and head in sections and "." not in tail:
             nested.setdefault(head, {})[tail] = value
         elif not dot and head in sections:
             if value is not None:
-                faults.append(f"{_where(origin)}{key}: a section of keys, such as {key}.…")
+                faults.append(
+                    f"{_where(origin)}{key}: must be a section of keys; got {_shown(value)}"
+                )
         elif not dot and key in RunConfig.model_fields:
             nested[key] = value
         else:
@@ -123,14 +126,17 @@ def _describe(detail: ErrorDetails, merged: Layer) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     while key not in merged and "." in key:  # inside a list or union: name the key that holds it
         key = key.rpartition(".")[0]
-    value, origin = merged.get(key, Setting(detail.get("input"), BUILT_IN))
+    setting = merged.get(key, Setting(detail.get("input"), BUILT_IN))
+    value, origin = setting.value, setting.origin
     if detail["type"] == "extra_forbidden":
         return _unknown(key, origin)
     reason = detail["msg"].replace("Input should be", "must be").partition(",")[0]
     if detail["type"] == "literal_error":
         expected = [choice.strip("'") for choice in _choices(detail)]
         reason = f"must be one of {', '.join(expected)}"
-        return f"{_where(origin)}{key}: {reason}; got '{value}'{did_you_mean(str(value), expected)}"
+        return (
+            f"{_where(origin)}{key}: {reason}; got '{value}'{did_you_mean(str(value), expected)}"
+        )
     if detail["type"] == "string_pattern_mismatch" and key == "device":
         reason = "must be auto, cpu, cuda or cuda:N"
     return f"{_where(origin)}{key}: {reason}; got {_shown(value)}"

@@ -54,9 +54,7 @@ class OptimiserConfig(Section):
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
     )
-    final: Share = Field(
-        0.0, description="rate at the end of a cosine schedule, as a share of lr"
-    )
+    final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
 
 
 class EvaluationConfig(Section):
@@ -154,7 +152,7 @@ def dotted_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[st
     Returns:
         The description of each leaf key by its dotted name, in the order of the schema.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -122,7 +122,8 @@ def _check_events(text: str, name: str) -> None:
     """Refuse what a configuration never needs, before anything is built from it."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        where = f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+        mark = event.start_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigError(f"{where}: anchors and aliases are not supported; write it out")
         tag = getattr(event, "tag", None)

@@ -1,6 +1,7 @@
 """SIREN, the sine network that NINT is published with."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class Siren(Field):
         self.omega_0 = omega_0
         sizes = [coord_dim, *[hidden_features] * hidden_layers, value_dim]
         self.weights = nn.ParameterList(
-            torch.empty(fan_out, fan_in) for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
+            torch.empty(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.empty(fan_out) for fan_out in sizes[1:])
         if generator is not None:
@@ -83,7 +84,5 @@ class Siren(Field):
         for weight, bias in hidden:
             # Scaling the parameters instead of the activations spares a pass over B x width
             # numbers, forward and backward.
-            h = torch.sin(
-                nn.functional.linear(h, self.omega_0 * weight, self.omega_0 * bias)
-            )
+            h = torch.sin(nn.functional.linear(h, self.omega_0 * weight, self.omega_0 * bias))
         return nn.functional.linear(h, output_weight, output_bias)

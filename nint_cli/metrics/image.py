@@ -16,9 +16,7 @@ from torch import Tensor
 SSIM_WINDOW = 7
 
 
-def mean_squared_error(
-    prediction: Tensor, blocks: Iterable[tuple[int, Tensor, Tensor]]
-) -> float:
+def mean_squared_error(prediction: Tensor, blocks: Iterable[tuple[int, Tensor, Tensor]]) -> float:
     """Compute the mean squared error of a clipped prediction, in float64.
 
     Args:

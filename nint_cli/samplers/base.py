@@ -113,5 +113,7 @@ def load_indices(state: Mapping[str, Tensor], names: set[str]) -> dict[str, Tens
     """
     for name, tensor in state.items():
         if name not in names or tensor.dtype != torch.int64 or tensor.ndim != 1:
-            raise ValueError(f"unexpected sampler state {name} {tuple(tensor.shape)} {tensor.dtype}")
+            raise ValueError(
+                f"unexpected sampler state {name} {tuple(tensor.shape)} {tensor.dtype}"
+            )
     return dict(state)

@@ -1,6 +1,7 @@
 """Pictures as signals."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from nint_cli.signals.base import GridSignal
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Picture:
         return GridSignal(stored.to(device), (height, width), scale=float(self.maximum))
 
 
-def to_pixels(prediction: Tensor, shape: tuple[int, ...], dtype: np.dtype) -> Pixels:  # type: ignore[type-arg]
+def to_pixels(prediction: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
     """Turn a field's prediction into pixels.
 
     Args:

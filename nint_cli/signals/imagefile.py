@@ -62,7 +62,9 @@ def source_path(source: str) -> Path:
     return Path(source)
 
 
-def read_picture(source: str, *, size: int | None = None, max_pixels: int = 100_000_000) -> Picture:
+def read_picture(
+    source: str, *, size: int | None = None, max_pixels: int = 100_000_000
+) -> Picture:
     """Read a picture, upright, with all its channels and bits.
 
     Args:
@@ -93,7 +95,9 @@ def read_picture(source: str, *, size: int | None = None, max_pixels: int = 100_
         raise InputError(f"cannot use '{source}': {error}") from None
     except UnidentifiedImageError as error:
         kinds = ", ".join(FORMATS)
-        raise InputError(f"cannot read '{source}': no picture of a known kind ({kinds})") from error
+        raise InputError(
+            f"cannot read '{source}': no picture of a known kind ({kinds})"
+        ) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
@@ -183,7 +187,10 @@ def _wide_colour(image: Image.Image, data: bytes) -> Pixels | None:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         photometric = getattr(page, "photometric", None)
-        if page.dtype != np.uint16 or getattr(photometric, "name", "") not in {"RGB", "MINISBLACK"}:
+        if page.dtype != np.uint16 or getattr(photometric, "name", "") not in {
+            "RGB",
+            "MINISBLACK",
+        }:
             raise _Unsupported(
                 f"{max(bits)}-bit TIFF of kind {getattr(photometric, 'name', 'unknown')}; "
                 "convert it to RGB of 8 or 16 bits"
@@ -236,7 +243,9 @@ def _shrink(pixels: Pixels, size: int) -> Pixels:
     factor = size / max(height, width)
     target = (max(1, round(width * factor)), max(1, round(height * factor)))
     channels = [
-        np.asarray(Image.fromarray(channel.astype(np.float32)).resize(target, Image.Resampling.LANCZOS))
+        np.asarray(
+            Image.fromarray(channel.astype(np.float32)).resize(target, Image.Resampling.LANCZOS)
+        )
         for channel in np.moveaxis(pixels, 2, 0)
     ]
     levels = np.stack(channels, axis=2).round().clip(0, np.iinfo(pixels.dtype).max)

@@ -1,0 +1,73 @@
+"""One thread, a seeded global RNG that no test may lean on, and things many tests need."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nint_cli.fields import Siren
+from nint_cli.signals import GridSignal
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_own_rng():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path, monkeypatch):
+    """Let no test leave a `runs` folder behind, or depend on the environment's CI."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NINT_DEBUG", raising=False)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def tiny_field(channels: int = 3, dtype: torch.dtype = torch.float64, dims: int = 2) -> Siren:
+    """A SIREN small enough for its dense NTK."""
+    field = Siren(
+        dims, channels, hidden_features=7, hidden_layers=2, omega_0=5.0, generator=generator(1)
+    )
+    return field.to(dtype)
+
+
+def tiny_signal(
+    shape: tuple[int, ...] = (5, 6), channels: int = 3, dtype: torch.dtype = torch.float64
+) -> GridSignal:
+    count = int(np.prod(shape))
+    stored = torch.randint(0, 256, (count, channels), generator=generator(2), dtype=torch.uint8)
+    return GridSignal(stored, shape, scale=255.0, dtype=dtype)
+
+
+def smooth_pixels(height: int = 24, width: int = 32, channels: int = 3, bits: int = 8):
+    """A picture that a small network can learn, different along both axes and channels."""
+    rows = np.linspace(0, 1, height)[:, None, None]
+    columns = np.linspace(0, 1, width)[None, :, None]
+    phase = np.arange(channels)[None, None]
+    values = 0.5 + 0.25 * np.sin(5 * rows + phase) + 0.2 * np.cos(7 * columns * (1 + phase / 4))
+    maximum = 2**bits - 1
+    return (values * maximum).round().astype(np.uint8 if bits == 8 else np.uint16)
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(smooth_pixels()).save(path)
+    return path
+
+
+@pytest.fixture
+def smoke(picture) -> list[str]:
+    """Arguments of a fit that takes a fraction of a second."""
+    return ["fit", "image", str(picture), "--preset", "smoke", "--progress", "never"]

@@ -1,0 +1,81 @@
+"""Slow, obvious versions of what the package does fast, to compare with in float64."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def jacobian(field, coords: Tensor) -> Tensor:
+    """(N, C, P), one autograd call per output number."""
+    rows = []
+    for point in coords:
+        for channel in range(field.value_dim):
+            output = field(point[None])[0, channel]
+            parts = torch.autograd.grad(output, list(field.parameters()))
+            rows.append(torch.cat([part.flatten() for part in parts]))
+    return torch.stack(rows).reshape(len(coords), field.value_dim, -1)
+
+
+def dense_ntk(field, coords: Tensor) -> Tensor:
+    """(N, C, N, C), by loops over both pairs."""
+    j = jacobian(field, coords)
+    n, c, _ = j.shape
+    kernel = torch.zeros(n, c, n, c, dtype=coords.dtype)
+    for i in range(n):
+        for a in range(c):
+            for k in range(n):
+                for b in range(c):
+                    kernel[i, a, k, b] = torch.dot(j[i, a], j[k, b])
+    return kernel
+
+
+def all_points(signal) -> tuple[Tensor, Tensor]:
+    return signal.at(torch.arange(len(signal)))
+
+
+def residual(field, signal) -> Tensor:
+    coords, values = all_points(signal)
+    with torch.no_grad():
+        return field(coords) - values
+
+
+def ntk_scores(field, signal) -> Tensor:
+    """||K(x_i, :) R||_2 from the dense kernel."""
+    coords, _ = all_points(signal)
+    product = torch.einsum("iakb,kb->ia", dense_ntk(field, coords), residual(field, signal))
+    return product.square().sum(1).sqrt()
+
+
+def siren(weights: list[Tensor], biases: list[Tensor], omega_0: float, coords: Tensor) -> Tensor:
+    """SIREN as its paper writes it, one point and one neuron at a time."""
+    outputs = []
+    for point in coords:
+        h = [float(x) for x in point]
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            z = [
+                sum(float(w) * x for w, x in zip(row, h, strict=True)) + float(b)
+                for row, b in zip(weight, bias, strict=True)
+            ]
+            h = z if layer == len(weights) - 1 else [math.sin(omega_0 * x) for x in z]
+        outputs.append(h)
+    return torch.tensor(outputs, dtype=coords.dtype)
+
+
+def psnr_db(prediction: Tensor, values: Tensor) -> float:
+    total = 0.0
+    for p, v in zip(prediction.flatten().tolist(), values.flatten().tolist(), strict=True):
+        total += (min(max(p, 0.0), 1.0) - v) ** 2
+    return -10 * math.log10(total / values.numel())
+
+
+def nint_selection(
+    scores: Tensor, residuals: Tensor, count: int, share: float, xi: float
+) -> tuple[set[int], set[int]]:
+    """The two ranked slots, by sorting lists: (NTK, residual)."""
+    by_score = sorted(range(len(scores)), key=lambda i: -float(scores[i]))
+    ntk = set(by_score[: int(count * share)])
+    error = residuals.abs().sum(1)
+    by_error = sorted(range(len(scores)), key=lambda i: -float(error[i]))
+    left = [i for i in by_error if i not in ntk]
+    return ntk, set(left[: int(count * (1 - xi - share) + 1e-9)])

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+
+from nint_cli.signals import GridSignal, Picture, to_pixels
+from tests.conftest import smooth_pixels, tiny_signal
+
+
+def test_coordinates_are_the_full_grid_in_row_major_order():
+    signal = tiny_signal((3, 5), dtype=torch.float32)
+    rows, columns = torch.linspace(-1, 1, 3), torch.linspace(-1, 1, 5)
+    expected = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).reshape(-1, 2)
+    coords, _ = signal.slice(0, 15)
+    assert torch.equal(coords, expected)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (1, 1), (1, 6), (4, 1), (3, 4), (2, 3, 4)])
+def test_at_slice_and_blocks_agree(shape):
+    signal = tiny_signal(shape)
+    count = len(signal)
+    coords, values = signal.slice(0, count)
+    assert coords.shape == (count, len(shape))
+    assert values.shape == (count, 3)
+    assert coords.isfinite().all()
+    assert coords.abs().max() <= 1
+    order = torch.randperm(count)
+    for a, b in zip(signal.at(order), (coords[order], values[order]), strict=True):
+        assert torch.equal(a, b)
+    blocks = list(signal.blocks(4))
+    assert [start for start, _, _ in blocks] == list(range(0, count, 4))
+    assert torch.equal(torch.cat([c for _, c, _ in blocks]), coords)
+    assert torch.equal(torch.cat([v for _, _, v in blocks]), values)
+
+
+def test_stored_values_keep_their_type_and_no_grid_is_stored():
+    picture = Picture(smooth_pixels(40, 50), "")
+    signal = picture.signal()
+    assert signal.stored.dtype == torch.uint8
+    held = sum(
+        t.numel() * t.element_size() for t in (signal.stored, *vars(signal)["_axes"])
+    )
+    assert held == 40 * 50 * 3 + (40 + 50) * 4
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_picture_comes_back_bit_for_bit(bits, channels):
+    pixels = smooth_pixels(9, 11, channels, bits)
+    pixels.flat[0], pixels.flat[1] = 0, 2**bits - 1
+    signal = Picture(pixels, "").signal()
+    _, values = signal.slice(0, len(signal))
+    assert values.min() >= 0
+    assert values.max() == 1
+    back = to_pixels(values, signal.shape, pixels.dtype)
+    assert back.dtype == pixels.dtype
+    np.testing.assert_array_equal(back, pixels)
+
+
+def test_predictions_out_of_range_are_clipped():
+    pixels = to_pixels(torch.tensor([[-3.0], [0.5], [7.0]]), (1, 3), np.dtype(np.uint8))
+    assert pixels.ravel().tolist() == [0, 128, 255]
+
+
+def test_a_signal_moves_to_another_type():
+    signal = tiny_signal(dtype=torch.float32).to(dtype=torch.float64)
+    assert isinstance(signal, GridSignal)
+    assert all(t.dtype == torch.float64 for t in signal.at(torch.tensor([0, 3])))
