@@ -51,9 +51,10 @@ def write_whole(path: Path, data: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path:
@@ -117,8 +118,14 @@ class RunFolder:
                 write is in the way, or if it cannot be written.
         """
         folder = cls(path)
-        if path.exists() and not path.is_dir():
-            raise OutputError(f"cannot make the run folder '{path}': a file of that name is there")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise OutputError(
+                f"cannot make the run folder '{path}': a file of that name is there"
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
         if overwrite:
             folder._remove_run()
         taken = [
@@ -137,7 +144,7 @@ class RunFolder:
                 "with -o"
             )
         try:
-            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            (path / CHECKPOINTS).mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
         folder._write_manifest({"input": identity(source), "files": []})
@@ -216,6 +223,10 @@ class RunFolder:
     def _own(self, name: str) -> None:
         """Enter a file in the manifest before it is first written."""
         manifest = _read_manifest(self.path)
+        if not manifest:
+            raise OutputError(
+                f"cannot write '{self.path / name}': the run's {MANIFEST} is gone or damaged"
+            )
         if name not in manifest["files"]:
             manifest["files"].append(name)
             self._write_manifest(manifest)

@@ -18,16 +18,10 @@ def jacobian(field, coords: Tensor) -> Tensor:
 
 
 def dense_ntk(field, coords: Tensor) -> Tensor:
-    """(N, C, N, C), by loops over both pairs."""
+    """(N, C, N, C), J J^T with every row of J from its own autograd call."""
     j = jacobian(field, coords)
-    n, c, _ = j.shape
-    kernel = torch.zeros(n, c, n, c, dtype=coords.dtype)
-    for i in range(n):
-        for a in range(c):
-            for k in range(n):
-                for b in range(c):
-                    kernel[i, a, k, b] = torch.dot(j[i, a], j[k, b])
-    return kernel
+    flat = j.flatten(0, 1)
+    return (flat @ flat.T).reshape(*j.shape[:2], *j.shape[:2])
 
 
 def all_points(signal) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,9 @@ def test_product_is_the_dense_kernel_times_the_vector(channels, block):
     coords, _ = oracles.all_points(signal)
     vector = torch.randn(30, channels, generator=generator(), dtype=torch.float64)
     expected = torch.einsum("iakb,kb->ia", oracles.dense_ntk(field, coords), vector)
-    torch.testing.assert_close(ntk.ntk_product(field, signal, vector, block=block), expected, **EXACT)
+    torch.testing.assert_close(
+        ntk.ntk_product(field, signal, vector, block=block), expected, **EXACT
+    )
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -63,7 +63,15 @@ def test_exponential_share_is_the_papers(step, expected):
 # Shares traced in the released code at 0-based iterations.
 @pytest.mark.parametrize(
     ("step", "expected"),
-    [(0, 0.1104), (8, 0.1104), (9, 0.1104), (18, 0.1104), (19, 0.0406), (29, 0.0149), (49, 0.0020)],
+    [
+        (0, 0.1104),
+        (8, 0.1104),
+        (9, 0.1104),
+        (18, 0.1104),
+        (19, 0.0406),
+        (29, 0.0149),
+        (49, 0.0020),
+    ],
 )
 def test_stepwise_share_is_the_released_codes(step, expected):
     share = schedules.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0)

@@ -36,9 +36,7 @@ def test_stored_values_keep_their_type_and_no_grid_is_stored():
     picture = Picture(smooth_pixels(40, 50), "")
     signal = picture.signal()
     assert signal.stored.dtype == torch.uint8
-    held = sum(
-        t.numel() * t.element_size() for t in (signal.stored, *vars(signal)["_axes"])
-    )
+    held = sum(t.numel() * t.element_size() for t in (signal.stored, *vars(signal)["_axes"]))
     assert held == 40 * 50 * 3 + (40 + 50) * 4
 
 

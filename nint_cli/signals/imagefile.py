@@ -45,6 +45,7 @@ FORMATS = {
 # Modes that hold a grey or colour picture of 8 bits per channel, or become one without loss.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
 _COLOUR_SPACES = {"CMYK", "YCbCr", "LAB", "HSV"}
+_ORIENTATION = 0x0112  # the EXIF tag
 _WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -146,12 +147,15 @@ def _decode(data: bytes, suffix: str, max_pixels: int, conversions: list[str]) -
             conversions.append(f"first of {frames} frames")
         if image.info.get("icc_profile"):
             conversions.append("embedded colour profile ignored")
-        orientation = image.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        if orientation in range(2, 9):
+            conversions.append(f"turned upright (EXIF orientation {orientation})")
         pixels = _wide_colour(image, data)
         if pixels is None:
+            image.load()  # which turns a TIFF, though no other format, and then drops the tag
+            orientation = image.getexif().get(_ORIENTATION, 1)
             pixels = _narrow(image, conversions)
     if orientation in range(2, 9):
-        conversions.append(f"turned upright (EXIF orientation {orientation})")
         pixels = _upright(pixels, orientation)
     if pixels.shape[2] in {2, 4}:
         conversions.append("alpha kept as a channel of its own")
@@ -223,7 +227,6 @@ def _narrow(image: Image.Image, conversions: list[str]) -> Pixels:
         raise _Unsupported(
             f"pixels of type {mode} (32-bit or floating point); convert it to 8 or 16 bits"
         )
-    image.load()
     pixels = np.asarray(image if mode == target else image.convert(target))
     return pixels.reshape(*pixels.shape[:2], -1)
 

@@ -1,0 +1,228 @@
+import pytest
+
+from nint_cli.build import build_field, build_sampler
+from nint_cli.config import (
+    FIELD_NAMES,
+    SAMPLER_NAMES,
+    RunConfig,
+    file_layer,
+    flag_layer,
+    parse_yaml,
+    preset_layer,
+    preset_names,
+    resolve,
+    set_layer,
+)
+from nint_cli.config.schema import dotted_keys
+from nint_cli.errors import ConfigError
+
+
+def faults(*layers):
+    with pytest.raises(ConfigError) as caught:
+        resolve(layers)
+    return list(caught.value.lines)
+
+
+def yaml_faults(text):
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, "c.yaml")
+    return list(caught.value.lines)
+
+
+# Layers
+
+
+def test_later_layers_win_and_origins_tell_them_apart(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("steps: 20\nnint:\n  alpha: 5\n  xi: 0.5\n")
+    settings = set_layer(["nint.alpha=6", "optimiser.lr=1e-3"])
+    layers = [
+        preset_layer("paper"),
+        file_layer(path),
+        settings,
+        flag_layer({"seed": ("--seed", 3), "steps": ("--steps", None)}, settings),
+    ]
+    resolved = resolve(layers)
+    config = resolved.config
+    assert (config.steps, config.nint.alpha, config.nint.xi) == (20, 6, 0.5)
+    assert (config.optimiser.lr, config.seed) == (1e-3, 3)
+    assert resolved.origins["steps"] == f"{path}:1:1"
+    assert resolved.origins["nint.xi"] == f"{path}:4:3"
+    assert resolved.origins["nint.alpha"] == "--set"
+    assert resolved.origins["seed"] == "--seed"
+    assert resolved.origins["device"] == "built-in"
+    assert resolved.origins["batch.fraction"].startswith("preset paper:")
+    assert resolved.values()["nint.lambda"] == 1.0
+    assert list(resolved.values()) == list(dotted_keys())
+
+
+def test_batch_size_and_fraction_undo_each_other():
+    size = parse_yaml("batch: {size: 64}", "a")
+    fraction = parse_yaml("batch: {fraction: 0.5}", "b")
+    assert resolve([size, fraction]).config.batch.size is None
+    assert resolve([fraction, size]).config.batch.size == 64
+    assert resolve([size, parse_yaml("batch: {size: null}", "c")]).config.batch.size is None
+
+
+def test_a_flag_may_repeat_but_not_contradict_set():
+    settings = set_layer(["steps=10"])
+    assert flag_layer({"steps": ("--steps", 10)}, settings)["steps"].value == 10
+    with pytest.raises(ConfigError, match=r"--steps 11 contradicts --set steps=10"):
+        flag_layer({"steps": ("--steps", 11)}, settings)
+
+
+@pytest.mark.parametrize("text", ["steps", "=3", "", " =1"])
+def test_set_needs_a_key_and_a_value(text):
+    with pytest.raises(ConfigError, match="expected key=value"):
+        set_layer([text])
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("optimiser: {lr: 1e-4}", "optimiser.lr", 1e-4),
+        ("optimiser: {lr: '1e-4'}", "optimiser.lr", 1e-4),
+        ("steps: 1000", "steps", 1000),
+        ("image: {size: ~}", "image.size", None),
+        ("image:\n  size:\n", "image.size", None),
+        ("siren: {omega_0: 25}", "siren.omega_0", 25.0),
+        ("\ufeffseed: 7\r\nsteps: 3\r\n", "seed", 7),
+        ("nint: {lambda: .5}", "nint.lambda", 0.5),
+    ],
+)
+def test_values_are_read_as_meant(text, key, value):
+    text = text.removeprefix("\ufeff")
+    assert resolve([parse_yaml(text, "c")]).values()[key] == value
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    path = tmp_path / "empty.yaml"
+    path.write_text("# only a comment\n")
+    assert resolve([file_layer(path)]).config == RunConfig()
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "bom.yaml"
+    path.write_bytes("\ufeffsteps: 9\r\n".encode())
+    assert resolve([file_layer(path)]).config.steps == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("nint:\n  alfa: 3", "c.yaml:2:3: nint.alfa: unknown key, did you mean 'nint.alpha'?"),
+        ("samplr: nint", "c.yaml:1:1: samplr: unknown key, did you mean 'sampler'?"),
+        ("lr: 1", "c.yaml:1:1: lr: unknown key, did you mean 'optimiser.lr'?"),
+        ("zzz: 1", "c.yaml:1:1: zzz: unknown key"),
+        ("nint: {alpha: {beta: 1}}", "c.yaml:1:16: nint.alpha.beta: unknown key"),
+        ("sampler: nnit", "got 'nnit', did you mean 'nint'?"),
+        ("field: sirens", "field: must be one of siren; got 'sirens', did you mean 'siren'?"),
+        ("steps: 0", "c.yaml:1:1: steps: must be greater than or equal to 1; got 0"),
+        ("steps: 1.5", "steps: must be a valid integer; got 1.5"),
+        ("steps: no", "steps: must be a valid integer; got 'no'"),
+        ("steps: 1:30", "steps: must be a valid integer; got '1:30'"),
+        ("steps: [1]", "steps: must be a valid integer; got [1]"),
+        ("optimiser: {lr: 0}", "optimiser.lr: must be greater than 0; got 0"),
+        ("optimiser: {lr: -1e-4}", "optimiser.lr: must be greater than 0; got -0.0001"),
+        ("optimiser: {lr: .nan}", "optimiser.lr: must be"),
+        ("siren: {omega_0: .inf}", "siren.omega_0: must be"),
+        ("siren: {hidden_features: 1000000000}", "must be less than or equal to 16384"),
+        ("batch: {fraction: 1.5}", "batch.fraction: must be less than or equal to 1; got 1.5"),
+        ("batch: {fraction: 0}", "batch.fraction: must be greater than 0; got 0"),
+        ("batch: 5", "c.yaml:1:1: batch: must be a section of keys; got 5"),
+        ("device: gpu", "device: must be auto, cpu, cuda or cuda:N; got 'gpu'"),
+        ("seed: -1", "seed: must be greater than or equal to 0; got -1"),
+    ],
+)
+def test_bad_values_say_where_why_and_what_is_near(text, fault):
+    assert any(fault in line for line in faults(parse_yaml(text, "c.yaml")))
+
+
+def test_all_faults_are_named_at_once():
+    text = "steps: -1\nsampler: x\nnint: {alfa: 1, xi: 2}\n"
+    assert len(faults(parse_yaml(text, "c.yaml"))) == 4
+
+
+# Hostile and broken YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a: [", "c.yaml:1:5: not valid YAML"),
+        ("a:\tb\n\tc: d", "not valid YAML"),
+        ("- 1", "c.yaml:1:1: expected 'key: value' lines at the top level"),
+        ("just text", "c.yaml:1:1: expected 'key: value' lines at the top level"),
+        ("steps: 1\nsteps: 2", "c.yaml:2:1: steps: given before, in line 1"),
+        ("nint:\n  xi: 1\n  xi: 2", "c.yaml:3:3: nint.xi: given before, in line 2"),
+        ("x: !!python/object/apply:os.system [touch canary]", "c.yaml:1:4: tags such as"),
+        ("a: &x 1\nb: *x", "c.yaml:1:4: anchors and aliases are not supported"),
+        ("x: " + "[" * 100, "nested too deep"),
+        ("a: " + "{b: " * 100, "nested too deep"),
+        ("? [a]\n: 1", "c.yaml:1:3: a key must be a word"),
+        ("a: \x00", "not valid YAML"),
+        ("a: 1\n--- \nb: 2", "not valid YAML"),
+    ],
+)
+def test_unacceptable_yaml_is_refused_with_its_place(text, fault, tmp_path):
+    assert any(fault in line for line in yaml_faults(text))
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_long_list_is_refused_before_it_is_built():
+    assert "too long" in yaml_faults("x: [" + "1, " * 20_000 + "1]")[0]
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    for name, data, fault in (
+        ("large.yaml", b"#" * 2_000_000, "larger than 1,000,000 bytes"),
+        ("latin.yaml", b"steps: \xff\xfe", "not UTF-8 text"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ConfigError, match=fault):
+            file_layer(tmp_path / name)
+    with pytest.raises(ConfigError, match="No such file"):
+        file_layer(tmp_path / "missing.yaml")
+    with pytest.raises(ConfigError, match="directory"):
+        file_layer(tmp_path)
+
+
+# Presets and names
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_valid_and_survives_its_own_yaml(name):
+    import yaml
+
+    config = resolve([preset_layer(name)]).config
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    assert resolve([parse_yaml(text, "again")]).config == config
+
+
+def test_presets_are_those_that_are_promised():
+    assert {"default", "paper", "smoke"} <= set(preset_names())
+    assert resolve([preset_layer("smoke")]).config.steps <= 50
+    paper = resolve([preset_layer("paper")]).config
+    assert paper == RunConfig(), "the built-in defaults are the paper's"
+    assert (paper.steps, paper.batch.fraction, paper.optimiser.lr) == (5000, 0.2, 1e-4)
+    with pytest.raises(ConfigError, match="did you mean 'paper'"):
+        preset_layer("papr")
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_every_sampler_name_builds_its_own_class(name):
+    sampler = build_sampler(RunConfig.model_validate({"sampler": name}))
+    assert type(sampler).__name__.lower() == name.replace("_", "")
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_name_builds_its_own_class(name):
+    field = build_field(RunConfig.model_validate({"field": name}), 2, 3)
+    assert type(field).__name__.lower() == name
+
+
+def test_every_key_says_what_it_means():
+    assert all(dotted_keys().values())

@@ -1,0 +1,161 @@
+"""What holds for every sampler and every field, whatever it does."""
+
+import pytest
+import torch
+
+from nint_cli.build import build_field, build_sampler
+from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig
+from nint_cli.probe import Probe
+from nint_cli.sweep import Passes, predict, pullback, pushforward
+from tests.conftest import generator, tiny_field, tiny_signal
+
+STEPS = 24
+
+
+def sampler_of(name, **batch):
+    return build_sampler(
+        RunConfig.model_validate({
+            "sampler": name,
+            "steps": STEPS,
+            "batch": batch or {"fraction": 0.3},
+            "nint": {"alpha": 4, "residual_every": 2 if name == "nint" else 1},
+        })
+    )
+
+
+def choose(sampler, signal, rng, first=0, last=STEPS):
+    """Select for some steps from a field that does not change."""
+    field = tiny_field(signal.value_dim, dims=signal.coord_dim)
+    return [
+        sampler.select(step, Probe(field, signal, Passes()), rng).indices
+        for step in range(first, last)
+    ]
+
+
+@pytest.mark.parametrize("shape", [(1,), (37,), (5, 6), (1, 1), (3, 4, 5)])
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_right_count_in_range_and_distinct(name, shape):
+    signal = tiny_signal(shape)
+    count = len(signal)
+    expected = count if name == "full" else max(1, int(0.3 * count))
+    for indices in choose(sampler_of(name), signal, generator()):
+        assert indices.dtype == torch.int64
+        assert len(indices) == expected, name
+        assert len(indices.unique()) == expected, name
+        assert 0 <= indices.min()
+        assert indices.max() < count
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize(
+    "batch", [{"fraction": 1.0}, {"size": 30}, {"size": 10_000}, {"fraction": 0.2}]
+)
+def test_any_batch_works_and_a_full_one_is_everything(name, batch):
+    signal = tiny_signal((5, 6))
+    for indices in choose(sampler_of(name, **batch), signal, generator()):
+        if batch != {"fraction": 0.2}:
+            assert sorted(indices.tolist()) == list(range(30))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "step", "cosine"])
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_growing_batches_are_filled(name, schedule):
+    sampler = sampler_of(name, fraction=0.2, schedule=schedule)
+    counts = [len(indices) for indices in choose(sampler, tiny_signal((9, 9)), generator())]
+    assert counts == sorted(counts)
+    if schedule != "constant" and name != "full":
+        assert counts[-1] > 2 * counts[0]
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_a_generator_decides_and_the_global_rng_does_not(name):
+    signal = tiny_signal((9, 9))
+    state = torch.get_rng_state()
+    first = choose(sampler_of(name), signal, generator(3))
+    torch.rand(5)
+    second = choose(sampler_of(name), signal, generator(3))
+    torch.set_rng_state(state)
+    third = choose(sampler_of(name), signal, generator(4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    if name not in {"full", "int"}:
+        assert any(not torch.equal(a, b) for a, b in zip(first, third, strict=True))
+
+
+@pytest.mark.parametrize("stop", range(1, STEPS, 1))
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_restored_state_goes_on_alike(name, stop):
+    signal, rng = tiny_signal((9, 9)), generator(3)
+    through = choose(sampler_of(name), signal, rng)
+    rng = generator(3)
+    before = sampler_of(name)
+    choose(before, signal, rng, 0, stop)
+    after = sampler_of(name)
+    after.load_state_dict({key: value.clone() for key, value in before.state_dict().items()})
+    for a, b in zip(through[stop:], choose(after, signal, rng, stop), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_foreign_state_is_refused(name):
+    with pytest.raises(ValueError, match="state"):
+        sampler_of(name).load_state_dict({"something": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_selecting_leaves_the_field_alone(name):
+    field, signal = tiny_field(), tiny_signal()
+    field.train()
+    before = [parameter.detach().clone() for parameter in field.parameters()]
+    selection = sampler_of(name).select(0, Probe(field, signal, Passes()), generator())
+    assert field.training
+    assert not selection.indices.requires_grad
+    for parameter, saved in zip(field.parameters(), before, strict=True):
+        assert torch.equal(parameter, saved)
+        assert parameter.requires_grad
+        assert parameter.grad is None
+    assert sum(count for _, count in selection.slots) == len(selection.indices)
+
+
+def field_of(name, dims, channels):
+    config = RunConfig.model_validate({"field": name, "siren": {"hidden_features": 8}})
+    return build_field(config, dims, channels, generator()).double()
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_has_shapes_and_consistent_derivatives(name, dims, channels):
+    field = field_of(name, dims, channels)
+    signal = tiny_signal((5,) + (2,) * (dims - 1), channels)
+    coords, _ = signal.slice(0, len(signal))
+    assert (field.coord_dim, field.value_dim) == (dims, channels)
+    assert field(coords).shape == (len(signal), channels)
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=p.dtype) for p in field.parameters()
+    ]
+    change = pushforward(field, signal, direction)
+    before = [p.detach().clone() for p in field.parameters()]
+    outputs = []
+    for step in (1e-6, -1e-6):
+        with torch.no_grad():
+            for parameter, value, part in zip(field.parameters(), before, direction, strict=True):
+                parameter.copy_(value + step * part)
+        outputs.append(predict(field, signal))
+    difference = (outputs[0] - outputs[1]) / 2e-6
+    torch.testing.assert_close(change, difference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_is_adjoint_and_works_row_by_row(name):
+    field, signal = field_of(name, 2, 3), tiny_signal()
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=p.dtype) for p in field.parameters()
+    ]
+    left = torch.randn(30, 3, generator=generator(2), dtype=torch.float64)
+    pulled = pullback(field, signal.blocks(7), lambda s, _, v: left[s : s + len(v)])
+    there = sum((a * b).sum() for a, b in zip(pulled, direction, strict=True))
+    torch.testing.assert_close(there, (pushforward(field, signal, direction) * left).sum())
+    coords, _ = signal.slice(0, 30)
+    alone = torch.cat([field(row[None]) for row in coords])
+    torch.testing.assert_close(alone, field(coords))

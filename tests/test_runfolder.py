@@ -1,0 +1,144 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from nint_cli import runfolder
+from nint_cli.errors import InputError, OutputError
+from nint_cli.runfolder import RunFolder, default_folder, write_whole
+
+
+def names(path):
+    return sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace", "write"])
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, failing):
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+
+    def fail(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    if failing == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    elif failing == "replace":
+        monkeypatch.setattr(Path, "replace", fail)
+    else:
+        monkeypatch.setattr(Path, "read_bytes", lambda _self: b"rubbish")
+    with pytest.raises(OutputError, match="No space left|reads back otherwise"):
+        write_whole(path, b"new")
+    monkeypatch.undo()
+    if failing != "fsync" or path.read_bytes() == b"old":
+        assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):
+    path = tmp_path / "deep" / "run"
+    folder = RunFolder.create(path, "sample:cat")
+    folder.write(runfolder.CONFIG, b"x")
+    folder.append_log({"step": 1})
+    folder.write_json(runfolder.METRICS, {"a": None})
+    for step in (1, 2, 3):
+        folder.write_checkpoint(step, b"c")
+    (path / "notes.txt").write_text("mine")
+    (path / "checkpoints" / "mine.txt").write_text("mine")
+    assert [p.name[5:15] for p in folder.checkpoints()] == ["0000000003", "0000000002"]
+    with pytest.raises(OutputError, match="holds a run; replace it with --overwrite"):
+        RunFolder.create(path, "sample:cat")
+    RunFolder.create(path, "sample:cat", overwrite=True)
+    assert names(path) == ["checkpoints/mine.txt", "manifest.json", "notes.txt"]
+
+
+def test_foreign_files_are_never_in_danger(tmp_path):
+    (tmp_path / "metrics.json").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match="'metrics.json' that nint did not write"):
+            RunFolder.create(tmp_path, "a.png", overwrite=overwrite)
+    assert names(tmp_path) == ["metrics.json"]
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    run = tmp_path / "run"
+    RunFolder.create(run, "a.png")
+    manifest = {"input": "a.png", "files": ["../victim.txt", str(victim), "config.yaml"]}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    RunFolder.create(run, "a.png", overwrite=True)
+    assert victim.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="a file of that name is there"):
+        RunFolder.create(tmp_path / "file", "a.png")
+    with pytest.raises(OutputError, match="cannot make the run folder"):
+        RunFolder.create(tmp_path / "file" / "run", "a.png")
+    with pytest.raises(OutputError, match="cannot make the run folder"):
+        RunFolder.create(tmp_path / ("x" * 300), "a.png")
+
+
+def test_a_folder_that_goes_away_is_noticed(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "a.png")
+    folder.append_log({"step": 1})
+    (tmp_path / "run").rename(tmp_path / "gone")
+    with pytest.raises(OutputError, match="cannot write"):
+        folder.write(runfolder.CONFIG, b"x")
+    with pytest.raises(OutputError, match="cannot write"):
+        folder.append_log({"step": 2})
+
+
+def test_only_a_run_can_be_opened(tmp_path):
+    with pytest.raises(InputError, match="no run folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(InputError, match="holds no run"):
+        RunFolder.open(tmp_path)
+
+
+def test_json_never_holds_nan(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "a.png")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_json(runfolder.METRICS, {"psnr_db": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.append_log({"loss": float("inf")})
+
+
+def test_default_folders_tell_inputs_and_samplers_apart(tmp_path):
+    root = tmp_path / "runs"
+    first = default_folder("a/photo.png", "nint", root)
+    assert first == root / "photo" / "nint"
+    RunFolder.create(first, "a/photo.png")
+    assert default_folder("a/photo.png", "nint", root) == first
+    assert default_folder("a/photo.png", "uniform", root) == root / "photo" / "uniform"
+    other = default_folder("b/photo.png", "nint", root)
+    assert other.parent.name.startswith("photo-")
+    assert other == default_folder("b/photo.png", "nint", root)
+    assert default_folder("sample:cat", "nint", root) == root / "cat" / "nint"
+
+
+@pytest.mark.parametrize(
+    ("source", "stem"),
+    [
+        ("...", "input"),
+        ("-rf.png", "rf"),
+        ("a\x1b[31m\nb.png", "a_31m_b"),
+        ("[red]x[/red].png", "red"),
+        ("ü.png", "ü"),
+        ("$(touch x).png", "touch_x"),
+        ("x" * 250 + ".png", "x" * 80),
+        ("../../etc/passwd", "passwd"),
+        ("?.png", "input"),
+    ],
+)
+def test_strange_names_make_harmless_folders(source, stem, tmp_path):
+    folder = default_folder(source, "nint", tmp_path)
+    assert folder.parent.parent == tmp_path
+    assert folder.parent.name == stem

@@ -1,0 +1,225 @@
+import math
+
+import pytest
+import torch
+
+from nint_cli import schedules
+from nint_cli.probe import Probe
+from nint_cli.samplers import BatchPlan, Int, Nint, NintReleased, Uniform
+from nint_cli.samplers.draw import draw_distinct
+from nint_cli.sweep import Passes, predict
+from tests import oracles
+from tests.conftest import generator, tiny_field, tiny_signal
+
+PLAN = BatchPlan(0.2, "constant", None, 1000)
+SIGNAL = tiny_signal((12, 15))
+
+
+def perturbed(step: int):
+    """A field that moves a little every step, as training would."""
+    field = tiny_field()
+    with torch.no_grad():
+        for parameter in field.parameters():
+            noise = torch.randn(parameter.shape, generator=generator(step), dtype=parameter.dtype)
+            parameter += 0.02 * noise
+    return field
+
+
+def slots(selection):
+    """Split the indices by the rule that chose them."""
+    sizes = [size for _, size in selection.slots]
+    names = [name for name, _ in selection.slots]
+    return dict(zip(names, selection.indices.split(sizes), strict=True))
+
+
+# Drawing
+
+
+@pytest.mark.parametrize(
+    ("population", "count", "excluded"),
+    [
+        (1, 1, 0),
+        (10, 10, 0),
+        (1000, 3, 0),
+        (1000, 3, 500),
+        (100, 60, 40),
+        (100_000, 9_000, 20_000),
+    ],
+)
+def test_draws_are_distinct_in_range_and_never_excluded(population, count, excluded):
+    exclude = torch.randperm(population, generator=generator(9))[:excluded]
+    drawn = draw_distinct(population, count, generator(), exclude=exclude)
+    assert drawn.shape == (count,)
+    assert len(drawn.unique()) == count
+    assert 0 <= drawn.min()
+    assert drawn.max() < population
+    assert not torch.isin(drawn, exclude).any()
+
+
+@pytest.mark.parametrize(("count", "exclude"), [(3, []), (25, []), (3, [0, 1, 7, 39]), (20, [5])])
+def test_every_point_is_equally_likely(count, exclude):
+    """Pearson's statistic over 4000 draws of both ways to draw, sparse and dense."""
+    population, rounds, rng = 40, 4000, generator(11)
+    hits = torch.zeros(population)
+    excluded = torch.tensor(exclude, dtype=torch.int64)
+    for _ in range(rounds):
+        hits[draw_distinct(population, count, rng, exclude=excluded)] += 1
+    left = population - len(exclude)
+    allowed = torch.ones(population, dtype=torch.bool)
+    allowed[excluded] = False
+    p = count / left
+    statistic = ((hits[allowed] - rounds * p) ** 2 / (rounds * p * (1 - p))).sum().item()
+    freedom = left - 1
+    assert abs(statistic - freedom) < 5 * math.sqrt(2 * freedom)
+
+
+# Batch size
+
+
+@pytest.mark.parametrize(
+    ("plan", "population", "expected"),
+    [
+        (BatchPlan(0.2, "constant", None, 10), 65_536, 13_107),
+        (BatchPlan(0.2, "constant", None, 10), 3, 1),
+        (BatchPlan(1.0, "constant", None, 10), 7, 7),
+        (BatchPlan(0.2, "constant", 50, 10), 40, 40),
+        (BatchPlan(0.2, "constant", 30, 10), 40, 30),
+    ],
+)
+def test_batch_size_is_truncated_and_at_least_one(plan, population, expected):
+    assert plan.count(0, population) == expected
+
+
+# INT
+
+
+def test_int_chooses_the_largest_residuals():
+    field, passes = tiny_field(), Passes()
+    selection = Int(PLAN).select(0, Probe(field, SIGNAL, passes), generator())
+    error = oracles.residual(field, SIGNAL).abs().sum(1)
+    expected = sorted(range(180), key=lambda i: -float(error[i]))[:36]
+    assert set(selection.indices.tolist()) == set(expected)
+    assert passes == Passes(forward=1)
+
+
+# NINT
+
+
+def test_nint_fills_its_slots_as_the_slow_version_does():
+    """100 steps against sorting lists by dense-kernel scores, with caching done by hand."""
+    sampler = Nint(PLAN)
+    cached: list[int] = []
+    for step in range(75):
+        field, passes = perturbed(step), Passes()
+        found = slots(sampler.select(step, Probe(field, SIGNAL, passes), generator(step)))
+        share = 0.3 * math.exp(-step / 10)
+        share = share if share >= 1e-3 else 0.0
+        if step % 10 == 0:
+            scores = oracles.ntk_scores(field, SIGNAL)
+            cached = sorted(range(180), key=lambda i: -float(scores[i]))
+        ntk = set(cached[: int(36 * share)])
+        assert set(found["ntk"].tolist()) == ntk, step
+        fake_scores = torch.tensor([1.0 if i in ntk else 0.0 for i in range(180)])
+        residual = oracles.residual(field, SIGNAL)
+        count_share = len(ntk) / 36
+        _, hard = oracles.nint_selection(fake_scores, residual, 36, count_share + 1e-12, 0.7)
+        wanted = int(36 * (0.3 - share) + 1e-9)
+        error = residual.abs().sum(1)
+        left = sorted((i for i in range(180) if i not in ntk), key=lambda i: -float(error[i]))
+        assert set(found["residual"].tolist()) == set(left[:wanted]), step
+        assert len(hard) >= wanted
+        assert sum(len(part) for part in found.values()) == 36
+
+
+@pytest.mark.parametrize("law", ["exponential", "stepwise"])
+def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
+    plan = BatchPlan(0.9, "constant", None, 1000)
+    signal = tiny_signal((60, 60))
+    sampler, scored = Nint(plan, share_law=law), []
+    for step in range(90):
+        passes = Passes()
+        sampler.select(step, Probe(tiny_field(), signal, passes), generator())
+        if passes.jvp:
+            scored.append(step)
+            assert passes == Passes(vjp=1, jvp=1)  # the residual came with the scores
+        else:
+            assert passes == Passes(forward=1)
+    expected = [
+        step
+        for step in range(0, 90, 10)
+        if schedules.ntk_share(law, step, xi=0.7, alpha=10, lambda_=1.0) >= 1e-3
+    ]
+    assert scored == expected
+    if law == "exponential":
+        assert scored == [0, 10, 20, 30, 40, 50]
+
+
+def test_cached_points_are_reused_between_refreshes():
+    sampler = Nint(BatchPlan(0.9, "constant", None, 1000), lambda_=0.0)
+    chosen = [
+        slots(sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), generator()))["ntk"]
+        for step in range(21)
+    ]
+    assert all(torch.equal(chosen[0], other) for other in chosen[1:10])
+    assert not torch.equal(chosen[0], chosen[10])
+
+
+def test_nint_without_guidance_is_uniform_and_with_residual_alone_is_int():
+    field = tiny_field()
+    uniform = Uniform(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1)).indices
+    probe = Probe(field, SIGNAL, passes := Passes())
+    assert torch.equal(Nint(PLAN, xi=1.0).select(0, probe, generator(1)).indices, uniform)
+    assert passes == Passes()
+    probe = Probe(field, SIGNAL, Passes())
+    hardest = Int(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1))
+    residual_only = Nint(PLAN, xi=0.0, min_share=1.0, lambda_=9.0).select(1, probe, generator(1))
+    assert set(residual_only.indices.tolist()) == set(hardest.indices.tolist())
+
+
+def test_guidance_can_start_late_and_the_residual_be_swept_rarely():
+    sampler = Nint(PLAN, start=7, residual_every=5)
+    forward, scored = [], []
+    for step in range(30):
+        passes = Passes()
+        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), generator(step))
+        if passes.forward:
+            forward.append(step)
+        if passes.vjp:
+            scored.append(step)
+        if step < 7:
+            assert selection.slots == (("uniform", 36),)
+        else:
+            residual = dict(selection.slots)["residual"]
+            share = 0.3 * math.exp(-(step - 7) / 10)
+            assert residual == int(36 * (0.3 - share) + 1e-9)
+    assert scored == [7, 17, 27]
+    assert forward == [12, 22]
+
+
+# The released code
+
+
+def test_released_nint_ranks_by_brightness_with_a_stepwise_share():
+    sampler = NintReleased(BatchPlan(0.9, "constant", None, 1000))
+    calls = []
+    for step in range(70):
+        field, passes = perturbed(step), Passes()
+        probe = Probe(field, SIGNAL, passes)
+        bright = slots(sampler.select(step, probe, generator(step)))["ntk"]
+        share = 0.3 * math.exp(-max(1, (step + 1) // 10))
+        assert len(bright) == int(162 * share)
+        score = predict(field, SIGNAL).square().sum(1)
+        brightest = sorted(range(180), key=lambda i: -float(score[i]))[: len(bright)]
+        if (step == 0 or (step + 1) % 10 == 0) and share >= 1e-3:
+            assert set(bright.tolist()) == set(brightest)
+            calls.append(step)
+        assert passes == Passes(forward=1)
+    assert calls == [0, 9, 19, 29, 39, 49]
+
+
+def test_released_slots_are_those_of_the_trace():
+    """Slot sizes at N = 262144, B = 20 %, as traced in the released code."""
+    assert [
+        int(52_428 * schedules.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0))
+        for step in (0, 9, 19, 29, 39, 49, 59)
+    ] == [5786, 5786, 2128, 783, 288, 105, 38]

@@ -1,0 +1,191 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from nint_cli.build import build_trainer, resolve_device
+from nint_cli.clock import Clock
+from nint_cli.config import SAMPLER_NAMES, RunConfig
+from nint_cli.errors import ConfigError
+from nint_cli.samplers import Sampler, Selection
+from nint_cli.signals import Picture
+from nint_cli.sweep import predict
+from nint_cli.trainer import TrainerState
+from tests.conftest import smooth_pixels
+
+SIGNAL = Picture(smooth_pixels(16, 16), "").signal()
+
+
+class Until:
+    """Stop after a number of steps."""
+
+    def __init__(self, last=math.inf):
+        self.last = last
+        self.losses = []
+
+    def after_step(self, trainer, step):
+        self.losses.append(step.loss)
+        return "enough" if step.number >= self.last else None
+
+
+def trainer_of(sampler="nint", steps=24, **settings):
+    config = {
+        "sampler": sampler,
+        "steps": steps,
+        "optimiser": {"lr": 1e-3, "schedule": "cosine", "warmup": 0.2},
+        "siren": {"hidden_features": 16, "hidden_layers": 2},
+        "nint": {"alpha": 5},
+        **settings,
+    }
+    return build_trainer(RunConfig.model_validate(config), SIGNAL, Clock())
+
+
+def state_of(trainer):
+    """A copy that later steps do not touch, as a file would be."""
+    state = trainer.state_dict()
+    return TrainerState({k: v.clone() for k, v in state.tensors.items()}, state.numbers)
+
+
+def assert_same(a, b):
+    assert a.tensors.keys() == b.tensors.keys()
+    for name in a.tensors:
+        assert torch.equal(a.tensors[name], b.tensors[name]), name
+    numbers = [s.numbers | {"clock": None} for s in (a, b)]
+    assert numbers[0] == numbers[1]
+
+
+def test_a_small_picture_is_learnt():
+    siren = {"hidden_features": 32, "hidden_layers": 2}
+    trainer = trainer_of(steps=300, batch={"fraction": 0.5}, siren=siren)
+    assert trainer.fit(Until()) == "steps"
+    _, values = SIGNAL.slice(0, 256)
+    mse = (predict(trainer.field, SIGNAL).clamp(0, 1) - values).square().mean()
+    assert -10 * math.log10(mse) > 30
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(sampler):
+    first, second, other = (trainer_of(sampler, seed=seed) for seed in (0, 0, 1))
+    for trainer in (first, second, other):
+        trainer.fit(Until())
+    assert_same(first.state_dict(), second.state_dict())
+    weights = [t.state_dict().tensors["field.weights.1"] for t in (first, other)]
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 6, 9, 10, 11, 23])
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_going_on_equals_never_having_stopped(sampler, stop):
+    through = trainer_of(sampler)
+    through.fit(Until())
+    before = trainer_of(sampler)
+    assert before.fit(Until(stop)) == "enough"
+    after = trainer_of(sampler, seed=9)  # nothing of its own start may survive
+    after.load_state_dict(state_of(before))
+    assert after.step == stop
+    assert after.fit(Until()) == "steps"
+    assert_same(through.state_dict(), after.state_dict())
+
+
+def test_a_state_of_another_shape_is_refused():
+    state = state_of(trainer_of())
+    with pytest.raises(ValueError, match="expected"):
+        trainer_of(siren={"hidden_features": 8}).load_state_dict(state)
+
+
+def test_blocks_do_not_change_the_gradient(monkeypatch):
+    """One step of Adam, in one block and in many."""
+    results = []
+    for numbers in (1 << 18, 1):
+        monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": numbers, "cuda": 0})
+        trainer = trainer_of("full", steps=1)
+        trainer.fit(Until())
+        results.append(trainer.optimiser.state_dict()["state"][0]["exp_avg"])
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-9)
+
+
+def test_a_step_is_adam_on_the_mean_squared_error():
+    trainer, reference = trainer_of("full", steps=3), trainer_of("full", steps=3)
+    watch = Until()
+    trainer.fit(watch)
+    adam = torch.optim.Adam(reference.field.parameters())
+    coords, values = SIGNAL.slice(0, 256)
+    for step in range(3):
+        adam.param_groups[0]["lr"] = reference.learning_rate(step)
+        loss = torch.nn.functional.mse_loss(reference.field(coords), values)
+        assert watch.losses[step] == pytest.approx(loss.item(), rel=1e-5)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    for a, b in zip(trainer.field.parameters(), reference.field.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+class Weighted(Sampler):
+    """Points 0 to 3, of which two count nothing and one counts twice."""
+
+    def select(self, step, probe, generator):
+        return Selection(torch.arange(4), weights=torch.tensor([1.0, 0.0, 0.0, 2.0]))
+
+
+def test_weights_scale_the_squared_error():
+    trainer = trainer_of(steps=1)
+    trainer.sampler = Weighted()
+    coords, values = SIGNAL.slice(0, 4)
+    error = (trainer.field(coords) - values).square().sum(1)
+    expected = (error[0] + 2 * error[3]) / 12
+    watch = Until()
+    trainer.fit(watch)
+    assert watch.losses[0] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_passes_are_counted():
+    full, nint = trainer_of("full", steps=2), trainer_of("nint", steps=2)
+    for trainer in (full, nint):
+        trainer.fit(Until())
+    assert (full.passes.forward, full.passes.backward, full.passes.total) == (2, 2, 6)
+    assert nint.passes.vjp == nint.passes.jvp == 1
+    assert nint.passes.forward == pytest.approx(1 + 2 * 51 / 256)
+    assert nint.passes.backward == pytest.approx(2 * 51 / 256)
+
+
+def test_divergence_stops_and_keeps_the_last_finite_state():
+    trainer = trainer_of(steps=50, optimiser={"lr": 1e-3})
+    trainer.learning_rate = lambda step: 1e-3 if step < 5 else 1e30
+    assert trainer.fit(Until()) == "diverged"
+    assert trainer.step < 20
+    for tensor in trainer.state_dict().tensors.values():
+        assert not tensor.is_floating_point() or tensor.isfinite().all()
+
+
+def test_only_sampler_and_update_are_training_time():
+    clock = Clock()
+    for kind in Clock.KINDS:
+        with clock.measure(kind):
+            pass
+    assert clock.train_s == clock.sampler_s + clock.update_s
+    assert set(clock.seconds()) == {*Clock.KINDS, "train_s"}
+    assert all(seconds >= 0 for seconds in clock.seconds().values())
+
+
+def test_devices_are_found_or_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
+    for name in ("cuda", "cuda:7"):
+        with pytest.raises(ConfigError, match=f"device {name}: 0 usable CUDA devices"):
+            resolve_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == torch.device("cuda", 0)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ConfigError, match="2 usable CUDA devices"):
+        resolve_device("cuda:2")
+
+
+def test_a_picture_of_one_pixel_is_learnt():
+    signal = Picture(np.full((1, 1, 3), 128, np.uint8), "").signal()
+    for sampler in SAMPLER_NAMES:
+        config = RunConfig.model_validate({"sampler": sampler, "steps": 3})
+        trainer = build_trainer(config, signal, Clock())
+        assert trainer.fit(Until()) == "steps"
