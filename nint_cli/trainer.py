@@ -1,7 +1,7 @@
 """The one training loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -115,7 +115,9 @@ class Trainer:
         with self.clock.measure("update_s"):
             loss = self._update(selection)
         if loss is not None:
-            self.selections.setdefault("first", selection)
+            if not self.selections:
+                first = replace(selection, indices=selection.indices.clone())
+                self.selections["first"] = first
             self.selections["last"] = selection
             self.step += 1
         return loss

@@ -14,7 +14,9 @@ from tests.conftest import generator, tiny_signal
 def test_psnr_is_the_textbooks_and_clips(block):
     signal = tiny_signal()
     _, values = oracles.all_points(signal)
-    prediction = values + 0.3 * torch.randn(values.shape, generator=generator(), dtype=values.dtype)
+    prediction = values + 0.3 * torch.randn(
+        values.shape, generator=generator(), dtype=values.dtype
+    )
     mse = mean_squared_error(prediction, signal.blocks(block))
     assert psnr_db(mse) == pytest.approx(oracles.psnr_db(prediction, values), abs=1e-9)
     clipped = prediction.clamp(0, 1).numpy()

@@ -35,7 +35,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch,
         monkeypatch.setattr(Path, "replace", fail)
     else:
         monkeypatch.setattr(Path, "read_bytes", lambda _self: b"rubbish")
-    with pytest.raises(OutputError, match="No space left|reads back otherwise"):
+    with pytest.raises(OutputError, match=r"No space left|reads back otherwise"):
         write_whole(path, b"new")
     monkeypatch.undo()
     if failing != "fsync" or path.read_bytes() == b"old":
@@ -63,7 +63,7 @@ def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):
 def test_foreign_files_are_never_in_danger(tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(OutputError, match="'metrics.json' that nint did not write"):
+        with pytest.raises(OutputError, match=r"'metrics\.json' that nint did not write"):
             RunFolder.create(tmp_path, "a.png", overwrite=overwrite)
     assert names(tmp_path) == ["metrics.json"]
     victim = tmp_path / "victim.txt"

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_cosine_learning_rate_after_a_warm_up(step, expected):
 def test_learning_rate_ends_at_the_final_share_and_is_positive_throughout():
     rates = [schedules.learning_rate("cosine", 1.0, s, 50, final=0.1) for s in range(51)]
     assert rates[-1] == pytest.approx(0.1)
-    assert all(a > b > 0 for a, b in zip(rates, rates[1:], strict=False))
+    assert all(a > b > 0 for a, b in pairwise(rates))
 
 
 def test_constant_learning_rate_ignores_the_step():
@@ -82,7 +83,7 @@ def test_stepwise_share_is_the_released_codes(step, expected):
 @pytest.mark.parametrize("xi", [0.0, 0.7, 1.0])
 def test_ntk_share_only_falls_and_stays_in_range(law, xi):
     shares = [schedules.ntk_share(law, s, xi=xi, alpha=7, lambda_=0.5) for s in range(60)]
-    assert all(0 <= b <= a <= 1 - xi for a, b in zip(shares, shares[1:], strict=False))
+    assert all(0 <= b <= a <= 1 - xi for a, b in pairwise(shares))
 
 
 def test_unknown_names_are_refused():

@@ -43,7 +43,7 @@ class Picture:
             A signal on the grid (H, W).
         """
         height, width, channels = self.pixels.shape
-        stored = torch.from_numpy(np.ascontiguousarray(self.pixels)).reshape(-1, channels)
+        stored = torch.from_numpy(self.pixels).reshape(-1, channels)
         return GridSignal(stored.to(device), (height, width), scale=float(self.maximum))
 
 

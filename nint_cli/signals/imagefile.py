@@ -159,7 +159,7 @@ def _decode(data: bytes, suffix: str, max_pixels: int, conversions: list[str]) -
         pixels = _upright(pixels, orientation)
     if pixels.shape[2] in {2, 4}:
         conversions.append("alpha kept as a channel of its own")
-    return np.ascontiguousarray(pixels)
+    return np.require(pixels, requirements=["C", "W"])
 
 
 @contextmanager

@@ -1,0 +1,113 @@
+import json
+import pickle
+import struct
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from nint_cli import checkpoint
+from nint_cli.build import build_trainer
+from nint_cli.checkpoint import Checkpoint, SignalRecord
+from nint_cli.clock import Clock
+from nint_cli.config import RunConfig
+from nint_cli.errors import InputError
+from nint_cli.signals import Picture
+from tests.conftest import smooth_pixels
+
+CONFIG = RunConfig.model_validate({
+    "steps": 4,
+    "siren": {"hidden_features": 8, "hidden_layers": 1},
+    "nint": {"lambda": 0.5},
+})
+RECORD = SignalRecord(
+    kind="image", source="/x.png", sha256="0" * 64, shape=(8, 8), channels=3, dtype="uint8"
+)
+
+
+class Steps:
+    def after_step(self, trainer, step):
+        return "enough" if step.number == 3 else None
+
+
+@pytest.fixture
+def saved():
+    trainer = build_trainer(CONFIG, Picture(smooth_pixels(8, 8), "").signal(), Clock())
+    trainer.fit(Steps())
+    return Checkpoint(CONFIG, RECORD, trainer.state_dict())
+
+
+def test_a_checkpoint_comes_back_whole(saved, tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(checkpoint.encode(saved))
+    back = checkpoint.read(path)
+    assert back.config == saved.config
+    assert back.signal == saved.signal
+    assert json.loads(json.dumps(saved.state.numbers)) == back.state.numbers
+    assert back.state.tensors.keys() == saved.state.tensors.keys()
+    for name, tensor in saved.state.tensors.items():
+        assert torch.equal(back.state.tensors[name], tensor), name
+        assert back.state.tensors[name].dtype == tensor.dtype
+
+
+def refused(path, reason):
+    with pytest.raises(InputError, match=reason) as caught:
+        checkpoint.read(path)
+    assert "\n" not in str(caught.value)
+
+
+class Canary:
+    def __reduce__(self):
+        return (open, ("canary", "w"))
+
+
+def test_damage_and_malice_are_refused(saved, tmp_path):
+    data = checkpoint.encode(saved)
+    path = tmp_path / "a.safetensors"
+    header = struct.unpack("<Q", data[:8])[0]
+    for bad in (
+        b"",
+        data[:100],
+        data[:-1],
+        struct.pack("<Q", 2**40) + data[8:],
+        data[:8] + b"x" + data[9:],
+        pickle.dumps(Canary()),
+        data[: 8 + header // 2],
+    ):
+        path.write_bytes(bad)
+        refused(path, "cannot read checkpoint|no sound checkpoint")
+    assert not (tmp_path / "canary").exists()
+    refused(tmp_path / "missing.safetensors", "cannot read checkpoint")
+
+
+def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
+    path = tmp_path / "a.safetensors"
+    about = json.loads(
+        json.dumps({
+            "format": 1,
+            "config": CONFIG.model_dump(mode="json"),
+            "signal": RECORD.model_dump(mode="json"),
+            "numbers": {},
+        })
+    )
+    tensors = {"field.x": torch.zeros(2)}
+    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    assert checkpoint.read(path).config == CONFIG
+    for change, reason in (
+        ({"format": 2}, "format 2, this nint reads 1; update nint"),
+        ({"config": about["config"] | {"steps": -1}}, "steps: Input should be greater"),
+        ({"config": about["config"] | {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
+        ({"signal": about["signal"] | {"channels": 0}}, "channels"),
+        ({"signal": about["signal"] | {"dtype": "object"}}, "dtype"),
+    ):
+        path.write_bytes(save(tensors, metadata={"nint": json.dumps(about | change)}))
+        refused(path, reason)
+    path.write_bytes(save(tensors, metadata={"nint": "{"}))
+    refused(path, "no sound checkpoint")
+    path.write_bytes(save(tensors, metadata={"nint": "[1]"}))
+    refused(path, "no sound checkpoint")
+    path.write_bytes(save(tensors))
+    refused(path, "no 'nint' in it")
+    tensors["field.x"][1] = float("nan")
+    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    refused(path, "field.x holds NaN or infinity")

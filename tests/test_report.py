@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+
+from nint_cli.report import SLOT_COLOURS, selection_picture
+from nint_cli.samplers import Selection
+from tests.conftest import smooth_pixels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_chosen_coordinates_shine_in_the_colour_of_their_slot(channels, bits):
+    pixels = smooth_pixels(400, 500, channels, bits)
+    selection = Selection(
+        torch.tensor([0, 501, 3, 199_999]),
+        slots=(("ntk", 1), ("residual", 1), ("uniform", 2)),
+    )
+    drawn = selection_picture(pixels, {"last": selection}, {"last": 9})
+    assert drawn.dtype == np.uint8
+    assert drawn.shape == (416, 500, 3)
+    body = drawn[16:]
+    assert tuple(body[0, 0]) == SLOT_COLOURS["ntk"]
+    assert tuple(body[1, 1]) == SLOT_COLOURS["residual"]
+    assert tuple(body[0, 3]) == tuple(body[399, 499]) == SLOT_COLOURS["uniform"]
+    others = np.ones((400, 500), bool)
+    others[[0, 1, 0, 399], [0, 1, 3, 499]] = False
+    assert body[others].max() <= 110
+    assert (body[others] == body[others][:, :1]).all()
+
+
+def test_panels_stand_side_by_side_and_small_pictures_grow():
+    selection = Selection(torch.tensor([5]), slots=(("full", 1),))
+    drawn = selection_picture(
+        smooth_pixels(10, 20), {"first": selection, "last": selection}, {"first": 1, "last": 7}
+    )
+    assert drawn.shape == (10 * 20 + 16, 2 * 400 + 8, 3)
+    assert (drawn[16:36, 100:120] == SLOT_COLOURS["full"]).all()
