@@ -368,7 +368,7 @@ def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     while not list(run.glob("checkpoints/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
     metrics = RunMetrics.model_validate(strict(run / "metrics.json"))

@@ -1,0 +1,47 @@
+# Everything is set up in .venv by the first target that needs it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help install demo test test-slow lint format types check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## make .venv and install nint with its development tools
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## fit the astronaut in about a minute and say where the results are
+	$(BIN)/nint fit image sample:astronaut --output runs/demo --overwrite
+
+test: $(READY) ## run the tests, without the slow ones
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(READY) ## run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY) ## check style and docstrings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY) ## mend style where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+bench: $(READY) ## print speed and memory as JSON; takes minutes, on a quiet machine
+	$(BIN)/python scripts/bench.py
+
+clean: ## remove what tools leave behind; .venv and runs stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

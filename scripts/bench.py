@@ -1,0 +1,176 @@
+"""Measure speed and memory of sweeps and scoring passes; print them as JSON.
+
+All ratios come from one process: what is compared is timed in turn, again and again, and medians
+are divided. Run it on a quiet machine:
+
+    python scripts/bench.py            # 1M coordinates, some minutes on two cores
+    python scripts/bench.py --rows 65536 --repeats 3
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+from nint_cli.fields import Siren
+from nint_cli.ntk import ntk_residual_product
+from nint_cli.signals import GridSignal
+from nint_cli.sweep import block_size, predict, pull_residual, pushforward, warm_up
+
+HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
+
+
+def picture(rows: int) -> GridSignal:
+    """Make a colour picture of about that many pixels, 1024 wide."""
+    height = max(1, rows // 1024)
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.randint(0, 256, (height * 1024, 3), generator=generator, dtype=torch.uint8)
+    return GridSignal(stored, (height, 1024), scale=255.0)
+
+
+def siren() -> Siren:
+    """Make the paper's network for colour pictures."""
+    return Siren(2, 3, generator=torch.Generator().manual_seed(0))
+
+
+def interleaved(
+    jobs: dict[str, Callable[[], object]], repeats: int, warm: bool = True
+) -> dict[str, list[float]]:
+    """Time each job in turn, several times over."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for round_number in range(repeats + warm):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            if round_number or not warm:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """Give the median of each job."""
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def bench_sweep(rows: int, repeats: int) -> dict[str, object]:
+    """Compare the chosen block size with every size tried by hand."""
+    field, signal = siren(), picture(rows)
+    jobs: dict[str, Callable[[], object]] = {"chosen": lambda: predict(field, signal)}
+    for block in HAND_PICKED:
+        jobs[str(block)] = lambda block=block: predict(field, signal, block=block)  # type: ignore[misc]
+    found = medians(interleaved(jobs, repeats))
+    chosen = found.pop("chosen")
+    best = min(found, key=lambda name: found[name])
+    return {
+        "coordinates": len(signal),
+        "chosen_block": block_size(field),
+        "chosen_s": chosen,
+        "by_hand_s": found,
+        "best_by_hand": int(best),
+        "chosen_over_best": chosen / found[best],
+        "builds_a_graph": predict(field, signal).requires_grad,
+    }
+
+
+def bench_scoring(rows: int, repeats: int) -> dict[str, object]:
+    """Compare a NINT scoring pass, and its halves, with a plain forward sweep."""
+    field, signal = siren(), picture(rows)
+    gradient, _ = pull_residual(field, signal)
+    found = medians(
+        interleaved(
+            {
+                "forward": lambda: predict(field, signal),
+                "scoring": lambda: ntk_residual_product(field, signal),
+                "vjp": lambda: pull_residual(field, signal),
+                "jvp": lambda: pushforward(field, signal, gradient),
+            },
+            repeats,
+        )
+    )
+    forward = found["forward"]
+    return {
+        "coordinates": len(signal),
+        **{f"{name}_s": seconds for name, seconds in found.items()},
+        "scoring_over_forward": found["scoring"] / forward,
+        "vjp_over_forward": found["vjp"] / forward,
+        "jvp_over_forward": found["jvp"] / forward,
+    }
+
+
+def scoring_growth(rows: int) -> int:
+    """Give the bytes by which a scoring pass raises the process's peak memory."""
+    field, small, signal = siren(), picture(16_384), picture(rows)
+    ntk_residual_product(field, small)  # libraries, threads and block buffers
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    torch.linalg.vector_norm(ntk_residual_product(field, signal)[0], dim=1)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+def bench_memory(rows: int) -> dict[str, object]:
+    """Measure peak memory of a scoring pass, each size in a process of its own."""
+    found = []
+    for count in (rows // 4, rows):
+        command = [sys.executable, __file__, "--growth", str(count)]
+        growth = int(subprocess.run(command, check=True, capture_output=True).stdout)
+        vectors = 4 * count * (3 + 3 + 1)  # residual and product (N, 3), score (N,), float32
+        found.append({
+            "coordinates": count,
+            "peak_growth_bytes": growth,
+            "residual_product_score_bytes": vectors,
+            "beyond_the_vectors_bytes": growth - vectors,
+        })
+    return {"runs": found}
+
+
+def bench_help(repeats: int) -> dict[str, object]:
+    """Time `nint --help` as a whole process."""
+    command = [sys.executable, "-m", "nint_cli", "--help"]
+    seconds = interleaved(
+        {"help": lambda: subprocess.run(command, check=True, capture_output=True)}, repeats
+    )["help"]
+    loads = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "nint_cli", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+    return {"median_s": statistics.median(seconds), "imports_torch": "| torch\n" in loads}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=1 << 20, help="coordinates to sweep over")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=["sweep", "scoring", "memory", "help"])
+    parser.add_argument("--growth", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warm_up()
+    if options.growth:
+        print(scoring_growth(options.growth))
+        return
+    benches: dict[str, Callable[[], dict[str, object]]] = {
+        "sweep": lambda: bench_sweep(options.rows, options.repeats),
+        "scoring": lambda: bench_scoring(options.rows, options.repeats),
+        "memory": lambda: bench_memory(options.rows),
+        "help": lambda: bench_help(4 * options.repeats),
+    }
+    report: dict[str, object] = {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "field": "SIREN 5x256, 264,707 parameters",
+    }
+    for name, bench in benches.items():
+        if options.only in {None, name}:
+            report[name] = bench()
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What the documents say is true: commands run, names exist, nothing is left out."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import nint_cli
+from nint_cli import cli
+from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, parse_yaml, preset_names, resolve
+from nint_cli.config.schema import dotted_keys
+from nint_cli.results import RunMetrics
+from nint_cli.signals.samples import picture_names
+from tests.conftest import smooth_pixels
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("") for line in block.splitlines() if line.strip()]
+
+
+def test_the_first_screen_holds_the_two_commands():
+    assert {"make demo", "make test"} <= set("\n".join(README.splitlines()[:12]).splitlines())
+
+
+def test_every_command_runs(monkeypatch, capsys):
+    """In the order of the README, in one folder, with few steps."""
+    Image.fromarray(smooth_pixels()).save("photo.png")
+    ran = 0
+    for line in commands():
+        words = shlex.split(line)
+        if words[0] == "nint":
+            arguments = words[1:]
+            if arguments[0] == "fit" and "--print-config" not in arguments:
+                if "--steps" in arguments:
+                    at = arguments.index("--steps")
+                    del arguments[at : at + 2]
+                arguments += ["--steps", "3", "--progress", "never"]
+            assert cli.run(arguments) == 0, f"{line}\n{capsys.readouterr().err}"
+            ran += 1
+        elif words[0] == "make":
+            done = subprocess.run(
+                ["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, check=False
+            )
+            assert done.returncode == 0, line
+        else:
+            assert words[0] == "python", line
+            assert (ROOT / words[1]).is_file(), line
+    assert ran >= 7
+    assert Path("runs/photo/nint/metrics.json").exists()
+
+
+def test_scripts_run(monkeypatch):
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    small = {
+        "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
+        "bench.py": ["--rows", "1024", "--repeats", "1", "--only", "scoring"],
+    }
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == set(small)
+    for name, words in small.items():
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stdout.startswith(b"{")
+
+
+def test_yaml_examples_are_valid():
+    for text in blocks("yaml"):
+        resolve([parse_yaml(text, "README")])
+    assert blocks("yaml")
+
+
+@pytest.mark.parametrize("name", [*SAMPLER_NAMES, *preset_names()])
+def test_every_name_is_documented(name):
+    assert f"`{name}`" in README
+
+
+def test_every_key_of_the_metrics_that_is_documented_exists():
+    table = README.partition("metrics.json (schema 1.0)")[2].partition("stdout")[0]
+    keys = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert keys
+    assert keys <= set(RunMetrics.model_fields)
+
+
+def test_every_key_in_the_readme_exists():
+    for key in re.findall(r"--set (\S+?)=", README):
+        assert key in {*dotted_keys(), "key"}
+
+
+def test_every_exit_code_is_documented():
+    from nint_cli import errors
+
+    codes = {
+        value.exit_code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.NintError)
+    }
+    for code in codes | {0}:
+        assert re.search(rf"^\| {code} \|", README, re.MULTILINE), code
+
+
+def test_help_names_what_exists(capsys):
+    cli.run(["fit", "image", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names()]:
+        assert name in shown
+    for name in re.findall(r"sample:([a-z]+)", shown + README):
+        assert name in picture_names()
+
+
+def test_every_option_has_help():
+    from typer.main import get_command
+
+    def walk(command, path):
+        for name, child in getattr(command, "commands", {}).items():
+            yield from walk(child, [*path, name])
+        yield path, command
+
+    for path, command in walk(get_command(cli.app), ["nint"]):
+        assert command.help, path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), (path, parameter.name)
+
+
+def test_the_version_is_one(capsys):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" in project["project"]["dynamic"]
+    assert "[Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+    cli.run(["--version"])
+    assert capsys.readouterr().out == f"nint {nint_cli.__version__}\n"
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    pins = (ROOT / "constraints.txt").read_text().lower()
+    for requirement in wanted:
+        name = re.match(r"[\w-]+", requirement)[0]
+        assert re.search(rf"^{name}==", pins, re.MULTILINE), name
+    assert "torch==2.13.0" in pins
+
+
+def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
+    build = (
+        "from hatchling.builders.wheel import WheelBuilder; import sys\n"
+        "builder = WheelBuilder(sys.argv[1])\n"
+        "print(next(builder.build(directory=sys.argv[2], versions=['standard'])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(ROOT), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wheel = Path(done.stdout.split()[-1])
+    assert wheel.name.endswith("py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    assert "nint_cli/py.typed" in names
+    assert {f"nint_cli/configs/{name}.yaml" for name in preset_names()} <= names
+    assert not any(name.startswith(("tests", "scripts")) for name in names)
+    script = (
+        "import nint_cli; from nint_cli.config import preset_names; "
+        "print(nint_cli.__file__, preset_names())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "installed")},
+    )
+    assert str(tmp_path / "installed") in done.stdout
+    assert str(preset_names()) in done.stdout
