@@ -24,7 +24,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language."""
+    fences = README.split("\n```")[1:]
+    opened = [part.partition("\n") for part in fences[::2]]
+    return [text for info, _, text in opened if info == language]
 
 
 def commands() -> list[str]:
