@@ -4,11 +4,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nint_cli import checkpoint, results
 from nint_cli.build import build_field, resolve_device
-from nint_cli.errors import InputError
+from nint_cli.errors import ConfigError, InputError
 from nint_cli.fields import load_parameters
 from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
 from nint_cli.runfolder import RunFolder
@@ -60,7 +61,7 @@ def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality
     """
     saved = newest_checkpoint(RunFolder.open(path))
     record, config = saved.signal, saved.config
-    device = resolve_device("cpu")
+    device = _device_of(config.device)
     source = against if against is not None else record.source
     try:
         picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
@@ -78,7 +79,7 @@ def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality
             f"'{source}' has height, width, channels {picture.pixels.shape} where the run has "
             f"{shape}"
         )
-    field = build_field(config, len(record.shape), record.channels)
+    field = build_field(config, len(record.shape), record.channels).to(device)
     try:
         load_parameters(field, _field_tensors(saved))
     except ValueError as error:
@@ -105,6 +106,14 @@ def newest_checkpoint(folder: RunFolder) -> checkpoint.Checkpoint:
     if not paths:
         raise InputError(f"no checkpoint in '{folder.path}'")
     return checkpoint.read(paths[0])
+
+
+def _device_of(name: str) -> torch.device:
+    """Give a run's device, or the CPU where this machine lacks it."""
+    try:
+        return resolve_device(name)
+    except ConfigError:
+        return torch.device("cpu")
 
 
 def _field_tensors(saved: checkpoint.Checkpoint) -> dict[str, Tensor]:

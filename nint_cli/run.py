@@ -206,9 +206,10 @@ class _Recorder:
         self._loss = step.loss
         self._progress.step(step.number, step.loss)
         last = step.number == trainer.total_steps  # the end of the run evaluates and saves anyway
-        if step.number % self._evaluate_every == 0 and not last:
-            self.log(self._fit.evaluate()[1])
-        if self._save_every and step.number % self._save_every == 0 and not last:
+        save = bool(self._save_every) and step.number % (self._save_every or 1) == 0
+        if (save or step.number % self._evaluate_every == 0) and not last:
+            self.log(self._fit.evaluate()[1])  # so every checkpoint has its row in the log
+        if save and not last:
             self._fit.save_checkpoint(self._folder)
         self.signal = self._stop_signal()
         return "signal" if self.signal else None
@@ -219,9 +220,10 @@ class _Recorder:
         self._progress.evaluated(psnr)
         self._folder.append_log({
             "step": trainer.step,
-            "train_s": round(self._fit.clock.train_s, 6),
-            "passes": round(trainer.passes.total, 6),
+            "train_s": self._fit.clock.train_s,
+            "passes": trainer.passes.total,
             "loss": self._loss,
             "psnr_db": psnr if math.isfinite(psnr) else None,
             "mse": mse,
+            "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })

@@ -156,7 +156,10 @@ class Trainer:
             yield (start, *self.signal.at(indices[start : start + size]))
 
     def state_dict(self) -> "TrainerState":
-        """Give everything that later steps depend on, besides the constructor's arguments."""
+        """Give everything that later steps depend on, besides the constructor's arguments.
+
+        The clock is not among it, so that equal runs have equal states.
+        """
         tensors = {f"field.{name}": p.detach() for name, p in self.field.named_parameters()}
         names = [name for name, _ in self.field.named_parameters()]
         for index, moments in self.optimiser.state_dict()["state"].items():
@@ -170,7 +173,6 @@ class Trainer:
         numbers = {
             "step": self.step,
             "passes": asdict(self.passes),
-            "clock": {kind: getattr(self.clock, kind) for kind in Clock.KINDS},
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         return TrainerState(tensors, numbers)
@@ -201,8 +203,6 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
-        for kind in Clock.KINDS:
-            setattr(self.clock, kind, state.numbers["clock"][kind])
 
 
 def _finite(number: float) -> bool:
