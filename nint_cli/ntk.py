@@ -51,8 +51,8 @@ def ntk_residual_product(
 ) -> tuple[Tensor, Tensor]:
     """Compute K R for the residual R = prediction - values: NINT's scoring pass.
 
-    One VJP sweep, which also yields the residual, and one JVP sweep; 6 forward passes' worth of
-    matrix products, of which the sweep for the residual would have been spent anyway.
+    One VJP sweep, which also yields the residual, and one JVP sweep: together the matrix products
+    of 6 forward sweeps, one of which the residual would have cost anyway.
 
     Args:
         field: The network.

@@ -18,7 +18,7 @@ from nint_cli.evaluation import image_quality
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.runfolder import RunFolder
 from nint_cli.signals import encode_picture, read_picture, to_pixels
-from nint_cli.sweep import predict, warm_up
+from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 _EVALUATIONS = 10
@@ -64,7 +64,6 @@ class FitImage:
                 source, size=config.image.size, max_pixels=config.image.max_pixels
             )
             self.signal = self.picture.signal(self.device)
-            warm_up()
             self.trainer = build_trainer(config, self.signal, self.clock)
 
     def run(

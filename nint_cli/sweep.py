@@ -6,16 +6,14 @@ block's activations, whatever N is.
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.func import functional_call
 
+from nint_cli.derivatives import derivatives_of
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
 
@@ -67,7 +65,6 @@ def block_size(field: Field) -> int:
     return max(64, _BLOCK_NUMBERS.get(device, _BLOCK_NUMBERS["cuda"]) // field.width)
 
 
-@torch.no_grad()
 def predict(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:
     """Predict all values.
 
@@ -79,9 +76,9 @@ def predict(field: Field, signal: Signal, *, block: int | None = None) -> Tensor
     Returns:
         (N, C), without a graph.
     """
-    prediction = _empty(field, signal)
+    derivatives, prediction = derivatives_of(field), _empty(field, signal)
     for start, coords, _ in signal.blocks(block or block_size(field)):
-        prediction[start : start + len(coords)] = field(coords)
+        prediction[start : start + len(coords)] = derivatives.predict(coords)
     return prediction
 
 
@@ -94,22 +91,16 @@ def pullback(
 
     Args:
         field: The network, with Jacobian J ((N C) x P) at its current parameters.
-        blocks: (first row, coords, values) of each block.
+        blocks: (first row, coords, values) of each block; at least one.
         cotangent: Gives the rows of R for a block, from its prediction.
 
     Returns:
         J^T R, one tensor per parameter of the field, in their order.
     """
-    parameters = list(field.parameters())
-    total = [torch.zeros_like(parameter) for parameter in parameters]
+    derivatives = derivatives_of(field)
     for start, coords, values in blocks:
-        with torch.enable_grad():
-            prediction = field(coords)
-        gradient = torch.autograd.grad(
-            prediction, parameters, cotangent(start, prediction.detach(), values)
-        )
-        torch._foreach_add_(total, gradient)
-    return total
+        derivatives.pull(coords, partial(_of_block, cotangent, start, values))
+    return derivatives.pulled()
 
 
 def pull_residual(
@@ -135,7 +126,6 @@ def pull_residual(
     return gradient, residual
 
 
-@torch.no_grad()
 def pushforward(
     field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
 ) -> Tensor:
@@ -150,27 +140,15 @@ def pushforward(
     Returns:
         J v (N, C), without a graph.
     """
-    warm_up()
     product = _empty(field, signal)
-    with forward_ad.dual_level():
-        duals = {
-            name: forward_ad.make_dual(parameter, direction)
-            for (name, parameter), direction in zip(field.named_parameters(), tangent, strict=True)
-        }
-        for start, coords, _ in signal.blocks(block or block_size(field)):
-            output = functional_call(field, duals, (coords,))
-            change = forward_ad.unpack_dual(output).tangent
-            product[start : start + len(coords)] = change
+    push = derivatives_of(field).pusher(tangent)
+    for start, coords, _ in signal.blocks(block or block_size(field)):
+        product[start : start + len(coords)] = push(coords)
     return product
 
 
-@cache
-def warm_up() -> None:
-    """Load PyTorch's forward mode, once per process; runs call it ahead of any timing."""
-    with warnings.catch_warnings(), forward_ad.dual_level():
-        # PyTorch 2.13 scripts its forward-mode formulas with what it has deprecated itself.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
+def _of_block(cotangent: Cotangent, start: int, values: Tensor, prediction: Tensor) -> Tensor:
+    return cotangent(start, prediction, values)
 
 
 def _empty(field: Field, signal: Signal) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from nint_cli.fields import Siren
 from nint_cli.ntk import ntk_residual_product
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import block_size, predict, pull_residual, pushforward, warm_up
+from nint_cli.sweep import block_size, predict, pull_residual, pushforward
 
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
@@ -151,7 +151,6 @@ def main() -> None:
     parser.add_argument("--only", choices=["sweep", "scoring", "memory", "help"])
     parser.add_argument("--growth", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    warm_up()
     if options.growth:
         print(scoring_growth(options.growth))
         return

@@ -5,6 +5,7 @@ import torch
 
 from nint_cli.build import build_field, build_sampler
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig
+from nint_cli.derivatives import ByAutograd, ByHand
 from nint_cli.probe import Probe
 from nint_cli.sweep import Passes, predict, pullback, pushforward
 from tests.conftest import generator, tiny_field, tiny_signal
@@ -159,3 +160,28 @@ def test_every_field_is_adjoint_and_works_row_by_row(name):
     coords, _ = signal.slice(0, 30)
     alone = torch.cat([field(row[None]) for row in coords])
     torch.testing.assert_close(alone, field(coords))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_derivatives_by_hand_are_those_by_autograd(name, dtype):
+    field, signal = field_of(name, 2, 3).to(dtype), tiny_signal(dtype=dtype)
+    layers = field.layers()
+    if layers is None:
+        pytest.skip("no layers, so only autograd")
+    owned = [id(part) for layer in layers for part in (layer.weight, layer.bias)]
+    assert sorted(owned) == sorted(id(parameter) for parameter in field.parameters())
+    coords, values = signal.slice(0, 30)
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=dtype) for p in field.parameters()
+    ]
+    results = []
+    for derivatives in (ByHand(field, layers), ByAutograd(field)):
+        for part in (slice(0, 11), slice(11, 30)):
+            derivatives.pull(coords[part], lambda p, part=part: p - values[part])
+        push = derivatives.pusher(direction)
+        results.append([derivatives.predict(coords), push(coords), *derivatives.pulled()])
+    for by_hand, by_autograd in zip(*results, strict=True):
+        assert not by_hand.requires_grad
+        tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {}
+        torch.testing.assert_close(by_hand, by_autograd, **tolerance)

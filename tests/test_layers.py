@@ -13,6 +13,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 LAYERS = [
     {"errors"},
     {"schedules", "metrics", "fields", "signals", "clock", "config"},
+    {"derivatives"},
     {"sweep"},
     {"ntk"},
     {"probe"},

@@ -1,10 +1,39 @@
 """What every field is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+
+class Activation(Protocol):
+    """An elementwise function between the layers of a field; z may be overwritten."""
+
+    def value(self, z: Tensor) -> Tensor:
+        """Give h = act(z)."""
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Give act(z) and its derivative act'(z), as backward and forward mode use it."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, h' = act(scale (W h + b)).
+
+    Attributes:
+        weight: W, a parameter of the field.
+        bias: b, a parameter of the field.
+        scale: A fixed factor.
+        activation: act, or None for a linear layer.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale: float = 1.0
+    activation: Activation | None = None
 
 
 class Field(nn.Module, ABC):
@@ -33,6 +62,15 @@ class Field(nn.Module, ABC):
         Returns:
             (B, C).
         """
+
+    def layers(self) -> Sequence[Layer] | None:
+        """Give the layers that make up the whole field, for `derivatives` to work by hand.
+
+        Returns:
+            Layers from coords to prediction, with every parameter in exactly one; or None where
+            the field is no such chain.
+        """
+        return None
 
     def parameter_count(self) -> int:
         """Count the trainable numbers."""

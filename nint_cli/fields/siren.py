@@ -6,7 +6,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from nint_cli.fields.base import Field
+from nint_cli.fields.base import Field, Layer
+
+
+class Sine:
+    """act(z) = sin(z)."""
+
+    def value(self, z: Tensor) -> Tensor:
+        """Give sin(z), in place."""
+        return z.sin_()
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Give sin(z) and cos(z), the latter in place."""
+        return z.sin(), z.cos_()
 
 
 class Siren(Field):
@@ -86,3 +98,12 @@ class Siren(Field):
             # numbers, forward and backward.
             h = torch.sin(nn.functional.linear(h, self.omega_0 * weight, self.omega_0 * bias))
         return nn.functional.linear(h, output_weight, output_bias)
+
+    def layers(self) -> list[Layer]:
+        """Give the sine layers and the linear one; see `Field.layers`."""
+        *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
+        sine = Sine()
+        return [
+            *(Layer(weight, bias, self.omega_0, sine) for weight, bias in hidden),
+            Layer(output_weight, output_bias),
+        ]
