@@ -11,6 +11,15 @@ from nint_cli.samplers import BatchPlan, Full, Int, Nint, NintReleased, Sampler,
 from nint_cli.signals import GridSignal
 from nint_cli.trainer import Trainer
 
+SAMPLERS: dict[str, type[Sampler]] = {
+    "full": Full,
+    "uniform": Uniform,
+    "int": Int,
+    "nint": Nint,
+    "nint_released": NintReleased,
+}
+FIELDS: dict[str, type[Field]] = {"siren": Siren}
+
 
 def resolve_device(name: str) -> torch.device:
     """Find a device.

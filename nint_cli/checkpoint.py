@@ -1,18 +1,22 @@
 """One safetensors file holds everything that a run needs to go on; nothing is ever unpickled."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Setting
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from nint_cli.build import build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
+from nint_cli.fields import Field, load_parameters
 from nint_cli.trainer import TrainerState
 
 FORMAT = 1
@@ -33,12 +37,12 @@ class SignalRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: str = Field(pattern="^image$")
+    kind: str = Setting(pattern="^image$")
     source: str
     sha256: str
     shape: tuple[int, int]
-    channels: int = Field(ge=1, le=64)
-    dtype: str = Field(pattern="^uint(8|16)$")
+    channels: int = Setting(ge=1, le=64)
+    dtype: str = Setting(pattern="^uint(8|16)$")
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,13 @@ class Checkpoint:
         config: Its resolved configuration.
         signal: What it is fitted to.
         state: Its trainer's state.
+        best: Highest finite PSNR of any evaluation, in dB, and its step; or None.
     """
 
     config: RunConfig
     signal: SignalRecord
     state: TrainerState
+    best: tuple[float, int] | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -70,6 +76,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "config": checkpoint.config.model_dump(mode="json"),
         "signal": checkpoint.signal.model_dump(mode="json"),
         "numbers": checkpoint.state.numbers,
+        "best": checkpoint.best,
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -102,6 +109,49 @@ def read(path: Path) -> Checkpoint:
         raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
 
 
+def newest(paths: Sequence[Path], folder: Path) -> tuple[Checkpoint, list[str]]:
+    """Read the newest sound checkpoint of a run.
+
+    Args:
+        paths: The run's checkpoints, the newest first.
+        folder: The run's folder, for messages.
+
+    Returns:
+        The checkpoint, and why each newer one was passed over.
+
+    Raises:
+        InputError: If there is none, or none is sound.
+    """
+    faults: list[str] = []
+    for path in paths:
+        try:
+            return read(path), faults
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError(f"no sound checkpoint in '{folder}': {faults[0]}")
+    raise InputError(f"no checkpoint in '{folder}'")
+
+
+def rebuild_field(saved: Checkpoint) -> Field:
+    """Build the field of a checkpoint.
+
+    Args:
+        saved: The checkpoint.
+
+    Returns:
+        The field on the CPU, with its saved parameters.
+    """
+    field = build_field(saved.config, len(saved.signal.shape), saved.signal.channels)
+    parameters = {
+        name.removeprefix("field."): tensor
+        for name, tensor in saved.state.tensors.items()
+        if name.startswith("field.")
+    }
+    load_parameters(field, parameters)
+    return field
+
+
 def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, this nint reads {FORMAT}; update nint")
@@ -110,7 +160,36 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
             raise ValueError(f"{name} holds NaN or infinity")
     config = RunConfig.model_validate(about["config"])
     signal = SignalRecord.model_validate(about["signal"])
-    return Checkpoint(config, signal, TrainerState(tensors, dict(about["numbers"])))
+    _check_field(config, signal, tensors)
+    best = about["best"]
+    return Checkpoint(
+        config,
+        signal,
+        TrainerState(tensors, dict(about["numbers"])),
+        None if best is None else (float(best[0]), int(best[1])),
+    )
+
+
+def _check_field(config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor]) -> None:
+    """Compare the saved parameters and moments with the configured field, without building it."""
+    with torch.device("meta"):
+        field = build_field(config, len(signal.shape), signal.channels)
+    shapes = {name: parameter.shape for name, parameter in field.named_parameters()}
+    given = {name for name in tensors if name.startswith("field.")}
+    for name in sorted(given ^ {f"field.{name}" for name in shapes}):
+        raise ValueError(
+            f"{name} is {'no parameter of its field' if name in given else 'missing'}"
+        )
+    for key, tensor in tensors.items():
+        head, _, name = key.partition(".")
+        if head == "optimiser":
+            kind, _, name = name.partition(".")
+            if kind == "step" and name in shapes and tensor.ndim == 0:
+                continue
+        if head in {"field", "optimiser"} and (
+            tensor.shape != shapes.get(name) or tensor.dtype != torch.float32
+        ):
+            raise ValueError(f"{key}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
 
 
 def _first_fault(error: Exception) -> str:

@@ -3,12 +3,22 @@
 import os
 import platform
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nint_cli import __version__, results
+from nint_cli.build import build_trainer
+from nint_cli.clock import Clock
+from nint_cli.config import RunConfig
+from nint_cli.fields import Siren
+from nint_cli.metrics.image import mean_squared_error, psnr_db
+from nint_cli.ntk import dense_ntk, ntk_residual_product
+from nint_cli.signals import GridSignal
+from nint_cli.sweep import predict
+from nint_cli.trainer import Step, Trainer
 
 
 def peak_memory(device: torch.device) -> results.MemoryRecord:
@@ -53,3 +63,63 @@ def describe(device: torch.device) -> results.Environment:
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
     )
+
+
+_PACKAGES = (
+    "filelock imagecodecs numpy pillow pydantic pyyaml rich safetensors scikit-image tifffile "
+    "torch tqdm typer"
+).split()
+
+
+def package_versions() -> dict[str, str]:
+    """Give the installed version of every package that nint stands on; absent ones say so."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def self_test() -> list[str]:
+    """Check the mathematics and a fit, on the CPU, within about two seconds.
+
+    Returns:
+        What is wrong, a line each; nothing if all is well.
+    """
+    faults = []
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.randint(0, 256, (64, 3), generator=generator, dtype=torch.uint8)
+    signal = GridSignal(stored, (8, 8), scale=255.0, dtype=torch.float64)
+    field = Siren(2, 3, hidden_features=8, hidden_layers=2, generator=generator).double()
+    product, residual = ntk_residual_product(field, signal)
+    coords, _ = signal.slice(0, 64)
+    dense = torch.einsum("icjd,jd->ic", dense_ntk(field, coords), residual)
+    if not torch.allclose(product, dense, rtol=1e-9, atol=1e-9):
+        faults.append("the matrix-free NTK product differs from the dense one")
+    settings = {
+        "steps": 200,
+        "batch": {"fraction": 0.5},
+        "optimiser": {"lr": 1e-3},
+        "siren": {"hidden_features": 32, "hidden_layers": 2},
+    }
+    smooth = (127 + 100 * torch.sin(torch.linspace(0, 6, 256)))[:, None].byte()
+    picture = GridSignal(smooth, (16, 16), scale=255.0)
+    trainer = build_trainer(RunConfig.model_validate(settings), picture, Clock())
+    reason = trainer.fit(_Nobody())
+    prediction = predict(trainer.field, picture)
+    psnr = psnr_db(mean_squared_error(prediction, picture.blocks(256)))
+    if reason != "steps" or psnr < _LEAST_PSNR_DB:
+        faults.append(f"a small fit ended by {reason} at {psnr:.1f} dB, expected {_LEAST_PSNR_DB}")
+    return faults
+
+
+_LEAST_PSNR_DB = 25.0
+
+
+class _Nobody:
+    """An observer that lets a fit go on."""
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        return None

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from nint_cli import checkpoint, results
-from nint_cli.build import build_field, resolve_device
+from nint_cli.build import resolve_device
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.fields import load_parameters
 from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
 from nint_cli.runfolder import RunFolder
 from nint_cli.signals import Picture, read_picture
@@ -59,7 +58,7 @@ def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality
         InputError: If there is no sound checkpoint, the input is gone or has changed, or the
             picture has another size or number of channels.
     """
-    saved = newest_checkpoint(RunFolder.open(path))
+    saved, _ = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
     record, config = saved.signal, saved.config
     device = _device_of(config.device)
     source = against if against is not None else record.source
@@ -79,33 +78,10 @@ def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality
             f"'{source}' has height, width, channels {picture.pixels.shape} where the run has "
             f"{shape}"
         )
-    field = build_field(config, len(record.shape), record.channels).to(device)
-    try:
-        load_parameters(field, _field_tensors(saved))
-    except ValueError as error:
-        raise InputError(f"the checkpoint of '{path}' does not fit its config: {error}") from error
     signal = picture.signal(device)
-    prediction = predict(field, signal)
+    prediction = predict(checkpoint.rebuild_field(saved).to(device), signal)
     mse = mean_squared_error(prediction, signal.blocks(1 << 20))
     return image_quality(prediction, mse, picture)
-
-
-def newest_checkpoint(folder: RunFolder) -> checkpoint.Checkpoint:
-    """Read the newest checkpoint of a run.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        InputError: If there is none.
-    """
-    paths = folder.checkpoints()
-    if not paths:
-        raise InputError(f"no checkpoint in '{folder.path}'")
-    return checkpoint.read(paths[0])
 
 
 def _device_of(name: str) -> torch.device:
@@ -114,11 +90,3 @@ def _device_of(name: str) -> torch.device:
         return resolve_device(name)
     except ConfigError:
         return torch.device("cpu")
-
-
-def _field_tensors(saved: checkpoint.Checkpoint) -> dict[str, Tensor]:
-    return {
-        name.removeprefix("field."): tensor
-        for name, tensor in saved.state.tensors.items()
-        if name.startswith("field.")
-    }

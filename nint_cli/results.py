@@ -16,11 +16,12 @@ class _Part(BaseModel):
 class ImageQuality(_Part):
     """How close a picture's reconstruction is; conventions in `metrics.image`."""
 
-    mse: float = Field(ge=0, description="mean squared error for values in [0, 1]")
+    mse: float | None = Field(ge=0, description="mean squared error for values in [0, 1]")
     psnr_db: float | None = Field(description="10 log10(1/mse); null where it is infinite")
     psnr_infinite: bool = Field(description="whether the reconstruction is exact")
     ssim: float | None = Field(description="scikit-image, 7x7 uniform window, data range 1")
     ssim_reason: str | None = Field(None, description="why ssim is null")
+    quality_reason: str | None = Field(None, description="why mse, psnr_db and ssim are null")
 
 
 class InputRecord(_Part):
@@ -82,9 +83,13 @@ class RunMetrics(ImageQuality):
 
     schema_version: Literal["1.0"] = "1.0"
     nint_version: str
-    status: Literal["complete", "interrupted", "diverged"]
-    stop_reason: Literal["steps", "signal", "diverged"]
+    status: Literal["complete", "interrupted", "diverged", "failed"]
+    stop_reason: Literal["steps", "time_budget", "target", "signal", "diverged", "error"]
+    error: str | None = Field(None, description="why the run failed")
     exit_code: int
+    target_reached: bool | None = Field(None, description="null where no target was set")
+    best_psnr_db: float | None = Field(None, description="highest finite PSNR of any evaluation")
+    best_step: int | None = Field(None, description="the step of best_psnr_db")
     steps: int = Field(description="optimiser steps done")
     seed: int
     train_s: float

@@ -5,15 +5,19 @@ import json
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import yaml
 from torch import Tensor
 
 from nint_cli import __version__, checkpoint, environment, report, results, runfolder
 from nint_cli.build import build_trainer, resolve_device
+from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock, device_synchroniser
 from nint_cli.config import Resolved
+from nint_cli.errors import InputError, NintError
 from nint_cli.evaluation import image_quality
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.runfolder import RunFolder
@@ -22,6 +26,7 @@ from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 _EVALUATIONS = 10
+_STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
 
 
 class Progress(Protocol):
@@ -40,60 +45,121 @@ class Progress(Protocol):
         """See the end, whatever it is."""
 
 
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def start(self, total_steps: int, done: int) -> None:
+        """Say nothing."""
+
+    def step(self, number: int, loss: float) -> None:
+        """Say nothing."""
+
+    def evaluated(self, psnr: float) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Control:
+    """How a run is watched and steered from outside.
+
+    Attributes:
+        progress: Shows it.
+        note: Told what is worth knowing, a line at a time.
+        stop_signal: Asked after every step; the number of a signal ends the run in order.
+        save_now: Asked after every step; True writes a checkpoint.
+        require_target: Whether a target that is missed is exit code 7.
+    """
+
+    progress: Progress = field(default_factory=Silent)
+    note: Callable[[str], None] = lambda _: None
+    stop_signal: Callable[[], int | None] = lambda: None
+    save_now: Callable[[], bool] = lambda: False
+    require_target: bool = False
+
+
+def config_digest(settings: dict[str, Any]) -> str:
+    """Hash what determines a fit, and not how often it is looked at or saved.
+
+    Args:
+        settings: A resolved configuration.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    relevant = {k: v for k, v in settings.items() if k not in {"evaluation", "checkpoint"}}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
 class FitImage:
     """A fit of one picture, from its configuration to its run folder.
 
     Args:
         source: A picture file, or ``sample:NAME``.
         resolved: The configuration.
+        saved: Where to go on from; None starts anew.
 
     Raises:
-        InputError: If the picture cannot be read.
-        ConfigError: If the device is not there.
+        InputError: If the picture cannot be read, is not the one of `saved`, or `saved` does not
+            fit its own configuration.
     """
 
-    def __init__(self, source: str, resolved: Resolved) -> None:
+    def __init__(self, source: str, resolved: Resolved, saved: Checkpoint | None = None) -> None:
         config = resolved.config
         self._started = time.monotonic()
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
         self.clock = Clock(synchronise=device_synchroniser(self.device))
+        self.best: tuple[float, int] | None = None
+        self.logged_step: int | None = None
         with self.clock.measure("load_s"):
             self.picture = read_picture(
                 source, size=config.image.size, max_pixels=config.image.max_pixels
             )
+            if saved is not None and self.picture.sha256 != saved.signal.sha256:
+                raise InputError(f"'{source}' has changed since the run; put the original back")
             self.signal = self.picture.signal(self.device)
             self.trainer = build_trainer(config, self.signal, self.clock)
+            if saved is not None:
+                try:
+                    self.trainer.load_state_dict(saved.state)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InputError(f"the checkpoint does not fit its config: {error}") from error
+                best = saved.best
+                self.best = (best[0], best[1]) if best else None
 
-    def run(
-        self,
-        folder: RunFolder,
-        progress: Progress,
-        stop_signal: Callable[[], int | None] = lambda: None,
-    ) -> results.RunMetrics:
+    def run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
 
         Args:
-            folder: A folder made for this run.
-            progress: Shows it.
-            stop_signal: Asked after every step; the number of a signal ends the run early and
-                orderly.
+            folder: A folder made for this run, and locked.
+            control: Watches and steers it.
 
         Returns:
-            What metrics.json says.
+            What metrics.json says. If anything fails, metrics.json says so and the error goes on.
         """
+        try:
+            return self._run(folder, control)
+        except Exception as error:
+            exit_code = error.exit_code if isinstance(error, NintError) else 1
+            self._note_failure(folder, str(error) or type(error).__name__, exit_code)
+            raise
+
+    def _run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         config = self.resolved.config
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(runfolder.CONFIG, text.encode())
-        observer = _Recorder(self, folder, progress, stop_signal)
-        progress.start(config.steps, self.trainer.step)
+        recorder = _Recorder(self, folder, control)
+        control.progress.start(config.steps, self.trainer.step)
         try:
-            reason = self.trainer.fit(observer)
+            reason = self.trainer.fit(recorder)
         finally:
-            progress.finish()
-        return self._finish(folder, observer, reason)
+            control.progress.finish()
+        return self._finish(folder, recorder, control, reason)
 
     def evaluate(self) -> tuple[Tensor, float]:
         """Predict all values afresh; give them (N, C) and their mean squared error."""
@@ -101,23 +167,36 @@ class FitImage:
             prediction = predict(self.trainer.field, self.signal)
             return prediction, mean_squared_error(prediction, self.signal.blocks(1 << 20))
 
+    def consider_best(self, psnr: float) -> None:
+        """Remember the highest PSNR, in dB, of the evaluations that are due by the settings."""
+        if math.isfinite(psnr) and (self.best is None or psnr > self.best[0]):
+            self.best = (psnr, self.trainer.step)
+
     def save_checkpoint(self, folder: RunFolder) -> None:
         """Write the state of the run."""
+        height, width, channels = self.picture.pixels.shape
         record = checkpoint.SignalRecord(
             kind="image",
             source=runfolder.identity(self.source),
             sha256=self.picture.sha256,
-            shape=self.picture.pixels.shape[:2],
-            channels=self.picture.pixels.shape[2],
+            shape=(height, width),
+            channels=channels,
             dtype=str(self.picture.pixels.dtype),
         )
         with self.clock.measure("save_s"):
-            saved = checkpoint.Checkpoint(self.resolved.config, record, self.trainer.state_dict())
+            saved = Checkpoint(
+                self.resolved.config, record, self.trainer.state_dict(), best=self.best
+            )
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved))
 
-    def _finish(self, folder: RunFolder, observer: "_Recorder", reason: str) -> results.RunMetrics:
+    def _finish(
+        self, folder: RunFolder, recorder: "_Recorder", control: Control, reason: str
+    ) -> results.RunMetrics:
         prediction, mse = self.evaluate()
-        observer.log(mse)
+        if reason != "signal":  # or a run that was stopped would differ from one that was not
+            self.consider_best(psnr_db(mse))
+        if self.logged_step != self.trainer.step:
+            recorder.log(mse)
         self.save_checkpoint(folder)
         with self.clock.measure("evaluation_s"):
             quality = image_quality(prediction, mse, self.picture)
@@ -130,29 +209,46 @@ class FitImage:
                     self.picture.pixels, self.trainer.selections, steps
                 )
                 folder.write(runfolder.SELECTION, encode_picture(chosen))
-        exit_code = {"steps": 0, "diverged": 5}.get(reason, 128 + (observer.signal or 0))
-        metrics = self._metrics(quality, reason, exit_code)
+        target = self.resolved.config.stop.target_psnr_db
+        reached = None if target is None else psnr_db(mse) >= target
+        exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
+        if exit_code == 0 and control.require_target and not reached:
+            exit_code = 7
+        metrics = self._metrics(quality, reason, exit_code, target_reached=reached)
         folder.write_json(runfolder.METRICS, metrics.model_dump(mode="json"))
         return metrics
 
+    def _note_failure(self, folder: RunFolder, error: str, exit_code: int) -> None:
+        """Leave a metrics.json that says what happened, if the folder still takes one."""
+        quality = results.ImageQuality(
+            mse=None, psnr_db=None, psnr_infinite=False, ssim=None, quality_reason="the run failed"
+        )
+        metrics = self._metrics(quality, "error", exit_code, error=error)
+        try:
+            folder.write_json(runfolder.METRICS, metrics.model_dump(mode="json"))
+        except NintError:
+            return  # the disk that made the run fail has no room for the note either
+
     def _metrics(
-        self, quality: results.ImageQuality, reason: str, exit_code: int
+        self, quality: results.ImageQuality, reason: str, exit_code: int, **more: object
     ) -> results.RunMetrics:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
         pixels = self.picture.pixels
         parameters = self.trainer.field.parameter_count()
-        return results.RunMetrics(
+        document: dict[str, Any] = {
             **quality.model_dump(),
-            nint_version=__version__,
-            status=_STATUS[reason],
-            stop_reason=reason,
-            exit_code=exit_code,
-            steps=self.trainer.step,
-            seed=config.seed,
+            "nint_version": __version__,
+            "status": _STATUS.get(reason, "complete"),
+            "stop_reason": reason,
+            "exit_code": exit_code,
+            "best_psnr_db": self.best[0] if self.best else None,
+            "best_step": self.best[1] if self.best else None,
+            "steps": self.trainer.step,
+            "seed": config.seed,
             **self.clock.seconds(),
-            total_s=time.monotonic() - self._started,
-            input=results.InputRecord(
+            "total_s": time.monotonic() - self._started,
+            "input": results.InputRecord(
                 kind="image",
                 source=runfolder.identity(self.source),
                 sha256=self.picture.sha256,
@@ -161,41 +257,34 @@ class FitImage:
                 bits_per_channel=8 * pixels.dtype.itemsize,
                 conversions=list(self.picture.conversions),
             ),
-            field=results.FieldRecord(
+            "field": results.FieldRecord(
                 name=config.field,
                 parameters=parameters,
                 bits_per_pixel=32 * parameters / len(self.signal),
             ),
-            passes=results.PassCount(**vars(self.trainer.passes), total=self.trainer.passes.total),
-            memory=environment.peak_memory(self.device),
-            environment=environment.describe(self.device),
-            series=runfolder.LOG,
-            config_sha256=hashlib.sha256(
-                json.dumps(settings, sort_keys=True).encode()
-            ).hexdigest(),
-            config=settings,
-            origins=self.resolved.origins,
-        )
-
-
-_STATUS = {"steps": "complete", "signal": "interrupted", "diverged": "diverged"}
+            "passes": results.PassCount(
+                **vars(self.trainer.passes), total=self.trainer.passes.total
+            ),
+            "memory": environment.peak_memory(self.device),
+            "environment": environment.describe(self.device),
+            "series": runfolder.LOG,
+            "config_sha256": config_digest(settings),
+            "config": settings,
+            "origins": self.resolved.origins,
+            **more,
+        }
+        return results.RunMetrics(**document)
 
 
 class _Recorder:
-    """Evaluates, logs, saves and shows a run while it goes on."""
+    """Evaluates, logs, saves, shows and stops a run while it goes on."""
 
-    def __init__(
-        self,
-        fit: FitImage,
-        folder: RunFolder,
-        progress: Progress,
-        stop_signal: Callable[[], int | None],
-    ) -> None:
+    def __init__(self, fit: FitImage, folder: RunFolder, control: Control) -> None:
         config = fit.resolved.config
         self._fit = fit
         self._folder = folder
-        self._progress = progress
-        self._stop_signal = stop_signal
+        self._control = control
+        self._stop = config.stop
         self._evaluate_every = config.evaluation.every or max(1, config.steps // _EVALUATIONS)
         self._save_every = config.checkpoint.every
         self._loss: float | None = None
@@ -203,20 +292,36 @@ class _Recorder:
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
         self._loss = step.loss
-        self._progress.step(step.number, step.loss)
-        last = step.number == trainer.total_steps  # the end of the run evaluates and saves anyway
-        save = bool(self._save_every) and step.number % (self._save_every or 1) == 0
-        if (save or step.number % self._evaluate_every == 0) and not last:
-            self.log(self._fit.evaluate()[1])  # so every checkpoint has its row in the log
-        if save and not last:
+        self._control.progress.step(step.number, step.loss)
+        if step.number == trainer.total_steps:  # the end of the run evaluates and saves anyway
+            return None
+        save = self._save_every is not None and step.number % self._save_every == 0
+        due = save or step.number % self._evaluate_every == 0
+        save = self._control.save_now() or save
+        psnr = None
+        if save or due:
+            mse = self._fit.evaluate()[1]
+            psnr = psnr_db(mse)
+            if due:
+                self._fit.consider_best(psnr)
+            self.log(mse)  # so every checkpoint has its row in the log
+        if save:
             self._fit.save_checkpoint(self._folder)
-        self.signal = self._stop_signal()
-        return "signal" if self.signal else None
+        self.signal = self._control.stop_signal()
+        if self.signal:
+            return "signal"
+        target, budget = self._stop.target_psnr_db, self._stop.time_budget_s
+        if psnr is not None and target is not None and psnr >= target:
+            return "target"
+        if budget is not None and self._fit.clock.train_s >= budget:
+            return "time_budget"
+        return None
 
     def log(self, mse: float) -> None:
         trainer = self._fit.trainer
+        self._fit.logged_step = trainer.step
         psnr = psnr_db(mse)
-        self._progress.evaluated(psnr)
+        self._control.progress.evaluated(psnr)
         self._folder.append_log({
             "step": trainer.step,
             "train_s": self._fit.clock.train_s,
@@ -226,3 +331,86 @@ class _Recorder:
             "mse": mse,
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request to fit.
+
+    Attributes:
+        path: The run folder.
+        metrics: Its metrics.json; None where the run was there before and was kept.
+        kept: Whether it was.
+    """
+
+    path: Path
+    metrics: results.RunMetrics | None
+    kept: bool = False
+
+
+def fit_image(
+    source: str,
+    resolved: Resolved,
+    path: Path | None = None,
+    *,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    control: Control | None = None,
+) -> Outcome:
+    """Fit a picture into a run folder.
+
+    Args:
+        source: A picture file, or ``sample:NAME``.
+        resolved: The configuration.
+        path: The run folder; None chooses one by input and sampler.
+        overwrite: Replace a run that is there.
+        skip_existing: Keep a run that is there, if it is complete and of the same input and
+            settings; replace it otherwise.
+        control: Watches and steers it; None leaves it to itself.
+
+    Returns:
+        The outcome.
+    """
+    control = control or Control()
+    path = path or runfolder.default_folder(source, resolved.config.sampler)
+    fit = FitImage(source, resolved)
+    if skip_existing and path.exists():
+        difference = _why_not_the_same(path, fit)
+        if difference is None:
+            control.note(f"'{path}' is complete; kept")
+            return Outcome(path, None, kept=True)
+        control.note(f"'{path}': {difference}; fitted anew")
+        overwrite = True
+    with RunFolder.create(path, source, overwrite=overwrite) as folder:
+        if folder.taken_over:
+            control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
+        for conversion in fit.picture.conversions:
+            control.note(f"'{source}': {conversion}")
+        control.note(_describe(fit))
+        return Outcome(path, fit.run(folder, control))
+
+
+def _describe(fit: FitImage) -> str:
+    height, width = fit.signal.shape
+    config = fit.resolved.config
+    return (
+        f"{fit.source}, {width}x{height} pixels, {config.field} with "
+        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler}, on "
+        f"{fit.device}"
+    )
+
+
+def _why_not_the_same(path: Path, fit: FitImage) -> str | None:
+    """Say why a run cannot stand for this fit; None if it can."""
+    metrics = RunFolder(path).metrics()
+    if not metrics:
+        return "no run in it that was finished"
+    if metrics.get("status") != "complete":
+        return f"the run in it is {metrics.get('status')}"
+    record = metrics.get("input")
+    if not isinstance(record, dict) or record.get("sha256") != fit.picture.sha256:
+        return "the run in it is of another input"
+    settings = fit.resolved.config.model_dump(mode="json")
+    if metrics.get("config_sha256") != config_digest(settings):
+        return "the run in it has other settings"
+    return None

@@ -1,14 +1,18 @@
 """The folder of a run: its layout, who owns which file, and writes that are all or nothing."""
 
 import contextlib
+import datetime
 import hashlib
 import json
 import os
 import re
 import secrets
+import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from nint_cli.errors import InputError, OutputError
 
@@ -19,8 +23,10 @@ RECONSTRUCTION = "reconstruction.png"
 SELECTION = "selection.png"
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 
 _KEEP_CHECKPOINTS = 2
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -69,14 +75,26 @@ def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path
         ``root/<stem>/<sampler>``; where that holds a run on another input, the stem is extended
         by a hash of this input's path.
     """
-    stem = Path(source.partition(":")[2] or source).stem if ":" in source else Path(source).stem
-    stem = re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
+    stem = source_stem(source)
     folder = root / stem / sampler
     owner = _read_manifest(folder).get("input")
     if owner is None or owner == identity(source):
         return folder
     digest = hashlib.sha256(identity(source).encode("utf-8", "surrogateescape")).hexdigest()
     return root / f"{stem}-{digest[:8]}" / sampler
+
+
+def source_stem(source: str) -> str:
+    """Make a harmless name for a folder from an input.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        Letters, digits, dots, dashes and underscores; neither empty nor long.
+    """
+    stem = Path(source.removeprefix("sample:")).stem
+    return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
 
 
 def identity(source: str) -> str:
@@ -92,18 +110,27 @@ def identity(source: str) -> str:
 
 
 class RunFolder:
-    """A folder whose files are this run's.
+    """A folder whose files are this run's, locked while a process works in it.
+
+    The lock is the operating system's (through `filelock`), so it ends with its process, however
+    that ends; who holds it is noted in the manifest. On a network file system it is as good as
+    that system's own locks.
 
     Args:
         path: The folder.
+
+    Attributes:
+        taken_over: Who worked in the folder before and came to no end, or None.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.taken_over: str | None = None
+        self._lock: BaseFileLock | None = None
 
     @classmethod
-    def create(cls, path: Path, source: str, *, overwrite: bool = False) -> "RunFolder":
-        """Claim a folder for a new run.
+    def create(cls, path: Path, source: str, *, overwrite: bool = False) -> Self:
+        """Claim and lock a folder for a new run.
 
         Args:
             path: The folder; made, with its parents, if it is not there.
@@ -115,47 +142,53 @@ class RunFolder:
 
         Raises:
             OutputError: If it holds a run and `overwrite` is off, if a file that nint did not
-                write is in the way, or if it cannot be written.
+                write is in the way, if it is in use, or if it cannot be written.
         """
         folder = cls(path)
+        folder._refuse_what_is_in_the_way(overwrite=overwrite)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
+            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
             raise OutputError(
                 f"cannot make the run folder '{path}': a file of that name is there"
             ) from None
         except OSError as error:
             raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
-        if overwrite:
-            folder._remove_run()
-        taken = [
-            name
-            for name in (CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION, MANIFEST)
-            if (path / name).exists()
-        ]
-        if MANIFEST in taken:
-            raise OutputError(
-                f"'{path}' holds a run; replace it with --overwrite, or choose another folder "
-                "with -o"
-            )
-        if taken:
-            raise OutputError(
-                f"'{path}' holds a '{taken[0]}' that nint did not write; choose another folder "
-                "with -o"
-            )
+        folder._acquire()
         try:
-            (path / CHECKPOINTS).mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
-        folder._write_manifest({"input": identity(source), "files": []})
+            folder._refuse_what_is_in_the_way(overwrite=overwrite)
+            folder._remove_run()
+            folder._write_manifest({"input": identity(source), "files": [], "owner": _owner()})
+        except BaseException:
+            folder.close()
+            raise
         return folder
 
+    def _refuse_what_is_in_the_way(self, *, overwrite: bool) -> None:
+        names = (MANIFEST, CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION)
+        with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
+            found = [name for name in names if (self.path / name).exists()]
+            manifest = _read_manifest(self.path)
+            if manifest and not overwrite:
+                raise OutputError(
+                    f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
+                    "to replace it, or `nint resume` to go on with it"
+                )
+            owned = {MANIFEST, *manifest["files"]} if manifest else set()
+            foreign = [name for name in found if name not in owned]
+            if foreign:
+                raise OutputError(
+                    f"'{self.path}' holds a '{foreign[0]}' that nint did not write; choose "
+                    "another folder with -o"
+                )
+
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path, *, lock: bool = False) -> Self:
         """Open the folder of a run that was made before.
 
         Args:
             path: The folder.
+            lock: Whether to write in it.
 
         Returns:
             The folder.
@@ -165,9 +198,94 @@ class RunFolder:
         """
         if not path.is_dir():
             raise InputError(f"no run folder '{path}'")
-        if not (path / MANIFEST).is_file():
-            raise InputError(f"'{path}' holds no run: there is no {MANIFEST} in it")
-        return cls(path)
+        if not _read_manifest(path):
+            raise InputError(f"'{path}' holds no run: there is no sound {MANIFEST} in it")
+        folder = cls(path)
+        if lock:
+            folder._acquire()
+            folder._write_manifest(_read_manifest(path) | {"owner": _owner()})
+        return folder
+
+    def _acquire(self) -> None:
+        """Lock the folder, and note whether its last owner left it locked."""
+        lock = FileLock(self.path / LOCK, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            owner = _describe_owner(_read_manifest(self.path))
+            raise OutputError(
+                f"'{self.path}' is in use by {owner}; wait for it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
+        self._lock = lock
+        manifest = _read_manifest(self.path)
+        if manifest.get("owner") and not (self.path / METRICS).exists():
+            self.taken_over = _describe_owner(manifest)
+        # Whoever could still be writing holds the lock, so these were left behind by the dead.
+        for folder in (self.path, self.path / CHECKPOINTS):
+            for litter in folder.glob(".*.tmp"):
+                if _TEMPORARY.fullmatch(litter.name):
+                    litter.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unlock the folder; it may be gone by now."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def metrics(self) -> dict[str, Any]:
+        """Read metrics.json; empty where there is none that can be read."""
+        try:
+            found = json.loads((self.path / METRICS).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def remove(self, name: str) -> None:
+        """Remove one of the run's files, if it is there.
+
+        Args:
+            name: Its path within the folder.
+
+        Raises:
+            OutputError: If it cannot be removed.
+        """
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove '{self.path / name}': {error.strerror}") from error
+
+    def rewind_log(self, step: int) -> dict[str, Any]:
+        """Drop all rows after a step, and a last row that was torn.
+
+        Args:
+            step: The step to go on from.
+
+        Returns:
+            The newest row left; empty where there is none.
+        """
+        try:
+            lines = (self.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return {}
+        rows = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and row.get("step", step + 1) <= step:
+                rows.append(row)
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        self.write(LOG, text.encode())
+        return rows[-1] if rows else {}
 
     def write(self, name: str, data: bytes) -> None:
         """Write one of the run's files whole.
@@ -236,14 +354,13 @@ class RunFolder:
 
     def _remove_run(self) -> None:
         """Remove what the manifest says nint wrote; the manifest goes last."""
+        manifest = _read_manifest(self.path)
+        if not manifest:
+            return
         root = self.path.resolve()
-        for name in [*_read_manifest(self.path).get("files", []), MANIFEST]:
-            path = self.path / name
-            if path.parent.resolve() in {root, root / CHECKPOINTS}:
-                try:
-                    path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise OutputError(f"cannot remove '{path}': {error.strerror}") from error
+        for name in [*manifest["files"], MANIFEST]:
+            if (self.path / name).parent.resolve() in {root, root / CHECKPOINTS}:
+                self.remove(name)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -256,3 +373,15 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         return {}
     return dict(manifest)
+
+
+def _owner() -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+
+
+def _describe_owner(manifest: Mapping[str, Any]) -> str:
+    owner = manifest.get("owner")
+    if not isinstance(owner, dict):
+        return "another process"
+    return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"

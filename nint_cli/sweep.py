@@ -20,10 +20,12 @@ from nint_cli.signals import Signal
 Cotangent = Callable[[int, Tensor, Tensor], Tensor]
 """(first row, prediction, values) of a block -> what is pulled back through it, (rows, C)."""
 
-# A block's activations per layer, in numbers. On a CPU 2^18 float32 (1 MiB) stay in the cache of
-# a core and below the size from which the allocator maps fresh pages for every tensor; larger
-# blocks are up to 1.4 times slower. A GPU wants to be filled.
+# A block's activations per layer, in numbers. On a CPU they should stay in the caches and below
+# the size from which the allocator maps fresh pages for every tensor: 2^20 float32 (4 MiB) where
+# one layer is held at a time, 2^18 where all are; larger blocks are up to 1.4 times slower. A GPU
+# wants to be filled.
 _BLOCK_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}
+_FORWARD_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 @dataclass
@@ -52,17 +54,19 @@ class Passes:
         return self.forward + 2 * self.backward + 3 * self.vjp + 3 * self.jvp
 
 
-def block_size(field: Field) -> int:
+def block_size(field: Field, *, forward_only: bool = False) -> int:
     """Choose how many coordinates to process at once.
 
     Args:
         field: The network; its width and device decide.
+        forward_only: Whether only predictions are wanted, and no derivatives.
 
     Returns:
         A number of coordinates.
     """
+    numbers = _FORWARD_NUMBERS if forward_only else _BLOCK_NUMBERS
     device = next(field.parameters()).device.type
-    return max(64, _BLOCK_NUMBERS.get(device, _BLOCK_NUMBERS["cuda"]) // field.width)
+    return max(64, numbers.get(device, numbers["cuda"]) // field.width)
 
 
 def predict(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:
@@ -77,7 +81,7 @@ def predict(field: Field, signal: Signal, *, block: int | None = None) -> Tensor
         (N, C), without a graph.
     """
     derivatives, prediction = derivatives_of(field), _empty(field, signal)
-    for start, coords, _ in signal.blocks(block or block_size(field)):
+    for start, coords, _ in signal.blocks(block or block_size(field, forward_only=True)):
         prediction[start : start + len(coords)] = derivatives.predict(coords)
     return prediction
 

@@ -9,12 +9,12 @@ are divided. Run it on a quiet machine:
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -69,7 +69,7 @@ def bench_sweep(rows: int, repeats: int) -> dict[str, object]:
     best = min(found, key=lambda name: found[name])
     return {
         "coordinates": len(signal),
-        "chosen_block": block_size(field),
+        "chosen_block": block_size(field, forward_only=True),
         "chosen_s": chosen,
         "by_hand_s": found,
         "best_by_hand": int(best),
@@ -107,9 +107,20 @@ def scoring_growth(rows: int) -> int:
     """Give the bytes by which a scoring pass raises the process's peak memory."""
     field, small, signal = siren(), picture(16_384), picture(rows)
     ntk_residual_product(field, small)  # libraries, threads and block buffers
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    torch.linalg.vector_norm(ntk_residual_product(field, signal)[0], dim=1)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
+    before = status_bytes("VmRSS")
+    product, residual = ntk_residual_product(field, signal)
+    score = torch.linalg.vector_norm(product, dim=1)
+    assert len(score) == len(residual) == len(signal)
+    return status_bytes("VmHWM") - before
+
+
+def status_bytes(name: str) -> int:
+    """Read a figure of this process's memory; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {name}")
 
 
 def bench_memory(rows: int) -> dict[str, object]:

@@ -88,9 +88,10 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
             "config": CONFIG.model_dump(mode="json"),
             "signal": RECORD.model_dump(mode="json"),
             "numbers": {},
+            "best": None,
         })
     )
-    tensors = {"field.x": torch.zeros(2)}
+    tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
     path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
     assert checkpoint.read(path).config == CONFIG
     for change, reason in (
@@ -108,6 +109,16 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
     refused(path, "no sound checkpoint")
     path.write_bytes(save(tensors))
     refused(path, "no 'nint' in it")
-    tensors["field.x"][1] = float("nan")
-    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
-    refused(path, "field.x holds NaN or infinity")
+    bias = tensors["field.biases.0"]
+    for change, reason in (
+        ({"field.biases.0": None}, "field.biases.0 is missing"),
+        ({"field.more": torch.zeros(1)}, "field.more is no parameter of its field"),
+        ({"field.biases.0": bias.double()}, "field.biases.0: torch.float64 of shape"),
+        ({"field.biases.0": torch.zeros(99)}, r"field.biases.0: torch.float32 of shape \(99,\)"),
+        ({"optimiser.exp_avg.biases.0": torch.zeros(99)}, "does not fit"),
+        ({"field.biases.0": bias * float("nan")}, "field.biases.0 holds NaN or infinity"),
+        ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
+    ):
+        changed = {k: v for k, v in (tensors | change).items() if v is not None}
+        path.write_bytes(save(changed, metadata={"nint": json.dumps(about)}))
+        refused(path, reason)

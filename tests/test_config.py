@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from nint_cli.build import build_field, build_sampler
@@ -25,7 +27,7 @@ def faults(*layers):
 
 def yaml_faults(text):
     with pytest.raises(ConfigError) as caught:
-        parse_yaml(text, "c.yaml")
+        resolve([parse_yaml(text, "c.yaml")])
     return list(caught.value.lines)
 
 
@@ -66,9 +68,12 @@ def test_batch_size_and_fraction_undo_each_other():
 
 def test_a_flag_may_repeat_but_not_contradict_set():
     settings = set_layer(["steps=10"])
-    assert flag_layer({"steps": ("--steps", 10)}, settings)["steps"].value == 10
-    with pytest.raises(ConfigError, match=r"--steps 11 contradicts --set steps=10"):
-        flag_layer({"steps": ("--steps", 11)}, settings)
+    layer = flag_layer({"steps": ("--steps", 10)}, settings)
+    assert resolve([settings, layer]).origins["steps"] == "--steps"
+    contrary = flag_layer({"steps": ("--steps", 11)}, settings)
+    assert faults(settings, contrary) == [
+        "--steps 11 contradicts --set steps=10; give one of them"
+    ]
 
 
 @pytest.mark.parametrize("text", ["steps", "=3", "", " =1"])
@@ -142,8 +147,13 @@ def test_bad_values_say_where_why_and_what_is_near(text, fault):
 
 
 def test_all_faults_are_named_at_once():
-    text = "steps: -1\nsampler: x\nnint: {alfa: 1, xi: 2}\n"
-    assert len(faults(parse_yaml(text, "c.yaml"))) == 4
+    text = "steps: -1\nsampler: x\nnint: {alfa: 1, xi: 2}\nsteps: 3\n"
+    assert len(faults(parse_yaml(text, "c.yaml"))) == 5
+
+
+def test_a_few_aliases_are_fine():
+    text = "steps: &n 12\nnint: {alpha: *n}\n"
+    assert resolve([parse_yaml(text, "c")]).config.nint.alpha == 12
 
 
 # Hostile and broken YAML
@@ -159,7 +169,12 @@ def test_all_faults_are_named_at_once():
         ("steps: 1\nsteps: 2", "c.yaml:2:1: steps: given before, in line 1"),
         ("nint:\n  xi: 1\n  xi: 2", "c.yaml:3:3: nint.xi: given before, in line 2"),
         ("x: !!python/object/apply:os.system [touch canary]", "c.yaml:1:4: tags such as"),
-        ("a: &x 1\nb: *x", "c.yaml:1:4: anchors and aliases are not supported"),
+        ("a: &x [*x]", "aliases unfold too far"),
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 10)}]\n" for p, n in pairwise("abcdef")),
+            "aliases unfold too far",
+        ),
         ("x: " + "[" * 100, "nested too deep"),
         ("a: " + "{b: " * 100, "nested too deep"),
         ("? [a]\n: 1", "c.yaml:1:3: a key must be a word"),

@@ -19,9 +19,12 @@ LAYERS = [
     {"probe"},
     {"samplers"},
     {"trainer"},
-    {"build", "checkpoint", "results", "runfolder"},
-    {"environment", "evaluation", "report"},
+    {"build", "results", "runfolder"},
+    {"checkpoint", "environment", "report"},
+    {"evaluation"},
     {"run"},
+    {"continuation"},
+    {"api"},
     {"cli"},
     {"__main__"},
 ]
@@ -68,7 +71,7 @@ def test_dependencies_point_one_way():
     for path in PACKAGE.rglob("*.py"):
         here = part(path)
         if here == "__init__":
-            assert not imports(path)
+            assert imports(path) <= {"api"}  # lazily; the help test below sees to that
             continue
         for there in imports(path) - {here}:
             if LEVEL[there] >= LEVEL[here] or there in FORBIDDEN.get(here, ()):

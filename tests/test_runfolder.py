@@ -54,10 +54,11 @@ def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):
     (path / "notes.txt").write_text("mine")
     (path / "checkpoints" / "mine.txt").write_text("mine")
     assert [p.name[5:15] for p in folder.checkpoints()] == ["0000000003", "0000000002"]
-    with pytest.raises(OutputError, match="holds a run; replace it with --overwrite"):
+    folder.close()
+    with pytest.raises(OutputError, match="holds a run; choose --skip-existing"):
         RunFolder.create(path, "sample:cat")
-    RunFolder.create(path, "sample:cat", overwrite=True)
-    assert names(path) == ["checkpoints/mine.txt", "manifest.json", "notes.txt"]
+    RunFolder.create(path, "sample:cat", overwrite=True).close()
+    assert names(path) == [".lock", "checkpoints/mine.txt", "manifest.json", "notes.txt"]
 
 
 def test_foreign_files_are_never_in_danger(tmp_path):
@@ -69,7 +70,7 @@ def test_foreign_files_are_never_in_danger(tmp_path):
     victim = tmp_path / "victim.txt"
     victim.write_text("mine")
     run = tmp_path / "run"
-    RunFolder.create(run, "a.png")
+    RunFolder.create(run, "a.png").close()
     manifest = {"input": "a.png", "files": ["../victim.txt", str(victim), "config.yaml"]}
     (run / "manifest.json").write_text(json.dumps(manifest))
     RunFolder.create(run, "a.png", overwrite=True)
@@ -115,7 +116,7 @@ def test_default_folders_tell_inputs_and_samplers_apart(tmp_path):
     root = tmp_path / "runs"
     first = default_folder("a/photo.png", "nint", root)
     assert first == root / "photo" / "nint"
-    RunFolder.create(first, "a/photo.png")
+    RunFolder.create(first, "a/photo.png").close()
     assert default_folder("a/photo.png", "nint", root) == first
     assert default_folder("a/photo.png", "uniform", root) == root / "photo" / "uniform"
     other = default_folder("b/photo.png", "nint", root)

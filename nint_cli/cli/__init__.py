@@ -9,8 +9,12 @@ from typer.main import get_command
 
 from nint_cli import __version__
 from nint_cli.cli import console
+from nint_cli.cli.doctor import doctor
 from nint_cli.cli.evaluate import evaluate
 from nint_cli.cli.fit import fit_app
+from nint_cli.cli.listing import list_names
+from nint_cli.cli.resume import resume
+from nint_cli.cli.settings import config_app
 from nint_cli.errors import NintError
 
 app = typer.Typer(
@@ -21,7 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(fit_app, name="fit")
+app.command("resume")(resume)
 app.command("eval")(evaluate)
+app.add_typer(config_app, name="config")
+app.command("list")(list_names)
+app.command("doctor")(doctor)
 
 
 def _show_version(wanted: bool) -> None:
@@ -74,12 +82,19 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return _unexpected(error)
+        return unexpected(error)
     return code if isinstance(code, int) else 0
 
 
-def _unexpected(error: Exception) -> int:
-    """Report what no one foresaw; memory that ran out is not a bug."""
+def unexpected(error: Exception) -> int:
+    """Report what no one foresaw; memory that ran out is not a bug.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The exit code.
+    """
     if console.debugging():
         traceback.print_exception(error)
     text = str(error).strip().partition("\n")[0]

@@ -30,6 +30,16 @@ def printable(text: str) -> str:
     )
 
 
+_quiet = False
+_verbose = False
+
+
+def set_loudness(*, quiet: bool, verbose: bool) -> None:
+    """Choose what is shown: errors only, or tracebacks too."""
+    global _quiet, _verbose
+    _quiet, _verbose = quiet, verbose
+
+
 def error(message: str) -> None:
     """Say what went wrong, in one line on stderr."""
     _write(f"nint: error: {printable(message)}\n")
@@ -37,7 +47,13 @@ def error(message: str) -> None:
 
 def note(message: str) -> None:
     """Say something worth knowing, in one line on stderr."""
-    _write(f"nint: {printable(message)}\n")
+    if not _quiet:
+        _write(f"nint: {printable(message)}\n")
+
+
+def pass_on(line: str) -> None:
+    """Show a line of another nint on stderr."""
+    _write(f"{printable(line)}\n")
 
 
 def result(text: str) -> None:
@@ -53,6 +69,8 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
         title: Above the table.
         rows: Cells; they may hold anything.
     """
+    if _quiet:
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -67,7 +85,7 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 def debugging() -> bool:
     """Tell whether the user wants tracebacks."""
-    return os.environ.get("NINT_DEBUG", "") not in {"", "0"}
+    return _verbose or os.environ.get("NINT_DEBUG", "") not in {"", "0"}
 
 
 def is_terminal() -> bool:

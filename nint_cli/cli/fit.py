@@ -1,15 +1,13 @@
 """``nint fit``: fit a field to a signal."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nint_cli.cli import console
+from nint_cli.cli import console, names
+from nint_cli.cli.steering import seconds, shown, steered, tell
+from nint_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from nint_cli.config import Resolved
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
 fit_app = typer.Typer(
     help="Fit a field to a signal.", invoke_without_command=True, rich_markup_mode=None
 )
+
+ProgressMode = Literal["auto", "always", "never"]
 
 
 @fit_app.callback()
@@ -28,11 +28,11 @@ def _fit(context: typer.Context) -> None:
 
 @fit_app.command("image")
 def fit_image(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="INPUT",
-            help="A PNG, JPEG, TIFF, BMP or WebP file, or sample:NAME for a built-in picture "
+            metavar="INPUT...",
+            help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
         ),
     ],
@@ -42,14 +42,27 @@ def fit_image(
             "--output",
             "-o",
             metavar="DIR",
-            help="Run folder; runs/<input>/<sampler> if not given.",
+            help="Run folder, runs/<input>/<sampler> if not given; with several inputs, the "
+            "folder of their run folders.",
         ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")
     ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep an earlier run that is complete and has the same input and settings.",
+        ),
+    ] = False,
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Shipped settings: default, paper or smoke.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Shipped settings: default, paper or smoke.",
+            autocompletion=names.presets,
+        ),
     ] = "default",
     config: Annotated[
         list[Path] | None,
@@ -60,15 +73,33 @@ def fit_image(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="One setting, such as nint.alpha=20 or image.size=256.",
+            help="One setting, such as nint.alpha=20 or image.size=256; may be repeated.",
+            autocompletion=names.keys,
         ),
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="full, uniform, int, nint or nint_released."),
+        typer.Option(
+            metavar="NAME",
+            help="full, uniform, int, nint or nint_released.",
+            autocompletion=names.samplers,
+        ),
     ] = None,
-    field: Annotated[str | None, typer.Option(metavar="NAME", help="siren.")] = None,
+    field: Annotated[
+        str | None, typer.Option(metavar="NAME", help="siren.", autocompletion=names.fields)
+    ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Stop after that much training time: 90s, 5m, 1h."),
+    ] = None,
+    target_psnr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
+    ] = None,
+    require_target: Annotated[
+        bool, typer.Option("--require-target", help="Exit with code 7 if the target is missed.")
+    ] = False,
     batch_fraction: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Share of the coordinates per step.")
     ] = None,
@@ -77,83 +108,97 @@ def fit_image(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")
+    ] = 1,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")
+    ] = False,
     progress: Annotated[
-        Literal["auto", "always", "never"],
+        ProgressMode,
         typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
     ] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
+    ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print metrics.json instead of the run folder.")
+        bool, typer.Option("--json", help="Print one JSON document instead of run folders.")
     ] = False,
     print_config: Annotated[
         bool,
         typer.Option("--print-config", help="Show every setting and where it comes from; no fit."),
     ] = False,
 ) -> int:
-    """Fit a field to a picture and write a run folder; its path goes to stdout."""
-    resolved = _resolve(
-        preset,
-        config or [],
-        set_ or [],
-        {
-            "sampler": ("--sampler", sampler),
-            "field": ("--field", field),
-            "steps": ("--steps", steps),
-            "batch.fraction": ("--batch-fraction", batch_fraction),
-            "optimiser.lr": ("--lr", lr),
-            "seed": ("--seed", seed),
-            "device": ("--device", device),
-        },
-    )
-    if print_config:
-        for key, value in resolved.values().items():
-            console.result(f"{key}: {_yaml(value)}  # {console.printable(resolved.origins[key])}")
-        return 0
-
-    from nint_cli import runfolder
-    from nint_cli.cli.progress import choose
-    from nint_cli.report import summary
-    from nint_cli.run import FitImage
-
-    fit = FitImage(source, resolved)
-    for conversion in fit.picture.conversions:
-        console.note(f"'{source}': {conversion}")
-    path = output or runfolder.default_folder(source, resolved.config.sampler)
-    folder = runfolder.RunFolder.create(path, source, overwrite=overwrite)
-    console.note(
-        f"{source}, {'x'.join(map(str, fit.signal.shape[::-1]))} pixels, "
-        f"{resolved.config.field} with {fit.trainer.field.parameter_count():,} parameters, "
-        f"sampler {resolved.config.sampler}, on {fit.device}"
-    )
-    with _signals_end_the_run() as caught:
-        metrics = fit.run(folder, choose(progress), lambda: caught[0] if caught else None)
-    if metrics.status == "diverged":
-        console.error(
-            f"the loss was not finite after {metrics.steps} steps; what is in '{path}' is the "
-            "state before that; try a smaller --lr"
-        )
-    elif metrics.status == "interrupted":
-        console.note(f"interrupted after {metrics.steps} steps; '{path}' holds what was reached")
-    files = {
-        name: str(path / file)
-        for name, file in (
-            ("reconstruction", runfolder.RECONSTRUCTION),
-            ("selected coordinates", runfolder.SELECTION),
-            ("metrics", runfolder.METRICS),
-        )
-        if (path / file).exists()
+    """Fit a field to each picture and write its run folder; the path goes to stdout."""
+    console.set_loudness(quiet=quiet, verbose=verbose)
+    flags: dict[str, tuple[str, object]] = {
+        "sampler": ("--sampler", sampler),
+        "field": ("--field", field),
+        "steps": ("--steps", steps),
+        "stop.time_budget_s": ("--time-budget", seconds(time_budget, "--time-budget")),
+        "stop.target_psnr_db": ("--target-psnr", target_psnr),
+        "batch.fraction": ("--batch-fraction", batch_fraction),
+        "optimiser.lr": ("--lr", lr),
+        "seed": ("--seed", seed),
+        "device": ("--device", device),
     }
-    console.table("nint fit image", summary(metrics, files))
-    console.result(metrics.model_dump_json(indent=2) if json else console.printable(str(path)))
-    return metrics.exit_code
+    resolved = resolve_layers(preset, config or [], set_ or [], flags)
+    if require_target and resolved.config.stop.target_psnr_db is None:
+        raise ConfigError("--require-target: there is no target; add --target-psnr")
+    if overwrite and skip_existing:
+        raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
+    if print_config:
+        console.result(commented(resolved))
+        return 0
+    if len(sources) > 1:
+        from nint_cli.cli.batch import Batch
+
+        return Batch(
+            sources,
+            resolved,
+            root=output,
+            options=[
+                *(["--overwrite"] if overwrite else []),
+                *(["--skip-existing"] if skip_existing else []),
+                *(["--require-target"] if require_target else []),
+            ],
+            progress="never" if quiet else progress,
+        ).run(jobs=jobs, fail_fast=fail_fast, json=json)
+
+    from nint_cli import run
+
+    with steered("never" if quiet else progress, require_target=require_target) as control:
+        outcome = run.fit_image(
+            sources[0],
+            resolved,
+            output,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            control=control,
+        )
+    code = tell(outcome, "nint fit image")
+    console.result(metrics_document(outcome.path) if json else shown(outcome.path))
+    return code
 
 
-def _resolve(
+def resolve_layers(
     preset: str,
     files: list[Path],
     assignments: list[str],
     flags: dict[str, tuple[str, object]],
 ) -> "Resolved":
-    """Stack the layers: preset, files, --set, flags."""
+    """Stack the layers: preset, files, --set, flags.
+
+    Args:
+        preset: Name of the preset.
+        files: YAML files, the strongest last.
+        assignments: Texts of ``--set``.
+        flags: Named flags by dotted key; None was not given.
+
+    Returns:
+        The configuration with origins.
+    """
     from nint_cli.config import file_layer, flag_layer, preset_layer, resolve, set_layer
 
     settings = set_layer(assignments)
@@ -161,32 +206,44 @@ def _resolve(
     return resolve(layers)
 
 
-def _yaml(value: object) -> str:
-    """Write a scalar as YAML reads it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+def commented(resolved: "Resolved") -> str:
+    """Write every setting as YAML with its origin as a comment.
 
+    Args:
+        resolved: The configuration.
 
-@contextmanager
-def _signals_end_the_run() -> Iterator[list[int]]:
-    """Turn the first SIGINT or SIGTERM into an orderly end; a second one ends at once.
-
-    Yields:
-        A list that holds the signal's number once it came.
+    Returns:
+        A YAML document.
     """
-    caught: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    lines, section = [], ""
+    for key, value in resolved.values().items():
+        head, dot, name = key.rpartition(".")
+        if head != section:
+            lines.append(f"{head}:")
+            section = head
+        origin = console.printable(resolved.origins[key])
+        lines.append(f"{'  ' if dot else ''}{name}: {_scalar(value)}  # {origin}")
+    return "\n".join(lines)
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
 
-    for number in before:
-        signal.signal(number, remember)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _scalar(value: object) -> str:
+    """Write a scalar as YAML reads it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def metrics_document(path: Path) -> str:
+    """Give a run's metrics.json for stdout.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        A JSON document.
+    """
+    import json
+
+    from nint_cli.runfolder import RunFolder
+
+    return json.dumps(RunFolder(path).metrics(), indent=2)

@@ -6,6 +6,7 @@ import time
 from tqdm import tqdm
 
 from nint_cli.cli import console
+from nint_cli.run import Progress, Silent
 
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1
@@ -68,23 +69,7 @@ class Lines:
         """Say nothing more."""
 
 
-class Silent:
-    """Nothing at all."""
-
-    def start(self, total_steps: int, done: int) -> None:
-        """Say nothing."""
-
-    def step(self, number: int, loss: float) -> None:
-        """Say nothing."""
-
-    def evaluated(self, psnr: float) -> None:
-        """Say nothing."""
-
-    def finish(self) -> None:
-        """Say nothing."""
-
-
-def choose(mode: str) -> Bar | Lines | Silent:
+def choose(mode: str) -> Progress:
     """Choose how to show a fit.
 
     Args:

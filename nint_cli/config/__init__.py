@@ -10,6 +10,7 @@ from nint_cli.config.schema import (
     OptimiserConfig,
     RunConfig,
     SirenConfig,
+    dotted_keys,
 )
 from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
 
@@ -24,6 +25,7 @@ __all__ = [
     "Resolved",
     "RunConfig",
     "SirenConfig",
+    "dotted_keys",
     "file_layer",
     "flag_layer",
     "parse_yaml",

@@ -1,7 +1,7 @@
 """Layers of settings, the later over the earlier: built-in, preset, files, --set, flags."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -18,8 +18,19 @@ class Setting(NamedTuple):
     origin: str
 
 
-Layer = dict[str, Setting]
-"""Settings of one source by dotted key."""
+@dataclass(frozen=True)
+class Layer:
+    """What one source sets.
+
+    Attributes:
+        settings: By dotted key.
+        faults: What is wrong with the source itself, a line each; reported together with what is
+            wrong with its values.
+    """
+
+    settings: dict[str, Setting] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
 
 Origins = dict[str, str]
 """Where the value of each dotted key comes from."""
@@ -54,14 +65,17 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     Raises:
         ConfigError: If any value is unknown or invalid; names every one of them.
     """
-    merged: Layer = {}
+    merged: dict[str, Setting] = {}
+    broken: list[str] = []
     for layer in layers:
-        for key, setting in layer.items():
+        broken += layer.faults
+        for key, setting in layer.settings.items():
             other = _ALTERNATIVES.get(key)
-            if other in merged and other not in layer and setting.value is not None:
+            if other in merged and other not in layer.settings and setting.value is not None:
                 del merged[other]
             merged[key] = setting
     nested, faults = _nest(merged)
+    faults = broken + faults
     try:
         config = RunConfig.model_validate(nested)
     except ValidationError as error:
@@ -80,26 +94,20 @@ def flag_layer(flags: Mapping[str, tuple[str, Any]], settings: Layer) -> Layer:
         settings: The layer of ``--set``.
 
     Returns:
-        The settings.
-
-    Raises:
-        ConfigError: If a flag and ``--set`` give one key different values.
+        The layer; a flag that contradicts ``--set`` is a fault.
     """
-    layer: Layer = {}
-    faults = []
-    for key, (flag, value) in flags.items():
-        if value is None:
-            continue
-        if key in settings and settings[key].value != value:
-            other = settings[key].value
-            faults.append(f"{flag} {value} contradicts --set {key}={other}; give one of them")
-        layer[key] = Setting(value, flag)
-    if faults:
-        raise ConfigError(*faults)
-    return layer
+    given = {
+        key: Setting(value, flag) for key, (flag, value) in flags.items() if value is not None
+    }
+    faults = tuple(
+        f"{flag} {value} contradicts --set {key}={settings.settings[key].value}; give one of them"
+        for key, (value, flag) in given.items()
+        if key in settings.settings and settings.settings[key].value != value
+    )
+    return Layer(given, faults)
 
 
-def _nest(merged: Layer) -> tuple[dict[str, Any], list[str]]:
+def _nest(merged: Mapping[str, Setting]) -> tuple[dict[str, Any], list[str]]:
     """Turn dotted keys into nested mappings; a value where a section belongs is a fault."""
     sections = {key.partition(".")[0] for key in dotted_keys() if "." in key}
     nested: dict[str, Any] = {}
@@ -121,7 +129,7 @@ def _nest(merged: Layer) -> tuple[dict[str, Any], list[str]]:
     return nested, faults
 
 
-def _describe(detail: ErrorDetails, merged: Layer) -> str:
+def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
     """Say one validation error in one line, with its place."""
     key = ".".join(str(part) for part in detail["loc"])
     while key not in merged and "." in key:  # inside a list or union: name the key that holds it

@@ -43,3 +43,20 @@ def preset_layer(name: str) -> Layer:
         raise ConfigError(f"--preset {name}: no such preset{hint}; there are {', '.join(names)}")
     text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
     return parse_yaml(text, f"preset {name}")
+
+
+def preset_summary(name: str) -> str:
+    """Give the comment that a preset begins with.
+
+    Args:
+        name: One of `preset_names`.
+
+    Returns:
+        Its text, as one line.
+    """
+    words = []
+    for line in (_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        words += line.lstrip("# ").split()
+    return " ".join(words)

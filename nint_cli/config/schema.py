@@ -65,6 +65,17 @@ class EvaluationConfig(Section):
     )
 
 
+class StopConfig(Section):
+    """When to stop before the last step."""
+
+    time_budget_s: float | None = Field(
+        None, gt=0, description="seconds of training time, earlier parts of a resumed run included"
+    )
+    target_psnr_db: float | None = Field(
+        None, description="PSNR in dB at which an evaluation ends the run"
+    )
+
+
 class CheckpointConfig(Section):
     """How often the state of the run is saved; the newest two checkpoints are kept."""
 
@@ -102,7 +113,10 @@ class NintConfig(Section):
 
     xi: Share = Field(0.7, description="share of a batch that is drawn uniformly")
     alpha: int = Field(
-        10, ge=1, description="steps between NTK scorings, and time constant of the NTK share"
+        10,
+        ge=1,
+        le=100_000,
+        description="steps between NTK scorings, and time constant of the NTK share",
     )
     lambda_: float = Field(
         1.0, ge=0, le=1e6, alias="lambda", description="decay of the NTK share per alpha steps"
@@ -114,7 +128,7 @@ class NintConfig(Section):
         1e-3, description="below this NTK share no scoring pass runs and the slot is empty"
     )
     residual_every: int = Field(
-        1, ge=1, description="steps between sweeps that refresh the residual slot"
+        1, ge=1, le=100_000, description="steps between sweeps that refresh the residual slot"
     )
     start: float = Field(
         0.0, ge=0, lt=1, description="share of the steps before guidance; until then uniform"
@@ -137,6 +151,7 @@ class RunConfig(Section):
     optimiser: OptimiserConfig = OptimiserConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    stop: StopConfig = StopConfig()
     image: ImageConfig = ImageConfig()
     siren: SirenConfig = SirenConfig()
     nint: NintConfig = NintConfig()

@@ -1,7 +1,8 @@
 """YAML text to settings, each with its line and column.
 
-Only data is read: PyYAML parses and composes, tags are refused, and plain scalars follow the
-YAML 1.2 core schema, so `1e-4` is a number while `no`, `010` and `1:30` are text.
+Only data is read: PyYAML parses and composes, tags are refused, aliases may unfold only so far,
+and plain scalars follow the YAML 1.2 core schema, so `1e-4` is a number while `no`, `010` and
+`1:30` are text.
 """
 
 import re
@@ -57,23 +58,19 @@ def parse_yaml(text: str, name: str) -> Layer:
         name: What to call the text in messages.
 
     Returns:
-        The settings by dotted key.
+        The settings by dotted key; keys that are given twice are faults of the layer.
 
     Raises:
         ConfigError: If the text is not acceptable YAML.
     """
     node = _compose(text, name)
     if node is None:
-        return {}
+        return Layer()
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{_at(name, node)}: expected 'key: value' lines at the top level")
-    layer: Layer = {}
     faults: list[str] = []
-    for key, setting in _leaves(node, "", name, faults):
-        layer[key] = setting
-    if faults:
-        raise ConfigError(*faults)
-    return layer
+    settings = dict(_leaves(node, "", name, faults))
+    return Layer(settings, tuple(faults))
 
 
 def set_layer(assignments: Iterable[str]) -> Layer:
@@ -88,14 +85,14 @@ def set_layer(assignments: Iterable[str]) -> Layer:
     Raises:
         ConfigError: If a text is not of the form ``key=value``.
     """
-    layer: Layer = {}
+    settings = {}
     for text in assignments:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not equals or not key:
             raise ConfigError(f"--set {text}: expected key=value, such as --set nint.alpha=20")
-        layer[key] = Setting(_parse_value(value, f"--set {key}"), "--set")
-    return layer
+        settings[key] = Setting(_parse_value(value, f"--set {key}"), "--set")
+    return Layer(settings)
 
 
 def _parse_value(text: str, name: str) -> Any:  # noqa: ANN401 (the schema decides the type)
@@ -108,7 +105,10 @@ def _compose(text: str, name: str) -> yaml.Node | None:
     """Parse one document after its events were found harmless."""
     try:
         _check_events(text, name)
-        return yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _check_size(node, name)
+        return node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -124,8 +124,6 @@ def _check_events(text: str, name: str) -> None:
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         mark = event.start_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ConfigError(f"{where}: anchors and aliases are not supported; write it out")
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise ConfigError(f"{where}: tags such as '{tag}' are not supported; remove it")
@@ -135,6 +133,20 @@ def _check_events(text: str, name: str) -> None:
             depth -= 1
         if depth > MAX_DEPTH or count > MAX_NODES:
             raise ConfigError(f"{where}: nested too deep or too long for a configuration")
+
+
+def _check_size(root: yaml.Node, name: str) -> None:
+    """Refuse aliases that unfold into more than a configuration ever holds, or into themselves."""
+    count, waiting = 0, [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        count += 1
+        if count > MAX_NODES or depth > MAX_DEPTH:
+            raise ConfigError(f"{_at(name, node)}: aliases unfold too far for a configuration")
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(part, depth + 1) for part in node.value]
 
 
 def _leaves(

@@ -25,9 +25,10 @@ class Siren(Field):
     """Sine network: h' = sin(omega_0 (W h + b)) per hidden layer, then a linear layer.
 
     Source: Sitzmann, Martel, Bergman, Lindell, Wetzstein, "Implicit Neural Representations with
-    Periodic Activation Functions", NeurIPS 2020, arXiv 2006.09661. The paper of NINT calls
-    `hidden_layers=5`, `hidden_features=256` "5x256": five sine layers and one linear layer, which
-    for pictures in colour makes 264,707 parameters.
+    Periodic Activation Functions", NeurIPS 2020, arXiv 2006.09661.
+
+    The paper of NINT calls `hidden_layers=5`, `hidden_features=256` "5x256": five sine layers and
+    one linear layer, which for pictures in colour makes 264,707 parameters.
 
     Initialisation, with U(a) uniform on [-a, a]: the first layer's weight is U(1 / fan_in), every
     other weight, the output's included, U(sqrt(6 / fan_in) / omega_0). **A bias has the bound of

@@ -13,9 +13,10 @@ class Int(Sampler):
     score_i = sum_c |prediction_ic - values_ic|; the B largest train.
 
     Source: Zhang, Luo, Li, Wu, Wong, "Nonparametric Teaching of Implicit Neural
-    Representations", ICML 2024, arXiv 2405.10531. As in its released code the norm over channels
-    is L1; the paper's formula has L2, which ranks alike for one channel. It asks for one forward
-    pass over N per step.
+    Representations", ICML 2024, arXiv 2405.10531.
+
+    As in its released code the norm over channels is L1; the paper's formula has L2, which ranks
+    alike for one channel. It asks for one forward pass over N per step.
 
     Args:
         batch: How many points.

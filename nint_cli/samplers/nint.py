@@ -128,8 +128,7 @@ class Nint(Sampler):
     def _most(self, slot: str, step: int, interval: int, population: int) -> int:
         """Give the largest size of a slot over an interval that starts at a step."""
         part = 0 if slot == _NTK else 1
-        stop = min(step + interval, max(step + 1, self.batch.total_steps))
-        return max(self._slots(later, population)[part] for later in range(step, stop))
+        return max(self._slots(later, population)[part] for later in range(step, step + interval))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the rankings in use; see `Sampler.state_dict`."""

@@ -1,0 +1,154 @@
+"""nint from Python: the same fits, without a command line.
+
+Nothing here prints, installs signal handlers, or touches PyTorch's global random state.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from nint_cli import checkpoint, runfolder
+from nint_cli.config import Layer, RunConfig, file_layer, preset_layer, resolve
+from nint_cli.config.layers import Setting
+from nint_cli.continuation import resume as resume_run
+from nint_cli.errors import NintError
+from nint_cli.fields import Field
+from nint_cli.results import RunMetrics
+from nint_cli.run import Control, fit_image
+from nint_cli.runfolder import RunFolder
+from nint_cli.signals import GridSignal, Pixels, to_pixels
+from nint_cli.sweep import predict
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes:
+        path: Its folder.
+    """
+
+    path: Path
+
+    @property
+    def metrics(self) -> RunMetrics:
+        """What its metrics.json says.
+
+        Raises:
+            NintError: If the run has none, because it was killed or is still going on.
+        """
+        try:
+            return RunMetrics.model_validate(RunFolder.open(self.path).metrics())
+        except ValueError as error:
+            raise NintError(
+                f"'{self.path}' has no sound {runfolder.METRICS}: the run did not end; go on with "
+                "nint resume"
+            ) from error
+
+    @cached_property
+    def _saved(self) -> checkpoint.Checkpoint:
+        return checkpoint.newest(RunFolder.open(self.path).checkpoints(), self.path)[0]
+
+    @property
+    def config(self) -> RunConfig:
+        """Its settings, from the newest checkpoint."""
+        return self._saved.config
+
+    @cached_property
+    def field(self) -> Field:
+        """Its network, from the newest checkpoint, on the CPU; coords (B, D) to values (B, C)."""
+        return checkpoint.rebuild_field(self._saved)
+
+    def reconstruction(self) -> Pixels:
+        """Evaluate its network on its own grid.
+
+        Returns:
+            (H, W, C) pixels in the input's own type.
+        """
+        import numpy as np
+        import torch
+
+        record = self._saved.signal
+        grid = GridSignal(torch.empty(math.prod(record.shape), 0), record.shape)
+        return to_pixels(predict(self.field, grid), record.shape, np.dtype(record.dtype))
+
+
+def fit(
+    source: str | PathLike[str],
+    *,
+    preset: str = "default",
+    config: str | PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    output: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    control: Control | None = None,
+) -> Run:
+    """Fit a field to a picture.
+
+    Args:
+        source: A picture file, or ``sample:NAME``.
+        preset: Shipped settings.
+        config: A YAML file over them.
+        settings: Settings by dotted key over both, such as ``{"steps": 100, "nint.alpha": 20}``.
+        output: The run folder; None chooses ``runs/<input>/<sampler>``.
+        overwrite: Replace a run that is there.
+        skip_existing: Keep it instead, if it is complete and the same.
+        control: Watches and steers the run; None leaves it to itself.
+
+    Returns:
+        The finished run. Raises a `NintError` where the command line would exit with its code.
+    """
+    layers = [preset_layer(preset)]
+    if config is not None:
+        layers.append(file_layer(Path(config)))
+    layers.append(
+        Layer({key: Setting(value, "settings") for key, value in (settings or {}).items()})
+    )
+    outcome = fit_image(
+        fspath(source),
+        resolve(layers),
+        None if output is None else Path(output),
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+        control=control,
+    )
+    return Run(outcome.path)
+
+
+def resume(
+    path: str | PathLike[str],
+    *,
+    steps: int | None = None,
+    time_budget_s: float | None = None,
+    control: Control | None = None,
+) -> Run:
+    """Go on with a run in its own folder; see `continuation.resume`.
+
+    Args:
+        path: The run folder.
+        steps: A new number of steps, where no schedule depends on it.
+        time_budget_s: A new budget of training time, earlier parts included.
+        control: Watches and steers the run.
+
+    Returns:
+        The run.
+    """
+    outcome = resume_run(Path(path), steps=steps, time_budget_s=time_budget_s, control=control)
+    return Run(outcome.path)
+
+
+def load_run(path: str | PathLike[str]) -> Run:
+    """Open a run that was made before.
+
+    Args:
+        path: The run folder; an InputError is raised where there is none.
+
+    Returns:
+        The run.
+    """
+    return Run(RunFolder.open(Path(path)).path)

@@ -1,0 +1,29 @@
+"""Names for the shell to complete; the configuration is loaded only when it asks."""
+
+
+def presets(incomplete: str) -> list[str]:
+    """Complete a preset."""
+    from nint_cli.config import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+def samplers(incomplete: str) -> list[str]:
+    """Complete a sampler."""
+    from nint_cli.config import SAMPLER_NAMES
+
+    return [name for name in SAMPLER_NAMES if name.startswith(incomplete)]
+
+
+def fields(incomplete: str) -> list[str]:
+    """Complete a field."""
+    from nint_cli.config import FIELD_NAMES
+
+    return [name for name in FIELD_NAMES if name.startswith(incomplete)]
+
+
+def keys(incomplete: str) -> list[str]:
+    """Complete the key of a setting."""
+    from nint_cli.config import dotted_keys
+
+    return [f"{key}=" for key in dotted_keys() if key.startswith(incomplete)]

@@ -1,0 +1,140 @@
+"""Going on with a run exactly where it was saved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nint_cli import checkpoint, runfolder
+from nint_cli.checkpoint import Checkpoint
+from nint_cli.clock import Clock
+from nint_cli.config import Resolved, RunConfig, dotted_keys, file_layer, resolve
+from nint_cli.errors import ConfigError
+from nint_cli.results import RunMetrics
+from nint_cli.run import Control, FitImage, Outcome
+from nint_cli.runfolder import RunFolder
+
+# What may differ between a run and its continuation: how long it goes on, how often it is looked
+# at and saved, and what a picture may measure. All else would change the mathematics.
+_FREE = ("stop.", "evaluation.", "checkpoint.", "image.max_pixels")
+
+
+def resume(
+    path: Path,
+    *,
+    steps: int | None = None,
+    time_budget_s: float | None = None,
+    control: Control | None = None,
+) -> Outcome:
+    """Go on with a run in its own folder.
+
+    A run that is stopped and resumed gives the bits of one that was never stopped, on the same
+    machine with the same number of threads.
+
+    Args:
+        path: The run folder.
+        steps: A new number of steps; only where no schedule depends on the number.
+        time_budget_s: A new budget of training time, earlier parts included.
+        control: Watches and steers it.
+
+    Returns:
+        The outcome; `kept` if there was nothing left to do.
+    """
+    control = control or Control()
+    with RunFolder.open(path, lock=True) as folder:
+        if folder.taken_over:
+            control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
+        saved, faults = checkpoint.newest(folder.checkpoints(), path)
+        for fault in faults:
+            control.note(f"{fault}; going on from the checkpoint before it")
+        resolved = _resolve(folder, saved, steps, time_budget_s)
+        fit = FitImage(saved.signal.source, resolved, saved)
+        finished = _finished(folder, fit)
+        if finished is not None:
+            control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")
+            return Outcome(path, finished, kept=True)
+        row = folder.rewind_log(fit.trainer.step)
+        fit.logged_step = row.get("step")
+        _restore_clock(fit.clock, row)
+        folder.remove(runfolder.METRICS)  # which would say that the run is over
+        for newer in folder.checkpoints():
+            if newer.name > f"step-{fit.trainer.step:010d}.safetensors":
+                newer.unlink(missing_ok=True)  # damaged, and passed over
+        control.note(f"'{path}': going on from step {fit.trainer.step} of {resolved.config.steps}")
+        return Outcome(path, fit.run(folder, control))
+
+
+def _resolve(
+    folder: RunFolder, saved: Checkpoint, steps: int | None, time_budget_s: float | None
+) -> Resolved:
+    """Lay the requested changes over the checkpoint's settings, and refuse what they forbid."""
+    config, faults = saved.config, []
+    written = folder.path / runfolder.CONFIG
+    if written.exists():
+        edited = resolve([file_layer(written)]).values()
+        for key, old in Resolved(config, {}).values().items():
+            if edited[key] != old and not key.startswith(_FREE):
+                faults.append(
+                    f"{written}: {key} was {old} and is now {edited[key]}; that would be another "
+                    "run, so put it back, or fit into another folder"
+                )
+    if steps is not None and steps != config.steps:
+        faults += [
+            f"--steps: steps was {config.steps} and is now {steps}, but {key} = {value} depends "
+            "on it; fit into another folder"
+            for key, value in _bound_to_steps(config).items()
+        ]
+        if steps < saved.state.numbers["step"]:
+            faults.append(f"--steps {steps}: {saved.state.numbers['step']} steps are done")
+    if faults:
+        raise ConfigError(*faults)
+    changes: dict[str, Any] = {}
+    if steps is not None:
+        changes["steps"] = steps
+    if time_budget_s is not None:
+        changes["stop"] = config.stop.model_dump() | {"time_budget_s": time_budget_s}
+    merged = RunConfig.model_validate(config.model_dump(mode="json") | changes)
+    origins = folder.metrics().get("origins")
+    if not isinstance(origins, dict):
+        origins = dict.fromkeys(dotted_keys(), "checkpoint")
+    return Resolved(merged, {str(key): str(origin) for key, origin in origins.items()})
+
+
+def _bound_to_steps(config: RunConfig) -> dict[str, object]:
+    """Give the settings in use that mean another thing when the number of steps changes."""
+    found: dict[str, object] = {}
+    if config.optimiser.schedule != "constant":
+        found["optimiser.schedule"] = config.optimiser.schedule
+    if config.optimiser.warmup:
+        found["optimiser.warmup"] = config.optimiser.warmup
+    if config.batch.schedule != "constant" and config.batch.size is None:
+        found["batch.schedule"] = config.batch.schedule
+    if config.sampler == "nint" and config.nint.start:
+        found["nint.start"] = config.nint.start
+    return found
+
+
+def _finished(folder: RunFolder, fit: FitImage) -> RunMetrics | None:
+    """Give the metrics of a run that has nothing left to do; None if it goes on."""
+    try:
+        metrics = RunMetrics.model_validate(folder.metrics())
+    except ValueError:
+        return None  # it never came to its end
+    config = fit.resolved.config
+    budget = config.stop.time_budget_s
+    over = (
+        fit.trainer.step >= config.steps
+        or metrics.stop_reason == "target"
+        or (budget is not None and metrics.train_s >= budget)
+    )
+    return metrics if over and metrics.status == "complete" else None
+
+
+def _restore_clock(clock: Clock, row: Mapping[str, Any]) -> None:
+    """Go on counting from the log's row of the checkpoint; loading is added to."""
+    seconds = row.get("clock")
+    if not isinstance(seconds, dict):
+        return
+    for kind in Clock.KINDS:
+        before = seconds.get(kind)
+        if isinstance(before, int | float) and before >= 0:
+            setattr(clock, kind, getattr(clock, kind) + float(before))

@@ -1,0 +1,20 @@
+"""Write the JSON Schema of metrics.json, which ships with the package, from its pydantic model."""
+
+import json
+from pathlib import Path
+
+from nint_cli import results
+
+SCHEMA = Path(results.__file__).parent / "metrics.schema.json"
+
+
+def schema_text() -> str:
+    """Give the schema as it should stand in the file."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= results.RunMetrics.model_json_schema()
+    return json.dumps(schema, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(schema_text(), encoding="utf-8")
+    print(SCHEMA)

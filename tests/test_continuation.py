@@ -1,0 +1,456 @@
+"""Stopping, going on, and what is on disk in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nint_cli import checkpoint, results, run
+from nint_cli.config import SAMPLER_NAMES
+from nint_cli.evaluation import evaluate_run
+from nint_cli.runfolder import RunFolder
+from tests.test_cli import nint, strict
+
+SCHEMA = json.loads((Path(results.__file__).parent / "metrics.schema.json").read_text())
+LAST = "checkpoints/step-0000000030.safetensors"
+
+
+def valid_metrics(path: Path) -> dict:
+    metrics = strict(path / "metrics.json")
+    jsonschema.validate(metrics, SCHEMA)
+    return metrics
+
+
+def stopping_at(monkeypatch, step):
+    """Let a signal seem to arrive at a step."""
+    original = run._Recorder.after_step
+
+    def after_step(self, trainer, done):
+        reason = original(self, trainer, done)
+        if done.number == step:
+            self.signal = signal.SIGTERM
+            return "signal"
+        return reason
+
+    monkeypatch.setattr(run._Recorder, "after_step", after_step)
+
+
+# Stopping
+
+
+def test_the_shipped_schema_is_that_of_the_model():
+    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+    try:
+        import write_schema
+    finally:
+        sys.path.pop(0)
+    assert write_schema.SCHEMA.read_text() == write_schema.schema_text()
+
+
+def test_a_time_budget_stops_a_run_and_counts_training_only(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    code, _, _ = nint(capsys, *smoke, "--steps", 10**6, "--time-budget", "0.3s", "-o", path)
+    metrics = valid_metrics(path)
+    assert (code, metrics["status"], metrics["stop_reason"]) == (0, "complete", "time_budget")
+    assert 0.3 <= metrics["train_s"] < 3
+    assert metrics["steps"] < 10**6
+    code, _, err = nint(capsys, "resume", path)
+    assert (code, "nothing to do" in err) == (0, True)
+    code, _, _ = nint(capsys, "resume", path, "--time-budget", "0.5s")
+    again = valid_metrics(path)
+    assert code == 0
+    assert again["steps"] > metrics["steps"]
+    assert again["train_s"] >= 0.5
+
+
+def test_a_target_stops_a_run_and_can_be_required(capsys, smoke, tmp_path):
+    path = tmp_path / "hit"
+    target = ["--target-psnr", 9, "--require-target"]
+    assert nint(capsys, *smoke, *target, "-o", path)[0] == 0
+    metrics = valid_metrics(path)
+    assert (metrics["stop_reason"], metrics["target_reached"]) == ("target", True)
+    assert metrics["steps"] < 30
+    assert metrics["psnr_db"] >= 9
+    path = tmp_path / "miss"
+    target[1] = 99
+    code, out, err = nint(capsys, *smoke, *target, "-o", path)
+    metrics = valid_metrics(path)
+    assert (code, metrics["exit_code"], metrics["target_reached"]) == (7, 7, False)
+    assert "the target was missed" in err.splitlines()[-1]
+    assert out == f"{path}\n"
+    assert nint(capsys, *smoke, "--require-target")[0] == 2
+
+
+@pytest.mark.parametrize("text", ["", "5 parsecs", "-3s", "1e3"])
+def test_nonsense_is_no_duration(capsys, smoke, text):
+    code, _, err = nint(capsys, *smoke, f"--time-budget={text}")
+    assert (code, "expected a duration" in err) == (2, True)
+
+
+def test_the_best_evaluation_is_remembered(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    nint(capsys, *smoke, "-o", path)
+    rows = [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+    best = max(rows, key=lambda row: row["psnr_db"])
+    metrics = valid_metrics(path)
+    assert (metrics["best_psnr_db"], metrics["best_step"]) == (best["psnr_db"], best["step"])
+
+
+def test_a_failed_run_says_so(capsys, smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "nint_cli.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(RuntimeError("oh\nno"))
+    )
+    path = tmp_path / "run"
+    assert nint(capsys, *smoke, "-o", path)[0] == 1
+    metrics = valid_metrics(path)
+    assert (metrics["status"], metrics["stop_reason"]) == ("failed", "error")
+    assert (metrics["psnr_db"], metrics["quality_reason"]) == (None, "the run failed")
+    monkeypatch.undo()
+    code, _, err = nint(capsys, *smoke, "-o", path, "--skip-existing")
+    assert (code, "the run in it is failed; fitted anew" in err) == (0, True)
+
+
+# Going on
+
+
+@pytest.mark.parametrize("stop", [1, 9, 10, 11, 19, 20, 21, 29])
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_resumed_equals_uninterrupted(capsys, smoke, tmp_path, monkeypatch, sampler, stop):
+    words = [*smoke, "--sampler", sampler]
+    nint(capsys, *words, "-o", tmp_path / "through")
+    with monkeypatch.context() as patch:
+        stopping_at(patch, stop)
+        assert nint(capsys, *words, "-o", tmp_path / "stopped")[0] == 143
+    metrics = valid_metrics(tmp_path / "stopped")
+    assert (metrics["status"], metrics["exit_code"], metrics["steps"]) == (
+        "interrupted",
+        143,
+        stop,
+    )
+    code, out, err = nint(capsys, "resume", tmp_path / "stopped")
+    assert (code, out) == (0, f"{tmp_path / 'stopped'}\n")
+    assert "Traceback" not in err
+    for name in (LAST, "reconstruction.png", "selection.png", "config.yaml"):
+        a, b = ((tmp_path / which / name).read_bytes() for which in ("through", "stopped"))
+        assert a == b, name
+    assert valid_metrics(tmp_path / "stopped")["status"] == "complete"
+    rows = [json.loads(x) for x in (tmp_path / "stopped/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == sorted({10, 20, 30, stop})
+    for earlier, later in pairwise(rows):
+        assert later["train_s"] > earlier["train_s"]
+        assert later["passes"] > earlier["passes"]
+
+
+def test_a_finished_run_is_left_alone_or_extended(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    before = (tmp_path / "a/metrics.json").read_bytes()
+    code, _, err = nint(capsys, "resume", tmp_path / "a")
+    assert (code, "complete after 30 steps; nothing to do" in err) == (0, True)
+    assert (tmp_path / "a/metrics.json").read_bytes() == before
+    assert nint(capsys, "resume", tmp_path / "a", "--steps", 44)[0] == 0
+    nint(capsys, *smoke, "--steps", 44, "-o", tmp_path / "b")
+    name = "checkpoints/step-0000000044.safetensors"
+    saved = [checkpoint.read(tmp_path / which / name) for which in "ab"]
+    for key, tensor in saved[0].state.tensors.items():
+        assert tensor.equal(saved[1].state.tensors[key]), key
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (["optimiser.schedule=cosine"], "optimiser.schedule = cosine"),
+        (["optimiser.warmup=0.1"], "optimiser.warmup = 0.1"),
+        (["batch.schedule=linear"], "batch.schedule = linear"),
+        (["nint.start=0.5"], "nint.start = 0.5"),
+    ],
+)
+def test_steps_that_a_schedule_depends_on_cannot_change(capsys, smoke, tmp_path, settings, key):
+    words = [word for text in settings for word in ("--set", text)]
+    nint(capsys, *smoke, *words, "-o", tmp_path / "a")
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+    assert code == 2
+    assert f"steps was 30 and is now 40, but {key} depends on it" in err
+    assert nint(capsys, "resume", tmp_path / "a", "--steps", 30)[0] == 0
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 4)
+    assert (code, "30 steps are done" in err) == (2, True)
+
+
+def test_an_edited_configuration_is_refused(capsys, smoke, tmp_path):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "-o", path)
+    written = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(written.replace("lr: 0.001", "lr: 0.01"))
+    code, _, err = nint(capsys, "resume", path, "--steps", 40)
+    assert code == 2
+    assert "optimiser.lr was 0.001 and is now 0.01" in err
+    (path / "config.yaml").write_text(written.replace("every: 10", "every: 7"))
+    assert nint(capsys, "resume", path, "--steps", 40)[0] == 0
+
+
+def test_another_input_is_refused(capsys, smoke, picture, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 15)
+        nint(capsys, *smoke, "-o", tmp_path / "a")
+    data = picture.read_bytes()
+    from PIL import Image
+
+    Image.new("RGB", (32, 24)).save(picture)
+    code, _, err = nint(capsys, "resume", tmp_path / "a")
+    assert (code, "has changed since the run; put the original back" in err) == (3, True)
+    picture.write_bytes(data)
+    assert nint(capsys, "resume", tmp_path / "a")[0] == 0
+
+
+def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    whole = (tmp_path / "a" / LAST).read_bytes()
+    for position in (3, 200, len(whole) // 2):  # length, header, body
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        (tmp_path / "a" / LAST).write_bytes(damaged[: len(whole) - 5])
+        (tmp_path / "a/metrics.json").unlink(missing_ok=True)
+        code, _, err = nint(capsys, "resume", tmp_path / "a")
+        assert code == 0
+        assert "going on from the checkpoint before it" in err
+        assert "going on from step 20 of 30" in err
+        assert (tmp_path / "a" / LAST).read_bytes() == whole
+    for path in (tmp_path / "a").glob("checkpoints/*"):
+        path.write_bytes(b"rubbish")
+    code, _, err = nint(capsys, "resume", tmp_path / "a")
+    assert (code, "no sound checkpoint" in err) == (3, True)
+    assert nint(capsys, "eval", tmp_path / "a")[0] == 3
+
+
+def test_a_torn_log_is_mended(capsys, smoke, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 15)
+        nint(capsys, *smoke, "-o", tmp_path / "a")
+    with (tmp_path / "a/log.jsonl").open("a") as file:
+        file.write('{"step": 17, "loss": 1}\n{"step": 1')
+    assert nint(capsys, "resume", tmp_path / "a")[0] == 0
+    rows = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 15, 20, 30]
+
+
+def test_nothing_to_resume(capsys, tmp_path):
+    assert nint(capsys, "resume", tmp_path / "none")[0] == 3
+    assert nint(capsys, "resume", tmp_path)[0] == 3
+
+
+# Locks
+
+
+def test_two_processes_do_not_share_a_folder(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    with RunFolder.create(path, "x.png"):
+        for words in ([*smoke, "-o", path, "--overwrite"], ["resume", path]):
+            code, _, err = nint(capsys, *words)
+            assert code == 4
+            assert f"is in use by process {os.getpid()} on " in err
+    assert nint(capsys, *smoke, "-o", path, "--overwrite")[0] == 0
+
+
+def test_a_dead_process_leaves_no_lock_and_its_litter_is_swept(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    nint(capsys, *smoke, "-o", path)
+    (path / "metrics.json").unlink()
+    litter = path / "checkpoints" / ".step-0000000040.safetensors.123-0a1b2c3d.tmp"
+    litter.write_bytes(b"half")
+    (path / ".mine.tmp").write_text("a user's own")
+    code, _, err = nint(capsys, "resume", path)
+    assert code == 0
+    assert f"was left unfinished by process {os.getpid()}" in err
+    assert not litter.exists()
+    assert (path / ".mine.tmp").exists()
+
+
+# Keeping what is there
+
+
+def test_skip_existing_keeps_only_the_same_complete_run(capsys, smoke, picture, tmp_path):
+    path = tmp_path / "run"
+    words = [*smoke, "-o", path, "--skip-existing"]
+    assert nint(capsys, *words)[0] == 0
+    before = (path / "metrics.json").read_bytes()
+    code, out, err = nint(capsys, *words)
+    assert (code, out, "is complete; kept" in err) == (0, f"{path}\n", True)
+    assert nint(capsys, *words, "--set", "evaluation.every=3")[0] == 0
+    assert (path / "metrics.json").read_bytes() == before
+    _, _, err = nint(capsys, *words, "--seed", 4)
+    assert "the run in it has other settings; fitted anew" in err
+    assert strict(path / "metrics.json")["seed"] == 4
+    from PIL import Image
+
+    Image.new("RGB", (32, 24)).save(picture)
+    assert "is of another input" in nint(capsys, *words, "--seed", 4)[2]
+    (path / "metrics.json").unlink()
+    assert "no run in it that was finished" in nint(capsys, *words, "--seed", 4)[2]
+    assert nint(capsys, *words, "--overwrite")[0] == 2
+
+
+# Sudden death
+
+KILLED = """
+import os, pathlib, random, signal, sys, time
+import torch
+from nint_cli import cli
+
+torch.set_num_threads(1)  # a process with threads could not be forked
+words, root = sys.argv[2:], sys.argv[1]
+# Here and not in a child, so that the children have nothing left to load.
+assert cli.run([*words, "-o", root + "/through"]) == 0
+assert cli.run(["resume", root + "/through"]) == 0
+sys.stdout.flush()
+
+def child(words):
+    pid = os.fork()
+    if pid:
+        return pid
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os._exit(cli.run(words))
+
+def run(words):
+    return os.waitstatus_to_exitcode(os.waitpid(child(words), 0)[1])
+"""
+
+
+def test_a_killed_run_always_goes_on_to_the_same_bits(smoke, tmp_path):
+    """SIGKILL at 50 random moments; every folder that has a checkpoint ends as if never killed."""
+    script = (
+        KILLED
+        + """
+began = time.monotonic()
+assert run([*words, "-o", root + "/timed"]) == 0
+length = time.monotonic() - began
+generator = random.Random(0)
+for number in range(50):
+    path = f"{root}/killed-{number}"
+    pid = child([*words, "-o", path])
+    time.sleep(generator.uniform(0, length))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    while generator.random() < 0.3:  # and again, while it goes on
+        pid = child(["resume", path])
+        time.sleep(generator.uniform(0, length))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    code = run(["resume", path])
+    print(number, code)
+"""
+    )
+    words = [*smoke, "--steps", "60"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = [int(line.split()[1]) for line in done.stdout.splitlines() if line[0].isdigit()]
+    assert len(codes) == 50
+    last = "checkpoints/step-0000000060.safetensors"
+    expected = (tmp_path / "through" / last).read_bytes()
+    resumed = 0
+    for number, code in enumerate(codes):
+        path = tmp_path / f"killed-{number}"
+        if code == 0:
+            assert (path / last).read_bytes() == expected
+            valid_metrics(path)
+            assert not list(path.rglob("*.tmp"))
+            resumed += 1
+        else:  # killed before there was anything to go on from: said so, and the folder is free
+            assert code == 3
+            assert not list(path.glob("checkpoints/step-*"))
+    assert resumed >= 20
+
+
+def test_death_at_every_write_sync_and_rename_loses_nothing(smoke, tmp_path):
+    """The process is killed at the nth such call, for every n until it gets through."""
+    script = (
+        KILLED
+        + """
+def dying(number, words):
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    left = [number]
+    def counted(call):
+        def wrapper(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+        return wrapper
+    os.fsync = counted(os.fsync)
+    pathlib.Path.replace = counted(pathlib.Path.replace)
+    pathlib.Path.open = counted(pathlib.Path.open)
+    pathlib.Path.unlink = counted(pathlib.Path.unlink)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os._exit(cli.run(words))
+
+number = 0
+while True:
+    number += 1
+    path = f"{root}/dead-{number}"
+    code = dying(number, [*words, "-o", path])
+    if code == 0:
+        break
+    assert code == -signal.SIGKILL, code
+    print(number, run(["resume", path]))
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *smoke],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = [int(line.split()[1]) for line in done.stdout.splitlines() if line[0].isdigit()]
+    assert len(codes) > 40
+    expected = (tmp_path / "through" / LAST).read_bytes()
+    for number, code in enumerate(codes, 1):
+        path = tmp_path / f"dead-{number}"
+        assert code in {0, 3}, number
+        if code == 3:
+            assert not list(path.glob("checkpoints/step-*")), number
+        else:
+            assert (path / LAST).read_bytes() == expected, number
+            valid_metrics(path)
+            assert evaluate_run(path).psnr_db == strict(path / "metrics.json")["psnr_db"]
+    assert codes.index(0) < len(codes) / 2
+    assert 3 not in codes[codes.index(0) :]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 here")
+def test_sigusr1_saves_and_goes_on_and_a_second_sigint_ends_at_once(smoke, tmp_path):
+    path = tmp_path / "run"
+    words = [*smoke, "--steps", "1000000", "--set", "checkpoint.every=null", "-o", str(path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nint_cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (path / "config.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGUSR1)
+    while not list(path.glob("checkpoints/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(list(path.glob("checkpoints/step-*"))) == 1
+    assert process.poll() is None
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode in {130, -signal.SIGINT}
+    assert evaluate_run(path).psnr_db > 0
