@@ -378,6 +378,7 @@ def fit_image(
         difference = _why_not_the_same(path, fit)
         if difference is None:
             control.note(f"'{path}' is complete; kept")
+            (path / runfolder.METRICS).touch()  # so that make takes it for made
             return Outcome(path, None, kept=True)
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True

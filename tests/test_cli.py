@@ -9,12 +9,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from nint_cli import cli, evaluation
+from nint_cli import cli, evaluation, results
 from nint_cli.config import SAMPLER_NAMES
 from nint_cli.evaluation import evaluate_run
 from nint_cli.results import RunMetrics
@@ -42,11 +43,19 @@ def shell(*arguments, **options):
     return done
 
 
+SCHEMA = json.loads((Path(results.__file__).parent / "metrics.schema.json").read_text())
+
+
 def strict(path: Path):
+    """Read JSON that holds no NaN or Infinity, metrics.json by its shipped schema."""
+
     def refuse(constant):
         raise AssertionError(f"{constant} in {path}")
 
-    return json.loads(path.read_text(), parse_constant=refuse)
+    document = json.loads(path.read_text(), parse_constant=refuse)
+    if path.name == "metrics.json":
+        jsonschema.validate(document, SCHEMA)
+    return document
 
 
 # A run

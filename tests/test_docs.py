@@ -71,13 +71,29 @@ def test_scripts_run(monkeypatch):
         "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
         "bench.py": ["--rows", "1024", "--repeats", "1", "--only", "scoring"],
     }
-    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == set(small)
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, "write_schema.py"}
     for name, words in small.items():
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
         assert done.stdout.startswith(b"{")
+
+
+def test_python_examples_run(capsys):
+    Image.fromarray(smooth_pixels()).save("photo.png")
+    examples = blocks("python")
+    assert examples
+    for text in examples:
+        exec(compile(text, "README", "exec"), {})
+    assert "dB" in capsys.readouterr().out
+
+
+def test_makefile_examples_are_tested():
+    rule = blocks("make")[0].strip()
+    assert "--skip-existing" in rule
+    target = rule.splitlines()[0]
+    assert target in (ROOT / "tests" / "test_batch.py").read_text()
 
 
 def test_yaml_examples_are_valid():
@@ -92,7 +108,7 @@ def test_every_name_is_documented(name):
 
 
 def test_every_key_of_the_metrics_that_is_documented_exists():
-    table = README.partition("metrics.json (schema 1.0)")[2].partition("stdout")[0]
+    table = README.partition("metrics.json (schema 1.0")[2].partition("stdout")[0]
     keys = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert keys
     assert keys <= set(RunMetrics.model_fields)
@@ -173,7 +189,7 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
-    assert "nint_cli/py.typed" in names
+    assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
     assert {f"nint_cli/configs/{name}.yaml" for name in preset_names()} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)
     script = (
