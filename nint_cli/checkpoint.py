@@ -174,7 +174,7 @@ def _check_field(config: RunConfig, signal: SignalRecord, tensors: dict[str, Ten
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):
         field = build_field(config, len(signal.shape), signal.channels)
-    shapes = {name: parameter.shape for name, parameter in field.named_parameters()}
+    shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
     given = {name for name in tensors if name.startswith("field.")}
     for name in sorted(given ^ {f"field.{name}" for name in shapes}):
         raise ValueError(

@@ -7,20 +7,19 @@ Source: Jacot, Gabriel, Hongler, "Neural Tangent Kernel", NeurIPS 2018, arXiv 18
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import vmap
 
+from nint_cli.derivatives import derivatives_of, jacobian_of_one, last_layer_of
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
 from nint_cli.sweep import block_size, pull_residual, pullback, pushforward
 
-# Per-point Jacobians that `ntk_diagonal` holds at once, and the largest kernel that `dense_ntk`
-# builds, in numbers.
-_JACOBIAN_NUMBERS = 1 << 25
+# The largest kernel that `dense_ntk` builds, in numbers.
 _DENSE_NUMBERS = 1 << 28
 
 
@@ -66,6 +65,58 @@ def ntk_residual_product(
     return pushforward(field, signal, gradient, block=block), residual
 
 
+def last_layer_residual_product(
+    field: Field, signal: Signal, *, block: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute K_L R, with K_L the kernel of the last layer's parameters alone.
+
+    K_L[i, c, j, d] = (h_i . h_j + 1) for c = d and 0 otherwise, h being what the last layer
+    reads. Both sweeps cost a forward each, where those of K R cost 3.
+
+    Args:
+        field: The network.
+        signal: The targets.
+        block: Coordinates at once; None chooses.
+
+    Returns:
+        K_L R (N, C) and R (N, C).
+    """
+    last = last_layer_of(field)
+    gradient, residual = pull_residual(field, signal, block=block, derivatives=last)
+    return pushforward(field, signal, gradient, block=block, derivatives=last), residual
+
+
+def sketched_products(
+    field: Field,
+    signal: Signal,
+    residual: Tensor,
+    generator: torch.Generator,
+    sketches: int,
+) -> Iterator[Tensor]:
+    """Estimate K R from random projections of the Jacobian's rows, one sweep after another.
+
+    With w standard normal, E[(J w) (J w)^T R] = J E[w w^T] J^T R = K R (Johnson and Lindenstrauss,
+    1984); the mean over several w is closer. Each takes one JVP sweep.
+
+    Args:
+        field: The network.
+        signal: The points.
+        residual: R (N, C).
+        generator: Source of w, on the field's device.
+        sketches: How many w.
+
+    Yields:
+        (J w) ((J w) . R) of one w, (N, C).
+    """
+    for _ in range(sketches):
+        direction = [
+            torch.randn(p.shape, generator=generator, device=p.device, dtype=p.dtype)
+            for p in field.parameters()
+        ]
+        projection = pushforward(field, signal, direction)
+        yield projection * (projection * residual).sum()
+
+
 def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
     """Compute the kernel's exact diagonal.
 
@@ -79,16 +130,8 @@ def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
     Returns:
         K[i, c, i, c] as (N, C).
     """
-    parameters: dict[str, Tensor] = dict(field.named_parameters())
-    jacobian = _jacobian_of_one(field)
-
-    def squared_norms(point: Tensor) -> Tensor:
-        rows = [part.flatten(1) for part in jacobian(parameters, point).values()]
-        return sum((row.abs().square().sum(1) for row in rows), start=torch.zeros(()))
-
-    chunk = max(1, _JACOBIAN_NUMBERS // (field.parameter_count() * field.value_dim))
-    with torch.no_grad():
-        return torch.cat([vmap(squared_norms)(part) for part in coords.split(chunk)])
+    derivatives = derivatives_of(field)
+    return torch.cat([derivatives.self_leverage(part) for part in coords.split(block_size(field))])
 
 
 def dense_ntk(field: Field, coords: Tensor) -> Tensor:
@@ -112,17 +155,6 @@ def dense_ntk(field: Field, coords: Tensor) -> Tensor:
         )
     parameters: dict[str, Tensor] = dict(field.named_parameters())
     with torch.no_grad():
-        jacobians = vmap(_jacobian_of_one(field), in_dims=(None, 0))(parameters, coords)
+        jacobians = vmap(jacobian_of_one(field), in_dims=(None, 0))(parameters, coords)
         jacobian = torch.cat([part.flatten(2) for part in jacobians.values()], dim=2)
-        return torch.einsum("icp,jdp->icjd", jacobian, jacobian.conj()).real
-
-
-def _jacobian_of_one(field: Field) -> Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]:
-    """Give (parameters, point (D)) -> {name: (C, *shape)}, the Jacobian of one prediction."""
-
-    def predict_one(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-        prediction: Tensor = functional_call(field, parameters, (point[None],))
-        return prediction[0]
-
-    jacobian: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]] = jacrev(predict_one)
-    return jacobian
+        return torch.einsum("icp,jdp->icjd", jacobian, jacobian)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from nint_cli.fields import Field
-from nint_cli.ntk import ntk_residual_product
+from nint_cli.ntk import last_layer_residual_product, ntk_residual_product, sketched_products
 from nint_cli.signals import Signal
-from nint_cli.sweep import Passes, predict
+from nint_cli.sweep import Passes, predict, self_leverage
 
 
 class Probe:
@@ -64,3 +64,40 @@ class Probe:
             self._passes.vjp += 1
             self._passes.jvp += 1
         return self._product
+
+    def last_layer_product(self) -> Tensor:
+        """Give K R with the kernel of the last layer alone, (N, C), for the cost of two forwards.
+
+        Asking for it first makes the residual free.
+        """
+        product, self._residual = last_layer_residual_product(self._field, self._signal)
+        self._passes.forward += 2
+        return product
+
+    def sketched_product(self, generator: torch.Generator, sketches: int) -> Tensor:
+        """Estimate K R from random projections of the Jacobian, (N, C).
+
+        Args:
+            generator: Source of the projections.
+            sketches: How many, for a JVP sweep each.
+
+        Returns:
+            The mean over the projections; see `ntk.sketched_products`.
+        """
+        product = torch.zeros_like(self.residual())
+        for part in sketched_products(
+            self._field, self._signal, self.residual(), generator, sketches
+        ):
+            product += part / sketches
+        self._passes.jvp += sketches
+        return product
+
+    def self_leverage(self) -> Tensor:
+        """Give the kernel's diagonal, K[i, c, i, c], (N, C)."""
+        channels = self._signal.value_dim
+        if self._field.chain() is None:
+            self._passes.vjp += channels
+        else:  # a backward of activations alone is half of one with parameters
+            self._passes.forward += 1
+            self._passes.backward += channels / 2
+        return self_leverage(self._field, self._signal)

@@ -8,12 +8,11 @@ Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from nint_cli.derivatives import derivatives_of
+from nint_cli.derivatives import Block, Derivatives, derivatives_of
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
 
@@ -26,6 +25,10 @@ Cotangent = Callable[[int, Tensor, Tensor], Tensor]
 # wants to be filled.
 _BLOCK_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}
 _FORWARD_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}
+
+# A batch whose loss couples its points keeps the activations of all its blocks, up to this many
+# numbers per layer; a larger one is predicted twice instead.
+_KEPT_NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 28}
 
 
 @dataclass
@@ -90,6 +93,8 @@ def pullback(
     field: Field,
     blocks: Iterable[tuple[int, Tensor, Tensor]],
     cotangent: Cotangent,
+    *,
+    derivatives: Derivatives | None = None,
 ) -> list[Tensor]:
     """Accumulate J^T R, block by block.
 
@@ -97,18 +102,66 @@ def pullback(
         field: The network, with Jacobian J ((N C) x P) at its current parameters.
         blocks: (first row, coords, values) of each block; at least one.
         cotangent: Gives the rows of R for a block, from its prediction.
+        derivatives: What differentiates it, such as with respect to its last layer alone; None
+            takes all parameters.
 
     Returns:
-        J^T R, one tensor per parameter of the field, in their order.
+        J^T R, one tensor per parameter, in their order.
+    """
+    through = derivatives or derivatives_of(field)
+    for start, coords, values in blocks:
+        block = through.linearise(coords)
+        block.pull(cotangent(start, block.prediction, values))
+    return through.pulled()
+
+
+def pull_coupled(
+    field: Field,
+    coords: Sequence[Tensor],
+    loss_gradient: Callable[[Tensor], Tensor],
+    *,
+    by_coords: bool = False,
+) -> tuple[list[Tensor], Tensor | None]:
+    """Compute the gradient of a loss that couples the points of a batch.
+
+    All blocks are predicted before the first is pulled back. Their activations are kept in
+    between, which costs no extra pass, unless the batch is so large that predicting it a second
+    time is the lesser evil.
+
+    Args:
+        field: The network.
+        coords: (rows, D) of each block of the batch.
+        loss_gradient: From the batch's prediction (B, C) to the loss's gradient (B, C) by it.
+        by_coords: Whether the gradient by the coords is wanted too.
+
+    Returns:
+        The gradient, one tensor per parameter, and the gradient by the coords (B, D) or None.
     """
     derivatives = derivatives_of(field)
-    for start, coords, values in blocks:
-        derivatives.pull(coords, partial(_of_block, cotangent, start, values))
-    return derivatives.pulled()
+    device = next(field.parameters()).device.type
+    kept = _KEPT_NUMBERS.get(device, _KEPT_NUMBERS["cuda"]) // field.width
+    blocks: list[Block] | None = None
+    if sum(map(len, coords)) <= kept:
+        blocks = [derivatives.linearise(part) for part in coords]
+        prediction = torch.cat([block.prediction for block in blocks])
+    else:
+        prediction = torch.cat([derivatives.predict(part) for part in coords])
+    cotangents = loss_gradient(prediction).split([len(part) for part in coords])
+    along_coords = []
+    for index, cotangent in enumerate(cotangents):
+        block = blocks[index] if blocks else derivatives.linearise(coords[index])
+        block.pull(cotangent)
+        if by_coords:
+            along_coords.append(block.coord_gradient())
+    return derivatives.pulled(), torch.cat(along_coords) if by_coords else None
 
 
 def pull_residual(
-    field: Field, signal: Signal, *, block: int | None = None
+    field: Field,
+    signal: Signal,
+    *,
+    block: int | None = None,
+    derivatives: Derivatives | None = None,
 ) -> tuple[list[Tensor], Tensor]:
     """Compute J^T R for the residual R = prediction - values, and R itself, in one sweep.
 
@@ -116,6 +169,7 @@ def pull_residual(
         field: The network.
         signal: The targets.
         block: Coordinates at once; None chooses.
+        derivatives: As for `pullback`.
 
     Returns:
         J^T R as `pullback` gives it, and R (N, C).
@@ -126,37 +180,55 @@ def pull_residual(
         rows = residual[start : start + len(values)]
         return torch.sub(prediction, values, out=rows)
 
-    gradient = pullback(field, signal.blocks(block or block_size(field)), remember)
-    return gradient, residual
+    blocks = signal.blocks(block or block_size(field))
+    return pullback(field, blocks, remember, derivatives=derivatives), residual
 
 
 def pushforward(
-    field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
+    field: Field,
+    signal: Signal,
+    tangent: Sequence[Tensor],
+    *,
+    block: int | None = None,
+    derivatives: Derivatives | None = None,
 ) -> Tensor:
     """Compute J v, the change of all predictions along a direction in parameter space.
 
     Args:
         field: The network, with Jacobian J at its current parameters.
         signal: Where to predict; its values are not used.
-        tangent: v, one tensor per parameter of the field, in their order.
+        tangent: v, one tensor per parameter, in their order.
         block: Coordinates at once; None chooses.
+        derivatives: As for `pullback`.
 
     Returns:
         J v (N, C), without a graph.
     """
     product = _empty(field, signal)
-    push = derivatives_of(field).pusher(tangent)
+    push = (derivatives or derivatives_of(field)).pusher(tangent)
     for start, coords, _ in signal.blocks(block or block_size(field)):
         product[start : start + len(coords)] = push(coords)
     return product
 
 
-def _of_block(cotangent: Cotangent, start: int, values: Tensor, prediction: Tensor) -> Tensor:
-    return cotangent(start, prediction, values)
+def self_leverage(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:
+    """Compute ||row (i, c) of J||^2 for all points: the diagonal of J J^T.
+
+    Args:
+        field: The network.
+        signal: Where; its values are not used.
+        block: Coordinates at once; None chooses.
+
+    Returns:
+        (N, C).
+    """
+    leverage, derivatives = _empty(field, signal), derivatives_of(field)
+    for start, coords, _ in signal.blocks(block or block_size(field)):
+        leverage[start : start + len(coords)] = derivatives.self_leverage(coords)
+    return leverage
 
 
 def _empty(field: Field, signal: Signal) -> Tensor:
     """Allocate (N, C) on the field's device, in the type of its output."""
     like = next(field.parameters())
-    dtype = like.real.dtype if like.is_complex() else like.dtype
-    return torch.empty(len(signal), field.value_dim, dtype=dtype, device=like.device)
+    return torch.empty(len(signal), field.value_dim, dtype=like.dtype, device=like.device)

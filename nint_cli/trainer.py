@@ -1,5 +1,6 @@
 """The one training loop."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -10,9 +11,9 @@ from torch import Tensor
 from nint_cli.clock import Clock
 from nint_cli.fields import Field, load_parameters
 from nint_cli.probe import Probe
-from nint_cli.samplers import Sampler, Selection
+from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals import Signal
-from nint_cli.sweep import Passes, block_size, pullback
+from nint_cli.sweep import Passes, block_size, pull_coupled, pullback
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Step:
 
     Attributes:
         number: Steps done so far, this one included.
-        loss: Mean squared error of its batch before its update.
+        loss: Loss of its batch before its update.
     """
 
     number: int
@@ -52,7 +53,8 @@ class Trainer:
     """Fits a field to a signal with Adam.
 
     A step selects points, takes the gradient of the mean squared error over them (mean over
-    points and channels, each point times its weight), in blocks, and updates. Everything random
+    points and channels, each point times its weight; or the selection's own loss), in blocks, and
+    updates. Everything random
     comes from one generator; all state goes into a checkpoint.
 
     Args:
@@ -95,8 +97,8 @@ class Trainer:
             observer: Sees every step, off the clock.
 
         Returns:
-            ``steps``, ``diverged`` (the loss is not finite; the parameters are those before the
-            step that would have made it worse), or the observer's reason.
+            ``steps``, ``diverged`` (a loss or its gradient is not finite; the parameters are those
+            before that step), or the observer's reason.
         """
         while self.step < self.total_steps:
             loss = self._train_step()
@@ -108,26 +110,56 @@ class Trainer:
         return "steps"
 
     def _train_step(self) -> float | None:
-        """Do one step; give its loss, or None where it is not finite."""
+        """Do one step; give its loss, or None where it or its gradient is not finite."""
         with self.clock.measure("sampler_s"):
             probe = Probe(self.field, self.signal, self.passes)
             selection = self.sampler.select(self.step, probe, self.generator)
         with self.clock.measure("update_s"):
-            loss = self._update(selection)
-        if loss is not None:
-            if not self.selections:
-                first = replace(selection, indices=selection.indices.clone())
-                self.selections["first"] = first
-            self.selections["last"] = selection
-            self.step += 1
+            loss, observation = self._update(selection)
+        if loss is None:
+            return None
+        if self.sampler.observes:
+            with self.clock.measure("sampler_s"):
+                self.sampler.observe(self.step, observation)
+        if not self.selections:
+            first = replace(selection, indices=selection.indices.clone())
+            self.selections["first"] = first
+        self.selections["last"] = selection
+        self.step += 1
         return loss
 
-    def _update(self, selection: Selection) -> float | None:
+    def _update(self, selection: Selection) -> tuple[float | None, Observation]:
+        """Take the gradient over a batch and follow it, unless it has left the finite numbers."""
+        if selection.loss is None:
+            gradient, loss, observation = self._separable(selection)
+        else:
+            gradient, loss, observation = self._coupled(selection, selection.loss)
+        share = len(selection.indices) / len(self.signal)
+        self.passes.forward += share
+        self.passes.backward += share
+        # One look at the device for all: a gradient can overflow before the loss does, and would
+        # leave NaN in the parameters.
+        norms = torch._foreach_norm(gradient)
+        found = torch.stack([loss.to(norms[0].dtype), torch.stack(norms).max()]).tolist()
+        if not all(map(math.isfinite, found)):
+            return None, observation
+        for parameter, part in zip(self.field.parameters(), gradient, strict=True):
+            parameter.grad = part
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.optimiser.step()
+        return found[0], observation
+
+    def _separable(self, selection: Selection) -> tuple[list[Tensor], Tensor, Observation]:
+        """Take the gradient of the weighted mean squared error, block by block."""
         count = len(selection.indices)
         scale = 2 / (count * self.signal.value_dim)
         squared_error = torch.zeros((), dtype=torch.float64, device=selection.indices.device)
+        seen: list[tuple[Tensor, Tensor]] = []
 
         def loss_gradient(start: int, prediction: Tensor, values: Tensor) -> Tensor:
+            if self.sampler.observes:
+                seen.append((prediction, values))
             residual = prediction - values
             if selection.weights is None:
                 weighted = residual
@@ -137,18 +169,29 @@ class Trainer:
             return scale * weighted
 
         gradient = pullback(self.field, self._batch_blocks(selection.indices), loss_gradient)
-        share = count / len(self.signal)
-        self.passes.forward += share
-        self.passes.backward += share
-        loss = float(squared_error) * scale / 2
-        if not _finite(loss):
-            return None
-        for parameter, part in zip(self.field.parameters(), gradient, strict=True):
-            parameter.grad = part
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        self.optimiser.step()
-        return loss
+        return gradient, squared_error * (scale / 2), _observation(selection, seen)
+
+    def _coupled(
+        self, selection: Selection, loss: BatchLoss
+    ) -> tuple[list[Tensor], Tensor, Observation]:
+        """Take the gradient of a loss that needs the whole batch's prediction at once."""
+        blocks = list(self._batch_blocks(selection.indices))
+        values = torch.cat([part for _, _, part in blocks])
+        found: list[Tensor] = []
+
+        def loss_gradient(prediction: Tensor) -> Tensor:
+            total, gradient = loss(prediction, values)
+            found.extend([prediction, total])
+            return gradient
+
+        gradient, by_coords = pull_coupled(
+            self.field,
+            [coords for _, coords, _ in blocks],
+            loss_gradient,
+            by_coords=self.sampler.wants_coord_gradient,
+        )
+        prediction, total = found
+        return gradient, total, Observation(selection, prediction, values, by_coords)
 
     def _batch_blocks(self, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         size = block_size(self.field)
@@ -160,7 +203,7 @@ class Trainer:
 
         The clock is not among it, so that equal runs have equal states.
         """
-        tensors = {f"field.{name}": p.detach() for name, p in self.field.named_parameters()}
+        tensors = {f"field.{name}": tensor for name, tensor in self.field.state_dict().items()}
         names = [name for name, _ in self.field.named_parameters()]
         for index, moments in self.optimiser.state_dict()["state"].items():
             for kind, tensor in moments.items():
@@ -205,5 +248,10 @@ class Trainer:
         self.passes = Passes(**state.numbers["passes"])
 
 
-def _finite(number: float) -> bool:
-    return number - number == 0
+def _observation(selection: Selection, seen: list[tuple[Tensor, Tensor]]) -> Observation:
+    """Put the blocks of a batch together again; empty where nobody looks."""
+    if not seen:
+        nothing = torch.empty(0)
+        return Observation(selection, nothing, nothing)
+    prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    return Observation(selection, prediction, values)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 
-def jacobian(field, coords: Tensor) -> Tensor:
+def jacobian(field, coords: Tensor, parameters=None) -> Tensor:
     """(N, C, P), one autograd call per output number."""
+    parameters = list(field.parameters() if parameters is None else parameters)
     rows = []
     for point in coords:
         for channel in range(field.value_dim):
             output = field(point[None])[0, channel]
-            parts = torch.autograd.grad(output, list(field.parameters()))
+            parts = torch.autograd.grad(output, parameters)
             rows.append(torch.cat([part.flatten() for part in parts]))
     return torch.stack(rows).reshape(len(coords), field.value_dim, -1)
 

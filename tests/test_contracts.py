@@ -6,8 +6,10 @@ import torch
 from nint_cli.build import build_field, build_sampler
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig
 from nint_cli.derivatives import ByAutograd, ByHand
+from nint_cli.ntk import last_layer_residual_product
 from nint_cli.probe import Probe
 from nint_cli.sweep import Passes, predict, pullback, pushforward
+from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
 STEPS = 24
@@ -166,22 +168,46 @@ def test_every_field_is_adjoint_and_works_row_by_row(name):
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_derivatives_by_hand_are_those_by_autograd(name, dtype):
     field, signal = field_of(name, 2, 3).to(dtype), tiny_signal(dtype=dtype)
-    layers = field.layers()
-    if layers is None:
-        pytest.skip("no layers, so only autograd")
-    owned = [id(part) for layer in layers for part in (layer.weight, layer.bias)]
-    assert sorted(owned) == sorted(id(parameter) for parameter in field.parameters())
+    chain = field.chain()
+    if chain is None:
+        pytest.skip("no chain, so only autograd")
+    parameters = list(field.parameters())
+    owned = [id(part) for layer in chain.layers for part in (layer.weight, layer.bias)]
+    owned += [id(part) for part in (chain.encoding.parameters if chain.encoding else ())]
+    assert sorted(owned) == sorted(id(parameter) for parameter in parameters)
     coords, values = signal.slice(0, 30)
     direction = [
         torch.randn(p.shape, generator=generator(1), dtype=dtype) for p in field.parameters()
     ]
     results = []
-    for derivatives in (ByHand(field, layers), ByAutograd(field)):
+    for derivatives in (ByHand(chain, parameters), ByAutograd(field)):
+        by_coords = []
         for part in (slice(0, 11), slice(11, 30)):
-            derivatives.pull(coords[part], lambda p, part=part: p - values[part])
+            block = derivatives.linearise(coords[part])
+            block.pull(block.prediction - values[part])
+            by_coords.append(block.coord_gradient())
         push = derivatives.pusher(direction)
-        results.append([derivatives.predict(coords), push(coords), *derivatives.pulled()])
+        leverage = derivatives.self_leverage(coords)
+        results.append([
+            derivatives.predict(coords),
+            push(coords),
+            leverage,
+            *by_coords,
+            *derivatives.pulled(),
+        ])
     for by_hand, by_autograd in zip(*results, strict=True):
         assert not by_hand.requires_grad
         tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {}
         torch.testing.assert_close(by_hand, by_autograd, **tolerance)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_last_layer_alone_has_the_last_layers_kernel(name):
+    field, signal = field_of(name, 2, 3), tiny_signal()
+    coords, _ = signal.slice(0, 30)
+    product, residual = last_layer_residual_product(field, signal, block=7)
+    last = field.last_layer()
+    jacobian = oracles.jacobian(field, coords, last)
+    expected = torch.einsum("icp,jdp,jd->ic", jacobian, jacobian, residual)
+    torch.testing.assert_close(residual, oracles.residual(field, signal))
+    torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-10)

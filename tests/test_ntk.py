@@ -5,6 +5,8 @@ from torch import nn
 from nint_cli import ntk, sweep
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
+from nint_cli.probe import Probe
+from nint_cli.sweep import Passes
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
@@ -23,6 +25,9 @@ class Linear(Field):
 
     def forward(self, coords):
         return coords @ self.weight.T
+
+    def last_layer(self):
+        return [self.weight]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -71,7 +76,7 @@ def test_diagonal_is_that_of_the_dense_kernel(channels, monkeypatch):
     coords, _ = oracles.all_points(signal)
     expected = torch.einsum("icic->ic", oracles.dense_ntk(field, coords))
     torch.testing.assert_close(ntk.ntk_diagonal(field, coords), expected, **EXACT)
-    monkeypatch.setattr(ntk, "_JACOBIAN_NUMBERS", 1)  # one point at a time
+    monkeypatch.setattr(ntk, "block_size", lambda _: 1)  # one point at a time
     torch.testing.assert_close(ntk.ntk_diagonal(field, coords), expected, **EXACT)
 
 
@@ -133,3 +138,31 @@ def test_a_dense_kernel_that_is_too_large_is_refused():
 
 def test_passes_add_up_in_forward_units():
     assert sweep.Passes(forward=1, backward=0.5, vjp=1, jvp=2).total == 1 + 1 + 3 + 6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_probe_gives_is_what_the_dense_kernel_says(channels):
+    field, signal = tiny_field(channels), tiny_signal((5, 6), channels)
+    coords, _ = oracles.all_points(signal)
+    kernel, residual = oracles.dense_ntk(field, coords), oracles.residual(field, signal)
+    probe = Probe(field, signal, passes := Passes())
+    diagonal = torch.einsum("icic->ic", kernel)
+    torch.testing.assert_close(probe.self_leverage(), diagonal, **EXACT)
+    assert passes == Passes(forward=1, backward=channels / 2)
+    last = oracles.jacobian(field, coords, field.last_layer())
+    product = torch.einsum("icp,jdp,jd->ic", last, last, residual)
+    torch.testing.assert_close(probe.last_layer_product(), product, **EXACT)
+    torch.testing.assert_close(probe.residual(), residual, **EXACT)
+    assert passes.forward == 3  # the residual came with the product
+
+
+def test_a_sketch_is_an_unbiased_estimate_of_the_product():
+    field, signal = tiny_field(1), tiny_signal((3, 4), 1)
+    probe = Probe(field, signal, passes := Passes())
+    rounds, rng = 400, generator(5)
+    draws = torch.stack([probe.sketched_product(rng, 4) for _ in range(rounds)])
+    assert passes == Passes(forward=1, jvp=4 * rounds)
+    exact = probe.ntk_product()
+    standard_error = draws.std(0) / rounds**0.5
+    assert ((draws.mean(0) - exact).abs() < 5 * standard_error).all()
+    assert (standard_error < 0.1 * exact.abs().max()).all()  # or the test could not fail

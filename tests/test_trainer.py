@@ -139,6 +139,91 @@ def test_weights_scale_the_squared_error():
     assert watch.losses[0] == pytest.approx(expected.item(), rel=1e-5)
 
 
+class Watching(Sampler):
+    """Random points, with a loss of their own or without; remembers what it is told."""
+
+    observes = True
+    wants_coord_gradient = True
+
+    def __init__(self, loss=None):
+        self.loss = loss
+        self.seen = []
+
+    def select(self, step, probe, generator):
+        chosen = torch.randperm(256, generator=generator)[:200]
+        return Selection(chosen, loss=self.loss)
+
+    def observe(self, step, observation):
+        self.seen.append((step, observation))
+
+
+def squared_error(prediction, values):
+    residual = prediction - values
+    return residual.square().mean(), 2 * residual / residual.numel()
+
+
+def largest_error(prediction, values):
+    """A loss that no sum over points can say: the squared norm of the mean residual."""
+    mean = (prediction - values).mean(0)
+    return mean.square().sum(), (2 * mean / len(values)).expand_as(prediction)
+
+
+@pytest.mark.parametrize("kept", [1 << 24, 1])
+@pytest.mark.parametrize("blocks", [1 << 18, 1])
+def test_a_loss_of_the_whole_batch_is_followed(monkeypatch, kept, blocks):
+    """Against autograd, with activations kept and with the batch predicted twice."""
+    monkeypatch.setattr("nint_cli.sweep._KEPT_NUMBERS", {"cpu": kept, "cuda": 0})
+    monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": blocks, "cuda": 0})
+    trainer, reference = trainer_of(steps=1), trainer_of(steps=1)
+    trainer.sampler = Watching(largest_error)
+    watch = Until()
+    trainer.fit(watch)
+    (step, seen), *_ = trainer.sampler.seen
+    coords, values = SIGNAL.at(seen.selection.indices)
+    leaf = coords.clone().requires_grad_()
+    prediction = reference.field(leaf)
+    loss = (prediction - values).mean(0).square().sum()
+    assert step == 0
+    assert watch.losses == [pytest.approx(loss.item(), rel=1e-5)]
+    *gradient, by_coords = torch.autograd.grad(loss, [*reference.field.parameters(), leaf])
+    torch.testing.assert_close(seen.prediction, prediction.detach())
+    torch.testing.assert_close(seen.values, values)
+    torch.testing.assert_close(seen.coord_gradient, by_coords, rtol=1e-4, atol=1e-7)
+    for parameter, part in zip(trainer.field.parameters(), gradient, strict=True):
+        torch.testing.assert_close(parameter.grad, part, rtol=1e-4, atol=1e-7)
+
+
+def test_the_squared_error_is_the_same_told_either_way():
+    results = []
+    for loss in (None, squared_error):
+        trainer = trainer_of(steps=3)
+        trainer.sampler = Watching(loss)
+        trainer.fit(watch := Until())
+        results.append((watch.losses, trainer.sampler.seen, trainer.passes))
+    (losses, seen, passes), (others, also, counted) = results
+    assert losses == pytest.approx(others, rel=1e-5)
+    assert passes == counted
+    for (_, a), (_, b) in zip(seen, also, strict=True):
+        torch.testing.assert_close(a.prediction, b.prediction, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(a.values, b.values)
+
+
+def test_a_gradient_that_overflows_leaves_the_parameters_alone():
+    """The loss is finite, but Adam would square its gradient past the largest number."""
+    trainer = trainer_of(steps=5)
+    before = [parameter.detach().clone() for parameter in trainer.field.parameters()]
+
+    def steep(prediction, values):
+        return torch.zeros(()), torch.full_like(prediction, 1e30)
+
+    trainer.sampler = Watching(steep)
+    assert trainer.fit(Until()) == "diverged"
+    assert trainer.step == 0
+    assert not trainer.optimiser.state_dict()["state"]
+    for parameter, value in zip(trainer.field.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+
+
 def test_passes_are_counted():
     full, nint = trainer_of("full", steps=2), trainer_of("nint", steps=2)
     for trainer in (full, nint):

@@ -1,22 +1,72 @@
-"""What every field is."""
+"""What every field is, and fields that are a chain of layers.
+
+Legend: B coordinates, D coordinate dimensions, F features of an encoding, C channels.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 class Activation(Protocol):
-    """An elementwise function between the layers of a field; z may be overwritten."""
+    """An elementwise function between the layers of a field."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Give h = act(z), for autograd and `torch.func` to differentiate."""
 
     def value(self, z: Tensor) -> Tensor:
-        """Give h = act(z)."""
+        """Give act(z); z may be overwritten."""
 
     def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Give act(z) and its derivative act'(z), as backward and forward mode use it."""
+        """Give act(z) and act'(z), as both modes are to use it; z may be overwritten."""
+
+
+Place = Any
+"""What an encoding found out about some coords; nobody else looks inside."""
+
+
+class Encoding(ABC):
+    """Features that stand before the first layer, (B, D) to (B, F).
+
+    An encoding without parameters needs `features` alone. One with parameters is linear in them,
+    as interpolation in a table is, and says how it moves with them.
+    """
+
+    @abstractmethod
+    def features(self, coords: Tensor) -> Tensor:
+        """Give the features (B, F), for autograd and `torch.func` to differentiate."""
+
+    @property
+    def parameters(self) -> Sequence[Tensor]:
+        """The parameters of the field that are the encoding's."""
+        return ()
+
+    def locate(self, coords: Tensor) -> Place:
+        """Find what the features of some coords depend on, once for all that follows."""
+        return coords
+
+    def read(self, place: Place) -> Tensor:
+        """Give the features (B, F) of what `locate` found, without a graph."""
+        features: Tensor = self.features(place)
+        return features
+
+    def add_gradient(self, place: Place, gradient: Tensor, totals: Sequence[Tensor]) -> None:
+        """Pull the gradient by the features (B, F) back and add it to one total per parameter."""
+        assert not totals, "an encoding with parameters says how they are trained"
+
+    def read_change(self, place: Place, direction: Sequence[Tensor]) -> Tensor | None:
+        """Give the change of the features along a direction, or None without parameters."""
+        return None
+
+    def leverage(self, place: Place, gradient: Tensor) -> Tensor | float:
+        """Give each point's squared norm (B,) of what `add_gradient` would add for it alone."""
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -36,11 +86,25 @@ class Layer:
     activation: Activation | None = None
 
 
+@dataclass(frozen=True)
+class Chain:
+    """A field taken apart, for `derivatives` to work by hand.
+
+    Attributes:
+        layers: From the features to the prediction.
+        encoding: From the coords to the features; None where the coords are the features.
+    """
+
+    layers: Sequence[Layer]
+    encoding: Encoding | None = None
+
+
 class Field(nn.Module, ABC):
     """A differentiable map from coordinates to values.
 
     A subclass is pure: its output depends on its parameters and input alone, row by row, and it
-    can be differentiated in forward and in reverse mode.
+    can be differentiated in forward and in reverse mode. Its parameters are real; what else it
+    needs is a buffer.
 
     Attributes:
         coord_dim: D, the number of coordinates.
@@ -63,12 +127,15 @@ class Field(nn.Module, ABC):
             (B, C).
         """
 
-    def layers(self) -> Sequence[Layer] | None:
-        """Give the layers that make up the whole field, for `derivatives` to work by hand.
+    @abstractmethod
+    def last_layer(self) -> Sequence[Tensor]:
+        """Give the parameters of the last layer."""
+
+    def chain(self) -> Chain | None:
+        """Give the parts that make up the whole field.
 
         Returns:
-            Layers from coords to prediction, with every parameter in exactly one; or None where
-            the field is no such chain.
+            The parts, with every parameter in exactly one; or None where the field is no chain.
         """
         return None
 
@@ -76,22 +143,99 @@ class Field(nn.Module, ABC):
         """Count the trainable numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def multiply_adds(self) -> int:
+        """Count the multiplications that a prediction takes per point, activations aside."""
+        return sum(p.numel() for p in self.parameters() if p.ndim > 1)
+
+
+class ChainField(Field):
+    """Layers h' = act(scale (W h + b)) behind an encoding, the last one linear.
+
+    Args:
+        coord_dim: D.
+        value_dim: C.
+        hidden_features: Width of the activated layers.
+        hidden_layers: Number of activated layers.
+        feature_dim: F of the encoding; None without one.
+    """
+
+    scale: float = 1.0
+    activation: Activation
+    encoding: Encoding | None = None
+
+    def __init__(
+        self,
+        coord_dim: int,
+        value_dim: int,
+        hidden_features: int,
+        hidden_layers: int,
+        *,
+        feature_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.coord_dim = coord_dim
+        self.value_dim = value_dim
+        self.width = max(hidden_features, feature_dim or 0)
+        first = coord_dim if feature_dim is None else feature_dim
+        sizes = [first, *[hidden_features] * hidden_layers, value_dim]
+        self.weights = nn.ParameterList(
+            torch.empty(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)
+        )
+        self.biases = nn.ParameterList(torch.empty(fan_out) for fan_out in sizes[1:])
+
+    def forward(self, coords: Tensor) -> Tensor:
+        """Predict values; see `Field.forward`."""
+        *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
+        h = coords if self.encoding is None else self.encoding.features(coords)
+        for weight, bias in hidden:
+            # Scaling the parameters instead of the activations spares a pass over B x width
+            # numbers, forward and backward.
+            z = linear(h, weight, bias) if self.scale == 1 else self._scaled(h, weight, bias)
+            h = self.activation(z)
+        return linear(h, output_weight, output_bias)
+
+    def last_layer(self) -> list[Tensor]:
+        """Give the linear layer's parameters; see `Field.last_layer`."""
+        return [self.weights[-1], self.biases[-1]]
+
+    def _scaled(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return linear(h, self.scale * weight, self.scale * bias)
+
+    def chain(self) -> Chain:
+        """Give the activated layers and the linear one; see `Field.chain`."""
+        *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
+        layers = [Layer(weight, bias, self.scale, self.activation) for weight, bias in hidden]
+        return Chain([*layers, Layer(output_weight, output_bias)], self.encoding)
+
+
+def uniform_(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
+    """Draw a parameter from U(bound), uniform on [-bound, bound].
+
+    Args:
+        parameter: To be filled.
+        bound: The largest absolute value.
+        generator: Source of randomness.
+    """
+    with torch.no_grad():
+        parameter.uniform_(-bound, bound, generator=generator)
+
 
 def load_parameters(field: Field, saved: Mapping[str, Tensor]) -> None:
-    """Fill a field with saved parameters.
+    """Fill a field with saved parameters and buffers.
 
     Args:
         field: A field of the same shape.
-        saved: Parameters by name.
+        saved: Its `state_dict`, by name.
 
     Raises:
         ValueError: If names, shapes or types differ from the field's.
     """
-    expected = {name: (tuple(p.shape), p.dtype) for name, p in field.named_parameters()}
+    state = field.state_dict()
+    expected = {name: (tuple(p.shape), p.dtype) for name, p in state.items()}
     given = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in saved.items()}
     for name in sorted(expected.keys() | given.keys()):
         if expected.get(name) != given.get(name):
             raise ValueError(f"{name}: expected {expected.get(name)}, found {given.get(name)}")
     with torch.no_grad():
-        for name, parameter in field.named_parameters():
-            parameter.copy_(saved[name])
+        for name, own in state.items():
+            own.copy_(saved[name])

@@ -1,16 +1,19 @@
 """SIREN, the sine network that NINT is published with."""
 
 import math
-from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nint_cli.fields.base import Field, Layer
+from nint_cli.fields.base import ChainField, uniform_
 
 
 class Sine:
     """act(z) = sin(z)."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Give sin(z)."""
+        return torch.sin(z)
 
     def value(self, z: Tensor) -> Tensor:
         """Give sin(z), in place."""
@@ -21,7 +24,7 @@ class Sine:
         return z.sin(), z.cos_()
 
 
-class Siren(Field):
+class Siren(ChainField):
     """Sine network: h' = sin(omega_0 (W h + b)) per hidden layer, then a linear layer.
 
     Source: Sitzmann, Martel, Bergman, Lindell, Wetzstein, "Implicit Neural Representations with
@@ -52,6 +55,8 @@ class Siren(Field):
         264707
     """
 
+    activation = Sine()
+
     def __init__(
         self,
         coord_dim: int,
@@ -62,49 +67,11 @@ class Siren(Field):
         omega_0: float = 30.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.coord_dim = coord_dim
-        self.value_dim = value_dim
-        self.width = hidden_features
-        self.omega_0 = omega_0
-        sizes = [coord_dim, *[hidden_features] * hidden_layers, value_dim]
-        self.weights = nn.ParameterList(
-            torch.empty(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)
-        )
-        self.biases = nn.ParameterList(torch.empty(fan_out) for fan_out in sizes[1:])
+        super().__init__(coord_dim, value_dim, hidden_features, hidden_layers)
+        self.scale = omega_0
         if generator is not None:
-            self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            fan_in = weight.shape[1]
-            bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / self.omega_0
-            weight.uniform_(-bound, bound, generator=generator)
-            bias.uniform_(-bound, bound, generator=generator)
-
-    def forward(self, coords: Tensor) -> Tensor:
-        """Predict values.
-
-        Args:
-            coords: (B, D).
-
-        Returns:
-            (B, C).
-        """
-        *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
-        h = coords
-        for weight, bias in hidden:
-            # Scaling the parameters instead of the activations spares a pass over B x width
-            # numbers, forward and backward.
-            h = torch.sin(nn.functional.linear(h, self.omega_0 * weight, self.omega_0 * bias))
-        return nn.functional.linear(h, output_weight, output_bias)
-
-    def layers(self) -> list[Layer]:
-        """Give the sine layers and the linear one; see `Field.layers`."""
-        *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
-        sine = Sine()
-        return [
-            *(Layer(weight, bias, self.omega_0, sine) for weight, bias in hidden),
-            Layer(output_weight, output_bias),
-        ]
+            for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+                fan_in = weight.shape[1]
+                bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / omega_0
+                uniform_(weight, bound, generator)
+                uniform_(bias, bound, generator)

@@ -1,6 +1,6 @@
 """Samplers: which points train next; one file per method."""
 
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection
+from nint_cli.samplers.base import BatchLoss, BatchPlan, Observation, Sampler, Selection
 from nint_cli.samplers.full import Full
 from nint_cli.samplers.int import Int
 from nint_cli.samplers.nint import Nint
@@ -8,11 +8,13 @@ from nint_cli.samplers.nint_released import NintReleased
 from nint_cli.samplers.uniform import Uniform
 
 __all__ = [
+    "BatchLoss",
     "BatchPlan",
     "Full",
     "Int",
     "Nint",
     "NintReleased",
+    "Observation",
     "Sampler",
     "Selection",
     "Uniform",

@@ -6,12 +6,28 @@ Legend: N coordinates, B of them selected per step, C channels.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
+
+
+class BatchLoss(Protocol):
+    """A loss of one whole batch, where it is not the weighted mean squared error."""
+
+    def __call__(self, prediction: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure a batch.
+
+        Args:
+            prediction: (B, C), without a graph.
+            values: (B, C).
+
+        Returns:
+            The loss () and its gradient by the prediction (B, C).
+        """
 
 
 @dataclass(frozen=True)
@@ -22,11 +38,31 @@ class Selection:
         indices: (B,) int64.
         weights: (B,) factors of the squared error, or None for 1.
         slots: How many points each rule chose, in the order of `indices`.
+        loss: What to train on instead of the weighted mean squared error, or None.
     """
 
     indices: Tensor
     weights: Tensor | None = None
     slots: tuple[tuple[str, int], ...] = ()
+    loss: BatchLoss | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a step saw of its batch, before its update.
+
+    Attributes:
+        selection: The batch.
+        prediction: (B, C).
+        values: (B, C).
+        coord_gradient: (B, D), the gradient of the step's loss by the coords; None unless the
+            sampler wants it.
+    """
+
+    selection: Selection
+    prediction: Tensor
+    values: Tensor
+    coord_gradient: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +102,14 @@ class Sampler(ABC):
 
     Hyper-parameters are set in the constructor. What evolves is explicit: `state_dict` gives it
     and `load_state_dict` restores it exactly.
+
+    Attributes:
+        observes: Whether `observe` is to be called after every step.
+        wants_coord_gradient: Whether it needs the gradient by the coords.
     """
+
+    observes: ClassVar[bool] = False
+    wants_coord_gradient: ClassVar[bool] = False
 
     @abstractmethod
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
@@ -80,6 +123,15 @@ class Sampler(ABC):
         Returns:
             The selection.
         """
+
+    def observe(self, step: int, observation: Observation) -> None:
+        """Learn from the batch that was just trained on.
+
+        Args:
+            step: The step, from 0; the one that `select` was called for.
+            observation: What it saw.
+        """
+        assert not self.observes, "a sampler that observes says what it learns"
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give all that later selections depend on, besides the constructor's arguments."""

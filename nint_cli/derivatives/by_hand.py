@@ -1,0 +1,220 @@
+"""Derivatives of a chain of layers, by hand.
+
+A block takes no graph, scales no parameter twice, and adds gradients up in place, which makes it
+up to a third faster on a CPU than autograd.
+
+For layers z_l = W_l h_{l-1} + b_l, h_l = act(z_l), with h_0 the features of the coords and h_L the
+prediction:
+
+- forward: h_1, ..., h_L;
+- J^T R, backwards from delta_L = R act'(z_L): W_l gets delta_l^T h_{l-1}, b_l the column sums of
+  delta_l, and delta_{l-1} = (delta_l W_l) act'(z_{l-1}); the encoding gets delta_1 W_1;
+- J v with v = (dW, db), forwards: dz_l = dW_l h_{l-1} + db_l + W_l dh_{l-1} and
+  dh_l = act'(z_l) dz_l, from dh_0 = 0, or the encoding's own change;
+- the kernel's diagonal: with R a unit vector per channel, the sum over the layers of
+  ||delta_l||^2 (||h_{l-1}||^2 + 1) for each point, and the encoding's share.
+
+Per layer these are 1, 3, 3 and 1 + C matrix products.
+
+Legend: B coordinates of a block, D coordinate dimensions, F features, C channels.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.fields import Chain, Encoding, Layer
+from nint_cli.fields.base import Place
+
+
+class ByHand(Derivatives):
+    """Derivatives of a chain of layers.
+
+    Args:
+        chain: The parts of a field.
+        parameters: Their parameters, in the order in which gradients are wanted.
+    """
+
+    def __init__(self, chain: Chain, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._layers = chain.layers
+        self._encoding = chain.encoding
+        with torch.no_grad():
+            self._weights = [_scaled(layer.scale, layer.weight) for layer in chain.layers]
+            self._biases = [_scaled(layer.scale, layer.bias) for layer in chain.layers]
+        self._totals: dict[str, list[Tensor]] = {}
+
+    @torch.no_grad()
+    def predict(self, coords: Tensor) -> Tensor:
+        """Predict the values of a block; see `Derivatives.predict`."""
+        _, h = self._encode(coords)
+        for layer, weight, bias in zip(self._layers, self._weights, self._biases, strict=True):
+            z = linear(h, weight, bias)
+            h = z if layer.activation is None else layer.activation.value(z)
+        return h
+
+    @torch.no_grad()
+    def linearise(self, coords: Tensor) -> "_BlockByHand":
+        """Predict and remember; see `Derivatives.linearise`."""
+        place, h = self._encode(coords)
+        inputs, slopes = [], []
+        for layer, weight, bias in zip(self._layers, self._weights, self._biases, strict=True):
+            inputs.append(h)
+            h, slope = _activate(layer, linear(h, weight, bias))
+            slopes.append(slope)
+        return _BlockByHand(self, coords, place, inputs, slopes, h)
+
+    def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
+        if self._encoding is None:
+            return None, coords
+        place = self._encoding.locate(coords)
+        return place, self._encoding.read(place)
+
+    def totals(self) -> dict[str, list[Tensor]]:
+        """Give where blocks add up: by weights, biases and the encoding's parameters."""
+        if not self._totals:
+            own = () if self._encoding is None else self._encoding.parameters
+            self._totals = {
+                "weights": [torch.zeros_like(weight) for weight in self._weights],
+                "biases": [torch.zeros_like(bias) for bias in self._biases],
+                "encoding": [torch.zeros_like(parameter) for parameter in own],
+            }
+        return self._totals
+
+    @torch.no_grad()
+    def pulled(self) -> list[Tensor]:
+        """Give the sum, by parameter; see `Derivatives.pulled`."""
+        totals, found = self.totals(), {}
+        for index, layer in enumerate(self._layers):
+            found[id(layer.weight)] = _scaled(layer.scale, totals["weights"][index])
+            found[id(layer.bias)] = _scaled(layer.scale, totals["biases"][index])
+        if self._encoding is not None:
+            for parameter, total in zip(
+                self._encoding.parameters, totals["encoding"], strict=True
+            ):
+                found[id(parameter)] = total
+        return [found[id(parameter)] for parameter in self._parameters]
+
+    @torch.no_grad()
+    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+        """Prepare J v; see `Derivatives.pusher`."""
+        part = {id(p): v for p, v in zip(self._parameters, direction, strict=True)}
+        changes = [
+            (layer.scale * part[id(layer.weight)].T, layer.scale * part[id(layer.bias)])
+            for layer in self._layers
+        ]
+        own = () if self._encoding is None else self._encoding.parameters
+        in_encoding = [part[id(parameter)] for parameter in own]
+
+        @torch.no_grad()
+        def push(coords: Tensor) -> Tensor:
+            place, h = self._encode(coords)
+            dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
+            for index, layer in enumerate(self._layers):
+                weight_change, bias_change = changes[index]
+                change = torch.addmm(bias_change, h, weight_change)
+                if dh is not None:
+                    change.addmm_(dh, self._weights[index].T)
+                h, slope = _activate(layer, linear(h, self._weights[index], self._biases[index]))
+                dh = change if slope is None else slope.mul_(change)
+            assert dh is not None
+            return dh
+
+        return push
+
+    @torch.no_grad()
+    def self_leverage(self, coords: Tensor) -> Tensor:
+        """Give the kernel's diagonal; see `Derivatives.self_leverage`."""
+        block = self.linearise(coords)
+        # A layer's scale stands in front of W h + b, so it multiplies the layer's own gradient.
+        reach = [
+            layer.scale**2 * (h.square().sum(1) + 1)
+            for layer, h in zip(self._layers, block.inputs, strict=True)
+        ]
+        leverage = torch.zeros_like(block.prediction)
+        for channel in range(leverage.shape[1]):
+            delta = torch.zeros_like(block.prediction)
+            delta[:, channel] = 1
+            for index in range(len(self._layers) - 1, -1, -1):
+                slope = block.slopes[index]
+                if slope is not None:
+                    delta *= slope
+                leverage[:, channel] += delta.square().sum(1) * reach[index]
+                if index or self._encoding is not None:
+                    delta = delta @ self._weights[index]
+            if self._encoding is not None:
+                leverage[:, channel] += self._encoding.leverage(block.place, delta)
+        return leverage
+
+
+class _BlockByHand(Block):
+    """What `ByHand` keeps of a block: the layers' inputs and the activations' slopes."""
+
+    def __init__(
+        self,
+        owner: ByHand,
+        coords: Tensor,
+        place: Place,
+        inputs: list[Tensor],
+        slopes: list[Tensor | None],
+        prediction: Tensor,
+    ) -> None:
+        self._owner = owner
+        self._coords = coords
+        self.place = place
+        self.inputs = inputs
+        self.slopes = slopes
+        self.prediction = prediction
+        self._delta: Tensor | None = None
+
+    @torch.no_grad()
+    def pull(self, cotangent: Tensor) -> None:
+        """Add J^T R; uses up the slopes; see `Block.pull`."""
+        owner, delta = self._owner, cotangent
+        totals = owner.totals()
+        for index in range(len(self.slopes) - 1, -1, -1):
+            slope = self.slopes[index]
+            if slope is not None:
+                delta = slope.mul_(delta)
+            totals["weights"][index].addmm_(delta.T, self.inputs[index])
+            totals["biases"][index].add_(delta.sum(0))
+            if index:
+                delta = delta @ owner._weights[index]
+        self._delta = delta
+        if totals["encoding"] and owner._encoding is not None:
+            owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])
+
+    @torch.no_grad()
+    def coord_gradient(self) -> Tensor:
+        """Give the gradient by the coords; see `Block.coord_gradient`."""
+        assert self._delta is not None, "pull comes first"
+        gradient = self._delta @ self._owner._weights[0]
+        if self._owner._encoding is None:
+            return gradient
+        with torch.enable_grad():
+            coords = self._coords.detach().requires_grad_()
+            features = self._owner._encoding.features(coords)
+            return torch.autograd.grad(features, coords, gradient)[0]
+
+
+def _activate(layer: Layer, z: Tensor) -> tuple[Tensor, Tensor | None]:
+    return (z, None) if layer.activation is None else layer.activation.value_and_slope(z)
+
+
+def _scaled(factor: float, tensor: Tensor) -> Tensor:
+    return tensor.detach() if factor == 1 else factor * tensor
+
+
+class Prefix(Encoding):
+    """All of a chain but its last layer, as fixed features."""
+
+    def __init__(self, chain: Chain) -> None:
+        parameters = [part for layer in chain.layers[:-1] for part in (layer.weight, layer.bias)]
+        self._inner = ByHand(Chain(chain.layers[:-1], chain.encoding), parameters)
+
+    def features(self, coords: Tensor) -> Tensor:
+        """Give what the last layer reads; see `Encoding.features`."""
+        return self._inner.predict(coords)
