@@ -40,8 +40,9 @@ class FieldRecord(_Part):
     """The network."""
 
     name: str
-    parameters: int
-    bits_per_pixel: float = Field(description="parameters as 32-bit floats, per pixel")
+    parameters: int = Field(description="trainable numbers")
+    bytes: int = Field(description="what it takes to keep the network, fixed numbers included")
+    bits_per_pixel: float = Field(description="those bytes in bits, per pixel")
 
 
 class PassCount(_Part):

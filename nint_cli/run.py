@@ -235,7 +235,7 @@ class FitImage:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
         pixels = self.picture.pixels
-        parameters = self.trainer.field.parameter_count()
+        network = self.trainer.field
         document: dict[str, Any] = {
             **quality.model_dump(),
             "nint_version": __version__,
@@ -259,8 +259,9 @@ class FitImage:
             ),
             "field": results.FieldRecord(
                 name=config.field,
-                parameters=parameters,
-                bits_per_pixel=32 * parameters / len(self.signal),
+                parameters=network.parameter_count(),
+                bytes=network.byte_count(),
+                bits_per_pixel=8 * network.byte_count() / len(self.signal),
             ),
             "passes": results.PassCount(
                 **vars(self.trainer.passes), total=self.trainer.passes.total

@@ -13,7 +13,16 @@ from PIL import Image
 
 import nint_cli
 from nint_cli import cli
-from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, parse_yaml, preset_names, resolve
+from nint_cli.build import build_field
+from nint_cli.config import (
+    FIELD_NAMES,
+    SAMPLER_NAMES,
+    RunConfig,
+    parse_yaml,
+    preset_names,
+    resolve,
+)
+from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import dotted_keys
 from nint_cli.results import RunMetrics
 from nint_cli.signals.samples import picture_names
@@ -102,9 +111,19 @@ def test_yaml_examples_are_valid():
     assert blocks("yaml")
 
 
-@pytest.mark.parametrize("name", [*SAMPLER_NAMES, *preset_names()])
+@pytest.mark.parametrize("name", [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names()])
 def test_every_name_is_documented(name):
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_table_of_fields_is_that_of_the_recipes(name):
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    *_, parameters, published, tuned = (cell.strip() for cell in row.strip("|").split("|"))
+    field = build_field(RunConfig.model_validate({"field": name}), (512, 512), 3)
+    assert parameters == f"{field.parameter_count():,}"
+    rates = {key: r.settings["optimiser.lr"] for key, r in RECIPES["image"][name].items()}
+    assert (float(published), float(tuned)) == (rates["published"], rates["tuned"])
 
 
 def test_every_key_of_the_metrics_that_is_documented_exists():

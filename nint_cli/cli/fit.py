@@ -86,7 +86,12 @@ def fit_image(
         ),
     ] = None,
     field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="siren.", autocompletion=names.fields)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
+            autocompletion=names.fields,
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None,
     time_budget: Annotated[

@@ -9,7 +9,6 @@ from nint_cli.config.schema import (
     NintConfig,
     OptimiserConfig,
     RunConfig,
-    SirenConfig,
     dotted_keys,
 )
 from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
@@ -24,7 +23,6 @@ __all__ = [
     "Origins",
     "Resolved",
     "RunConfig",
-    "SirenConfig",
     "dotted_keys",
     "file_layer",
     "flag_layer",

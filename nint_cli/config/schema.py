@@ -5,28 +5,28 @@ The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, ar
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from nint_cli.config.field_settings import (
+    FfnConfig,
+    FinerConfig,
+    GaussConfig,
+    HashgridConfig,
+    MlpConfig,
+    PemlpConfig,
+    SirenConfig,
+    WireConfig,
+)
+from nint_cli.config.section import Section
 
 SamplerName = Literal["full", "uniform", "int", "nint", "nint_released"]
-FieldName = Literal["siren"]
+FieldName = Literal["mlp", "pemlp", "ffn", "siren", "finer", "gauss", "wire", "hashgrid"]
+RecipeName = Literal["published", "tuned"]
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys, infinities and NaN."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        validate_default=True,
-        populate_by_name=False,
-        serialize_by_alias=True,
-    )
 
 
 class BatchConfig(Section):
@@ -100,14 +100,6 @@ class ImageConfig(Section):
     )
 
 
-class SirenConfig(Section):
-    """SIREN (Sitzmann et al., 2020, arXiv 2006.09661)."""
-
-    hidden_features: int = Field(256, ge=1, le=16_384, description="width of the sine layers")
-    hidden_layers: int = Field(5, ge=1, le=64, description="number of sine layers")
-    omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
-
-
 class NintConfig(Section):
     """NINT's mixture (arXiv 2511.15487); also read by nint_released."""
 
@@ -146,6 +138,11 @@ class RunConfig(Section):
     )
     steps: int = Field(5000, ge=1, le=1_000_000_000, description="optimiser steps")
     field: FieldName = Field("siren", description="the coordinate network")
+    recipe: RecipeName = Field(
+        "published",
+        description="where settings come from that nobody gives: the field's authors, or what was "
+        "tuned here for small batches, a warm-up and a cosine schedule",
+    )
     sampler: SamplerName = Field("nint", description="how training coordinates are chosen")
     batch: BatchConfig = BatchConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
@@ -153,7 +150,14 @@ class RunConfig(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     stop: StopConfig = StopConfig()
     image: ImageConfig = ImageConfig()
+    mlp: MlpConfig = MlpConfig()
+    pemlp: PemlpConfig = PemlpConfig()
+    ffn: FfnConfig = FfnConfig()
     siren: SirenConfig = SirenConfig()
+    finer: FinerConfig = FinerConfig()
+    gauss: GaussConfig = GaussConfig()
+    wire: WireConfig = WireConfig()
+    hashgrid: HashgridConfig = HashgridConfig()
     nint: NintConfig = NintConfig()
 
 
