@@ -196,7 +196,7 @@ class FitImage:
         if reason != "signal":  # or a run that was stopped would differ from one that was not
             self.consider_best(psnr_db(mse))
         if self.logged_step != self.trainer.step:
-            recorder.log(mse)
+            recorder.log(prediction, mse)
         self.save_checkpoint(folder)
         with self.clock.measure("evaluation_s"):
             quality = image_quality(prediction, mse, self.picture)
@@ -301,11 +301,11 @@ class _Recorder:
         save = self._control.save_now() or save
         psnr = None
         if save or due:
-            mse = self._fit.evaluate()[1]
+            prediction, mse = self._fit.evaluate()
             psnr = psnr_db(mse)
             if due:
                 self._fit.consider_best(psnr)
-            self.log(mse)  # so every checkpoint has its row in the log
+            self.log(prediction, mse)  # so every checkpoint has its row in the log
         if save:
             self._fit.save_checkpoint(self._folder)
         self.signal = self._control.stop_signal()
@@ -318,8 +318,12 @@ class _Recorder:
             return "time_budget"
         return None
 
-    def log(self, mse: float) -> None:
+    def log(self, prediction: Tensor, mse: float) -> None:
         trainer = self._fit.trainer
+        more = {}
+        if self._fit.resolved.config.evaluation.ssim:
+            with self._fit.clock.measure("evaluation_s"):
+                more["ssim"] = image_quality(prediction, mse, self._fit.picture).ssim
         self._fit.logged_step = trainer.step
         psnr = psnr_db(mse)
         self._control.progress.evaluated(psnr)
@@ -330,6 +334,7 @@ class _Recorder:
             "loss": self._loss,
             "psnr_db": psnr if math.isfinite(psnr) else None,
             "mse": mse,
+            **more,
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
 

@@ -63,6 +63,7 @@ class EvaluationConfig(Section):
     every: int | None = Field(
         None, ge=1, description="steps between evaluations; null: ten over the run"
     )
+    ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
 
 
 class StopConfig(Section):
