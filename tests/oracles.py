@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def jacobian(field, coords: Tensor, parameters=None) -> Tensor:
@@ -126,6 +127,38 @@ def psnr_db(prediction: Tensor, values: Tensor) -> float:
     for p, v in zip(prediction.flatten().tolist(), values.flatten().tolist(), strict=True):
         total += (min(max(p, 0.0), 1.0) - v) ** 2
     return -10 * math.log10(total / values.numel())
+
+
+def lpips(weights: dict[str, Tensor], prediction: Tensor, values: Tensor) -> float:
+    """LPIPS 0.1 of (H, W, 3) pictures in [0, 1], AlexNet written out, by lpips's names."""
+    shift = torch.tensor([-0.030, -0.088, -0.188]).double()  # kept in float32 by the package
+    scale = torch.tensor([0.458, 0.448, 0.450]).double()
+    convolutions = ["slice1.0", "slice2.3", "slice3.6", "slice4.8", "slice5.10"]
+
+    def features(picture: Tensor) -> list[Tensor]:
+        x = ((2 * picture.double() - 1 - shift) / scale).permute(2, 0, 1)[None]
+        found = []
+        for layer, name in enumerate(convolutions):
+            if layer in {1, 2}:
+                x = functional.max_pool2d(x, 3, stride=2)
+            weight, bias = (weights[f"net.{name}.{part}"].double() for part in ("weight", "bias"))
+            stride, padding = [(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)][layer]
+            x = functional.conv2d(x, weight, bias, stride=stride, padding=padding).clamp(min=0)
+            found.append(x[0])
+        return found
+
+    total = 0.0
+    pairs = zip(features(prediction.clamp(0, 1)), features(values), strict=True)
+    for layer, (a, b) in enumerate(pairs):
+        head = weights[f"lin{layer}.model.1.weight"].double().flatten()
+        positions = []
+        for i in range(a.shape[1]):
+            for j in range(a.shape[2]):
+                u, v = a[:, i, j], b[:, i, j]
+                u, v = u / (u.norm() + 1e-10), v / (v.norm() + 1e-10)
+                positions.append(float(head @ (u - v).square()))
+        total += sum(positions) / len(positions)
+    return total
 
 
 def nint_selection(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ def test_the_version_is_one(capsys):
 
 def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     pins = (ROOT / "constraints.txt").read_text().lower()
     for requirement in wanted:
         name = re.match(r"[\w-]+", requirement)[0]

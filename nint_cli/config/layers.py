@@ -168,6 +168,8 @@ def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
         )
     if detail["type"] == "string_pattern_mismatch" and key == "device":
         reason = "must be auto, cpu, cuda or cuda:N"
+    if detail["type"] == "string_pattern_mismatch" and key.endswith("sha256"):
+        reason = "must be 64 hexadecimal digits"
     return f"{_where(origin)}{key}: {reason}; got {_shown(value)}"
 
 

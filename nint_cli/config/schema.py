@@ -3,9 +3,10 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from nint_cli.config.field_settings import (
     FfnConfig,
@@ -64,6 +65,32 @@ class EvaluationConfig(Section):
         None, ge=1, description="steps between evaluations; null: ten over the run"
     )
     ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
+
+
+class MetricsConfig(Section):
+    """Measures of quality that need more than nint itself; they never change a fit."""
+
+    lpips_weights: str | None = Field(
+        None,
+        min_length=1,
+        description="safetensors file of LPIPS's weights, see the README; null: no LPIPS",
+    )
+    lpips_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-fA-F]{64}$",
+        description="what the SHA-256 of that file must be; null: it is recorded only",
+    )
+    flip: bool = Field(True, description="whether to compute FLIP, if its package is installed")
+
+    @field_validator("lpips_weights")
+    @classmethod
+    def _keep_absolute(cls, path: str | None) -> str | None:
+        """Let a path mean the same file wherever the run is resumed or measured again."""
+        return None if path is None else str(Path(path).absolute())
+
+
+PATH_KEYS = frozenset({"metrics.lpips_weights"})
+"""Settings that name files; in a YAML file they are relative to its folder."""
 
 
 class StopConfig(Section):
@@ -148,6 +175,7 @@ class RunConfig(Section):
     batch: BatchConfig = BatchConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    metrics: MetricsConfig = MetricsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     stop: StopConfig = StopConfig()
     image: ImageConfig = ImageConfig()
