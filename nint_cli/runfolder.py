@@ -26,6 +26,9 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 _KEEP_CHECKPOINTS = 2
+# Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
+# nint's own lists may be removed.
+_MARK = {"written_by": "nint"}
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
@@ -350,7 +353,8 @@ class RunFolder:
             self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
+        text = json.dumps(_MARK | manifest, indent=2)
+        write_whole(self.path / MANIFEST, text.encode() + b"\n")
 
     def _remove_run(self) -> None:
         """Remove what the manifest says nint wrote; the manifest goes last."""
@@ -364,15 +368,17 @@ class RunFolder:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a folder's manifest; empty where there is none that can be read."""
+    """Read a folder's manifest; empty where nint wrote none that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
-    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict) or not manifest.items() >= _MARK.items():
+        return {}
+    files = manifest.get("files")
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         return {}
-    return dict(manifest)
+    return manifest
 
 
 def _owner() -> dict[str, Any]:
