@@ -1,6 +1,5 @@
 """The command line. Nothing here imports torch before a command runs, so help is instant."""
 
-import os
 import sys
 import traceback
 
@@ -52,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error becomes one line and its exit code."""
+    console.open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -66,7 +66,6 @@ def run(arguments: list[str]) -> int:
     """
     try:
         code = get_command(app).main(arguments, prog_name="nint", standalone_mode=False)
-        sys.stdout.flush()
     except NintError as error:
         for line in error.lines:
             console.error(line)
@@ -77,10 +76,6 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone, such as `head`; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         return unexpected(error)
     return code if isinstance(code, int) else 0
