@@ -78,13 +78,35 @@ def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path
         ``root/<stem>/<sampler>``; where that holds a run on another input, the stem is extended
         by a hash of this input's path.
     """
-    stem = source_stem(source)
-    folder = root / stem / sampler
+    folder = root / source_stem(source) / sampler
+    return root / distinct_stem(source) / sampler if is_of_another(folder, source) else folder
+
+
+def is_of_another(folder: Path, source: str) -> bool:
+    """Tell whether a folder holds a run on another input.
+
+    Args:
+        folder: The folder; it need not exist.
+        source: The input.
+
+    Returns:
+        False, too, where there is no run.
+    """
     owner = _read_manifest(folder).get("input")
-    if owner is None or owner == identity(source):
-        return folder
-    digest = hashlib.sha256(identity(source).encode("utf-8", "surrogateescape")).hexdigest()
-    return root / f"{stem}-{digest[:8]}" / sampler
+    return owner is not None and bool(owner != identity(source))
+
+
+def distinct_stem(source: str) -> str:
+    """Make a name for a folder that no other input gets.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        Its `source_stem`, extended by a hash of its absolute path.
+    """
+    name = identity(source).encode("utf-8", "surrogateescape")
+    return f"{source_stem(source)}-{hashlib.sha256(name).hexdigest()[:8]}"
 
 
 def source_stem(source: str) -> str:
