@@ -19,7 +19,7 @@ import nint_cli
 from nint_cli import api, environment
 from nint_cli.cli import names
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig, preset_names
-from nint_cli.errors import ConfigError, InputError, NintError, OutputError
+from nint_cli.errors import ConfigError, DivergedError, InputError, NintError, OutputError
 from nint_cli.signals.samples import picture_names
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
@@ -309,7 +309,7 @@ def test_the_python_interface_leaves_the_world_alone(pictures, capsys):
     assert nint_cli.resume("runs/a", steps=33).metrics.steps == 33
 
 
-def test_the_python_interface_raises_what_the_command_line_exits_with(pictures):
+def test_the_python_interface_raises_what_the_command_line_exits_with(pictures, monkeypatch):
     for error, call in (
         (InputError, lambda: nint_cli.fit("none.png")),
         (InputError, lambda: nint_cli.load_run("nothing")),
@@ -319,6 +319,11 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures):
     ):
         with pytest.raises(error):
             call()
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: "diverged")
+        with pytest.raises(DivergedError, match="the loss was not finite after 0 steps"):
+            nint_cli.fit("a.png", preset="smoke", output="runs/diverged")
+    assert nint_cli.load_run("runs/diverged").metrics.status == "diverged"
     run = nint_cli.fit("a.png", preset="smoke", output="runs/a")
     (run.path / "metrics.json").unlink()
     with pytest.raises(NintError, match="did not end; go on with nint resume"):

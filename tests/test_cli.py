@@ -329,6 +329,10 @@ def test_memory_that_runs_out_has_its_exit_code(capsys, smoke, monkeypatch):
     code, _, err = nint(capsys, *smoke)
     assert code == 6
     assert "use a smaller picture" in err.splitlines()[-1]
+    metrics = strict(Path("runs/picture/nint/metrics.json"))
+    assert (metrics["status"], metrics["exit_code"]) == ("failed", 6)
+    monkeypatch.setattr("nint_cli.run.read_picture", exhausted)  # before there is a folder
+    assert nint(capsys, *smoke, "--overwrite")[0] == 6
 
 
 def test_a_bug_is_called_a_bug(capsys, smoke, monkeypatch):

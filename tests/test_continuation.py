@@ -80,6 +80,27 @@ def test_a_target_stops_a_run_and_can_be_required(capsys, smoke, tmp_path):
     assert nint(capsys, *smoke, "--require-target")[0] == 2
 
 
+def test_a_required_target_is_missed_by_a_run_that_is_kept(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    words = [*smoke, "--target-psnr", 99, "--skip-existing", "-o", path]
+    assert nint(capsys, *words, "--require-target")[0] == 7
+    before = (path / "metrics.json").stat().st_mtime_ns
+    code, out, err = nint(capsys, *words, "--require-target")
+    assert (code, out) == (7, f"{path}\n")
+    assert "is complete; kept" in err
+    assert "the target was missed by the run in" in err.splitlines()[-1]
+    assert (path / "metrics.json").stat().st_mtime_ns == before
+    assert nint(capsys, *words)[0] == 0
+
+
+def test_a_run_that_cannot_be_written_can_be_kept(capsys, smoke, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    nint(capsys, *smoke, "-o", path)
+    monkeypatch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
+    code, _, err = nint(capsys, *smoke, "-o", path, "--skip-existing")
+    assert (code, "is complete; kept" in err) == (0, True)
+
+
 @pytest.mark.parametrize("text", ["", "5 parsecs", "-3s", "1e3"])
 def test_nonsense_is_no_duration(capsys, smoke, text):
     code, _, err = nint(capsys, *smoke, f"--time-budget={text}")

@@ -14,7 +14,7 @@ from nint_cli.cli.fit import fit_app
 from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
-from nint_cli.errors import NintError
+from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
 
 app = typer.Typer(
     name="nint",
@@ -93,16 +93,9 @@ def unexpected(error: Exception) -> int:
     if console.debugging():
         traceback.print_exception(error)
     text = str(error).strip().partition("\n")[0]
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    ):
-        console.error(
-            f"out of memory ({text}); use a smaller picture, --set image.size=512, or a smaller "
-            "batch, --batch-fraction 0.05"
-        )
-        return 6
+    if is_out_of_memory(error):
+        console.error(f"out of memory ({text}); use a smaller picture, --set image.size=512")
+        return OutOfMemoryError.exit_code
     console.error(
         f"internal error: {type(error).__name__}: {text}. This is a bug in nint; please report "
         "it with what NINT_DEBUG=1 prints"
