@@ -1,6 +1,7 @@
 """How good a reconstruction is: during a run, and later from its checkpoint alone."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,15 @@ def image_quality(prediction: Tensor, mse: float, picture: Picture) -> results.I
     )
 
 
-def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality:
+def evaluate_run(
+    path: Path, against: str | None = None, *, note: Callable[[str], None] = lambda _: None
+) -> results.ImageQuality:
     """Rebuild a run's field from its newest checkpoint alone and measure it.
 
     Args:
         path: The run folder.
         against: The picture to compare with; None takes the run's own input.
+        note: Told which checkpoints are damaged and passed over, a line each.
 
     Returns:
         The quality.
@@ -58,7 +62,9 @@ def evaluate_run(path: Path, against: str | None = None) -> results.ImageQuality
         InputError: If there is no sound checkpoint, the input is gone or has changed, or the
             picture has another size or number of channels.
     """
-    saved, _ = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
+    saved, faults = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
+    for fault in faults:
+        note(f"{fault}; measuring the checkpoint before it")
     record, config = saved.signal, saved.config
     device = _device_of(config.device)
     source = against if against is not None else record.source

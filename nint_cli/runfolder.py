@@ -306,7 +306,8 @@ class RunFolder:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and row.get("step", step + 1) <= step:
+            done = row.get("step") if isinstance(row, dict) else None
+            if isinstance(done, int) and done <= step:
                 rows.append(row)
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         self.write(LOG, text.encode())

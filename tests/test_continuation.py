@@ -203,8 +203,44 @@ def test_an_edited_configuration_is_refused(capsys, smoke, tmp_path):
     code, _, err = nint(capsys, "resume", path, "--steps", 40)
     assert code == 2
     assert "optimiser.lr was 0.001 and is now 0.01" in err
-    (path / "config.yaml").write_text(written.replace("every: 10", "every: 7"))
-    assert nint(capsys, "resume", path, "--steps", 40)[0] == 0
+    assert (path / "metrics.json").exists()
+
+
+def test_an_edited_configuration_may_say_how_long_and_how_often(capsys, smoke, tmp_path):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "-o", path)
+    written = (path / "config.yaml").read_text()
+    changed = written.replace("every: 10", "every: 7").replace("steps: 30", "steps: 40")
+    (path / "config.yaml").write_text(changed)
+    assert nint(capsys, "resume", path)[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["steps"], metrics["config"]["evaluation"]["every"]) == (40, 7)
+    assert metrics["origins"]["steps"].startswith(f"{path / 'config.yaml'}:")
+    assert metrics["origins"]["optimiser.lr"].startswith("preset smoke:")
+    assert nint(capsys, "resume", path, "--steps", 44, "--time-budget", "1h")[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["steps"], metrics["config"]["stop"]["time_budget_s"]) == (44, 3600)
+    assert metrics["origins"]["steps"] == "--steps"
+    assert metrics["origins"]["stop.time_budget_s"] == "--time-budget"
+
+
+def test_a_continuation_that_was_killed_can_go_on(capsys, smoke, tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "-o", path)
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            nint(capsys, "resume", path, "--steps", 44)
+    assert nint(capsys, "resume", path)[0] == 0
+    assert strict(path / "metrics.json")["steps"] == 44
+
+
+def test_time_that_is_not_known_is_said(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    (tmp_path / "a/log.jsonl").write_text('{"step": "x"}\n[]\n')
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+    assert code == 0
+    assert "has no row for step 30: the time of some earlier steps is not counted" in err
 
 
 def test_another_input_is_refused(capsys, smoke, picture, tmp_path, monkeypatch):
@@ -229,6 +265,8 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
         damaged[position] ^= 0xFF
         (tmp_path / "a" / LAST).write_bytes(damaged[: len(whole) - 5])
         (tmp_path / "a/metrics.json").unlink(missing_ok=True)
+        code, _, err = nint(capsys, "eval", tmp_path / "a")
+        assert (code, "; measuring the checkpoint before it" in err) == (0, True)
         code, _, err = nint(capsys, "resume", tmp_path / "a")
         assert code == 0
         assert "going on from the checkpoint before it" in err

@@ -19,7 +19,7 @@ def evaluate(
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
     from nint_cli.evaluation import evaluate_run
 
-    quality = evaluate_run(run, against)
+    quality = evaluate_run(run, against, note=console.note)
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0
