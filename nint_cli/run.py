@@ -127,7 +127,7 @@ class FitImage:
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
                 best = saved.best
                 self.best = (best[0], best[1]) if best else None

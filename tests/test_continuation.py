@@ -279,6 +279,16 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
     assert nint(capsys, "eval", tmp_path / "a")[0] == 3
 
 
+def test_a_checkpoint_that_fits_no_generator_is_refused(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    for path in (tmp_path / "a/checkpoints").iterdir():
+        saved = checkpoint.read(path)
+        saved.state.tensors["generator"] = saved.state.tensors["generator"][:9]
+        path.write_bytes(checkpoint.encode(saved))
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+    assert (code, "the checkpoint does not fit its config" in err) == (3, True)
+
+
 def test_a_torn_log_is_mended(capsys, smoke, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stopping_at(patch, 15)
