@@ -5,7 +5,8 @@ The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, ar
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 SamplerName = Literal["full", "uniform", "int", "nint", "nint_released"]
 FieldName = Literal["siren"]
@@ -27,6 +28,15 @@ class Section(BaseModel):
         populate_by_name=False,
         serialize_by_alias=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where pydantic would read 1 and 0."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise PydanticCustomError("bool", "Input should be no truth value")
+        return value
 
 
 class BatchConfig(Section):
