@@ -279,6 +279,32 @@ def test_names_are_completed():
     assert names.fields("") == list(FIELD_NAMES)
     assert names.presets("p") == ["paper"]
     assert names.keys("nint.al") == ["nint.alpha="]
+    assert names.inputs("sample:co") == ["sample:coffee", "sample:coins"]
+    assert names.inputs("co") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nint fit image --sampler nint", ["nint", "nint_released"]),
+        ("nint fit image sample:as", ["sample:astronaut"]),
+        ("nint list s", ["samplers", "samples"]),
+    ],
+)
+def test_the_shell_completes(words, expected):
+    done = subprocess.run(
+        [sys.executable, "-m", "nint_cli"],
+        env=os.environ
+        | {
+            "_NINT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == expected
 
 
 def test_quiet_says_nothing_but_errors(capsys, pictures):
@@ -339,8 +365,9 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures, 
 RULES = """
 PICTURES := $(wildcard *.png)
 all: $(PICTURES:%.png=runs/%/metrics.json)
+.DELETE_ON_ERROR:
 runs/%/metrics.json: %.png
-\t$(NINT) fit image $< -o $(@D) --skip-existing --preset smoke --quiet
+\t$(NINT) fit image $< -o $(@D) --skip-existing --preset smoke --quiet $(EXTRA)
 """
 
 
@@ -360,6 +387,13 @@ def test_a_pattern_rule_makes_runs(pictures):
     assert "a.png" in done.stdout
     assert "b.png" not in done.stdout
     assert Path("runs/b/metrics.json").stat().st_mtime_ns == before
+    missing = [*command, "EXTRA=--target-psnr 99 --require-target", "runs/a/metrics.json"]
+    os.utime("a.png")
+    for _ in range(2):  # what failed once is not taken for made
+        done = subprocess.run(missing, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "Error 7" in done.stderr
+    subprocess.run(command, capture_output=True, check=True)
     Path("c.png").write_text("no picture")
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
     Path("c.png").unlink()

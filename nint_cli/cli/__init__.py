@@ -71,7 +71,10 @@ def run(arguments: list[str]) -> int:
             console.error(line)
         return error.exit_code
     except typer.TyperException as error:
-        console.error(f"{error.format_message()} See --help.")
+        text = " ".join(error.format_message().split()).rstrip(".")
+        if "--resume" in text:
+            text += "; to go on with a run there is `nint resume RUN`"
+        console.error(f"{text}. See --help.")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted")

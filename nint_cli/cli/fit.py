@@ -34,6 +34,7 @@ def fit_image(
             metavar="INPUT...",
             help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
+            autocompletion=names.inputs,
         ),
     ],
     output: Annotated[
