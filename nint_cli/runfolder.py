@@ -192,7 +192,9 @@ class RunFolder:
     def _refuse_what_is_in_the_way(self, *, overwrite: bool) -> None:
         names = (MANIFEST, CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION)
         with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
-            found = [name for name in names if (self.path / name).exists()]
+            found = [name for name in names if os.path.lexists(self.path / name)]
+            if (self.path / CHECKPOINTS).is_symlink():
+                found.append(CHECKPOINTS)  # which would lead out of the folder
             manifest = _read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(

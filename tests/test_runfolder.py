@@ -89,6 +89,18 @@ def test_a_manifest_of_another_program_gives_no_leave_to_remove(tmp_path):
         RunFolder.open(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "config.yaml"])
+def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "outside").mkdir()
+    target = tmp_path / "outside" if name == "checkpoints" else tmp_path / "outside" / "none"
+    (tmp_path / "run" / name).symlink_to(target)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=f"holds a '{name}' that nint did not write"):
+            RunFolder.create(tmp_path / "run", "a.png", overwrite=overwrite)
+    assert not list((tmp_path / "outside").iterdir())
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a file of that name is there"):

@@ -141,9 +141,10 @@ class Batch:
         item.exit_code = fit(item)
         if item.exit_code == 0:
             item.status = "complete"
+        elif item.exit_code in _INTERRUPTED:
+            item.status = "interrupted"
         else:
-            item.status = "interrupted" if item.exit_code in _INTERRUPTED else "failed"
-            item.error = item.error or f"exit code {item.exit_code}"
+            item.status, item.error = "failed", item.error or f"exit code {item.exit_code}"
         with contextlib.suppress(NintError):  # the last one, at the end, tells
             self._write()
 
