@@ -71,7 +71,8 @@ def test_scripts_run(monkeypatch):
         "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
         "bench.py": ["--rows", "1024", "--repeats", "1", "--only", "scoring"],
     }
-    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, "write_schema.py"}
+    writers = {"write_schema.py", "write_reference.py"}
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *writers}
     for name, words in small.items():
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
@@ -117,6 +118,16 @@ def test_every_key_of_the_metrics_that_is_documented_exists():
 def test_every_key_in_the_readme_exists():
     for key in re.findall(r"--set (\S+?)=", README):
         assert key in {*dotted_keys(), "key"}
+
+
+def test_the_reference_of_settings_is_that_of_the_schema(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import write_reference
+
+    text = write_reference.PAGE.read_text(encoding="utf-8")
+    assert text == write_reference.page_text(), "run scripts/write_reference.py"
+    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)) == set(dotted_keys())
+    assert "(docs/settings.md)" in README
 
 
 def test_every_exit_code_is_documented():
