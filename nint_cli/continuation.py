@@ -158,10 +158,10 @@ def _finished(folder: RunFolder, fit: FitImage) -> RunMetrics | None:
     except ValueError:
         return None  # it never came to its end
     config = fit.resolved.config
-    budget = config.stop.time_budget_s
+    budget, target = config.stop.time_budget_s, config.stop.target_psnr_db
     over = (
         fit.trainer.step >= config.steps
-        or metrics.stop_reason == "target"
+        or (metrics.stop_reason == "target" and target is not None and metrics.reached(target))
         or (budget is not None and metrics.train_s >= budget)
     )
     return metrics if over and metrics.status == "complete" else None

@@ -23,6 +23,10 @@ class ImageQuality(_Part):
     ssim_reason: str | None = Field(None, description="why ssim is null")
     quality_reason: str | None = Field(None, description="why mse, psnr_db and ssim are null")
 
+    def reached(self, target_db: float) -> bool:
+        """Tell whether the PSNR is at least a target, in dB."""
+        return self.psnr_infinite or (self.psnr_db is not None and self.psnr_db >= target_db)
+
 
 class InputRecord(_Part):
     """What was fitted."""

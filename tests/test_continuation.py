@@ -224,6 +224,18 @@ def test_an_edited_configuration_may_say_how_long_and_how_often(capsys, smoke, t
     assert metrics["origins"]["stop.time_budget_s"] == "--time-budget"
 
 
+def test_a_target_that_was_reached_can_be_raised(capsys, smoke, tmp_path):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "--target-psnr", 9, "-o", path)
+    assert strict(path / "metrics.json")["stop_reason"] == "target"
+    assert "nothing to do" in nint(capsys, "resume", path)[2]
+    written = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(written.replace("psnr_db: 9.0", "psnr_db: 99.0"))
+    assert nint(capsys, "resume", path)[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["stop_reason"], metrics["target_reached"]) == ("steps", False)
+
+
 def test_a_continuation_that_was_killed_can_go_on(capsys, smoke, tmp_path, monkeypatch):
     path = tmp_path / "a"
     nint(capsys, *smoke, "-o", path)
