@@ -157,7 +157,7 @@ def test_an_interrupted_batch_keeps_what_is_finished(pictures):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not Path("out/b/config.yaml").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
