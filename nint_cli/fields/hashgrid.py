@@ -167,7 +167,8 @@ class HashGrid(ChainField):
     Differs: dense levels have exactly as many rows as vertices, vertices lie on both ends of every
     axis, and finest level and table follow the signal's size where they are not given
     (`grid_for`). There are 8 levels of 4 features where the authors have 16 of 2, which makes
-    tables of the same size that are read half as often. Everything is PyTorch, on a CPU and on CUDA.
+    tables of the same size that are read half as often. Everything is PyTorch, on a CPU and on
+    CUDA.
 
     Args:
         shape: Points of the signal along each axis.
