@@ -240,7 +240,7 @@ def test_a_gradient_that_overflows_leaves_the_parameters_alone():
 
 @pytest.mark.parametrize("layers", [10, 30])
 def test_a_gradient_that_overflows_is_a_divergence(layers):
-    """With 30 layers it is NaN while the loss is finite, with 10 its square is infinite in Adam."""
+    """With 30 layers it is NaN while the loss is finite, with 10 its square overflows in Adam."""
     trainer = trainer_of(
         "uniform",
         steps=30,
