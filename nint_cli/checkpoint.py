@@ -213,7 +213,8 @@ def _check_field(
             f"{name} is {'no parameter of its field' if name in given else 'missing'}"
         )
     kinds = {"step", "exp_avg", "exp_avg_sq"} if numbers.step else set()
-    moments = {f"optimiser.{kind}.{name}" for kind in kinds for name in shapes}
+    trained = [name for name, _ in field.named_parameters()]
+    moments = {f"optimiser.{kind}.{name}" for kind in kinds for name in trained}
     for name in sorted(moments - tensors.keys()):
         raise ValueError(f"{name} is missing")
     for key, tensor in tensors.items():

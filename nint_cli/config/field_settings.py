@@ -52,7 +52,7 @@ class FfnConfig(Section):
         gt=0,
         le=1e9,
         description="standard deviation of the frequencies, in cycles per unit of coords in "
-        "[-1, 1]; null: 10 per 512 points of the signal's longest axis",
+        "[-1, 1]; null: 10 for up to 512 points along the longest axis, and in proportion beyond",
     )
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(3)

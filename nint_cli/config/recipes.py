@@ -35,15 +35,15 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
     "image": {
         "mlp": {
             "published": _published(1e-3, "INT's release"),
-            "tuned": _tuned(1.5e-3, 8192, 450),
+            "tuned": _tuned(5e-3, 8192, 450),
         },
         "pemlp": {
             "published": _published(1e-3, "FINER's release"),
-            "tuned": _tuned(1.5e-3, 8192, 450),
+            "tuned": _tuned(8e-3, 8192, 450),
         },
         "ffn": {
             "published": _published(1e-3, "INT's release"),
-            "tuned": _tuned(1.5e-3, 8192, 450),
+            "tuned": _tuned(8e-3, 8192, 450),
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
@@ -55,15 +55,15 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),
-            "tuned": _tuned(5e-3, 8192, 450),
+            "tuned": _tuned(3e-4, 8192, 450),
         },
         "wire": {
             "published": _published(5e-3, "FINER's release"),
-            "tuned": _tuned(5e-3, 8192, 150),
+            "tuned": _tuned(2e-4, 8192, 150),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
-            "tuned": _tuned(1e-2, 8192, 3000),
+            "tuned": _tuned(2e-2, 8192, 3000),
         },
     }
 }

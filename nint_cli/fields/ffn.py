@@ -38,8 +38,8 @@ class Ffn(ChainField):
     NeurIPS 2020, arXiv 2006.10739, section 6.
 
     F has m columns of N(0, sigma^2), drawn once and never trained; it is saved with the run. INT
-    takes m = 128 and sigma = 10 for pictures in [-1, 1]; other lengths get the same share of what
-    their grid can hold (`bandwidth_for`).
+    takes m = 128 and sigma = 10 for pictures in [-1, 1]; longer signals get more
+    (`bandwidth_for`).
 
     Initialisation: PyTorch's default, weights and biases U(1 / sqrt(fan_in)).
 
@@ -93,10 +93,10 @@ def bandwidth_for(samples: int) -> float:
         samples: Points along its longest axis.
 
     Returns:
-        10 cycles per unit for 512 points over [-1, 1], and in proportion; at least 1.
+        10 cycles per unit for up to 512 points over [-1, 1], and in proportion beyond.
 
     Example:
-        >>> bandwidth_for(512), bandwidth_for(32)
-        (10.0, 1.0)
+        >>> bandwidth_for(128), bandwidth_for(5120)
+        (10.0, 100.0)
     """
-    return max(1.0, 10 * samples / 512)
+    return max(10.0, 10 * samples / 512)

@@ -38,7 +38,7 @@ class Wire(Field):
 
     Example:
         >>> Wire(2, 3).parameter_count()
-        199285
+        199287
     """
 
     def __init__(
