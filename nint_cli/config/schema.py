@@ -3,11 +3,21 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SamplerName = Literal["full", "uniform", "int", "nint", "nint_released"]
+SamplerName = Literal[
+    "full",
+    "uniform",
+    "egra",
+    "expansive",
+    "soft_mining",
+    "int",
+    "evos",
+    "nint",
+    "nint_released",
+]
 FieldName = Literal["siren"]
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
@@ -108,6 +118,104 @@ class SirenConfig(Section):
     omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
 
 
+class EgraConfig(Section):
+    """EGRA's edges and their weight (Gai et al., 2023)."""
+
+    p: float = Field(
+        0.0025, ge=0, lt=1, description="weight of points beside edges, against all others"
+    )
+    density: float = Field(
+        4096 / 640_000, gt=0, le=1, description="uniform density that p is weighed against"
+    )
+    radius_min: int = Field(
+        6, ge=0, le=100_000, description="least distance from an edge, in points"
+    )
+    radius_max: int = Field(
+        9, ge=0, le=100_000, description="largest distance from an edge, in points"
+    )
+    low: float = Field(
+        30.0, ge=0, le=2040, description="lower threshold of Canny's edges, in levels of 255"
+    )
+    high: float = Field(
+        40.0, ge=0, le=2040, description="upper threshold of Canny's edges, in levels of 255"
+    )
+
+
+class ExpansiveConfig(Section):
+    """Expansive Supervision (arXiv 2409.08056)."""
+
+    anchor_share: Share = Field(
+        0.5,
+        description="share of the first batch that is the same edges at every step",
+    )
+    loss: Literal["plain", "expanded"] = Field(
+        "plain", description="mean squared error, or with the paper's factor on all but anchors"
+    )
+    released: bool = Field(
+        False, description="search edges and fill batches as the released code does"
+    )
+
+
+class SoftMiningConfig(Section):
+    """Soft Mining's particles and its loss (arXiv 2312.00075)."""
+
+    alpha: Share = Field(0.6, description="power of the error that the loss is divided by")
+    warmup: int = Field(
+        1000, ge=1, le=1_000_000_000, description="steps in which that power would reach 1"
+    )
+    step_size: float = Field(20.0, ge=0, le=1e6, description="drift of a particle along log error")
+    noise: float = Field(
+        0.02, ge=0, le=1, description="noise of a particle per step, in sizes of the signal"
+    )
+    uniform_share: Share = Field(0.1, description="share of particles restarted uniformly")
+    restart_share: Share = Field(
+        0.1, description="share of particles, those with the least loss, restarted at edges"
+    )
+    released: bool = Field(
+        False, description="index, scale and pad as the released port to pictures does"
+    )
+
+
+class IntConfig(Section):
+    """INT's refresh intervals (arXiv 2405.10531)."""
+
+    interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (
+        Field("dense", description="which steps choose points anew; the others keep them")
+    )
+    every: int = Field(2, ge=1, le=100_000, description="steps between refreshes under dense2")
+
+
+class EvosConfig(Section):
+    """EVOS' evolution (arXiv 2412.10153)."""
+
+    alpha: Share = Field(0.5, description="share of the first batch that is drawn at random")
+    alpha_end: Share = Field(0.5, description="that share at the end, unless it is constant")
+    mutation: Literal["constant", "linear", "geometric"] = Field(
+        "constant", description="how that share goes from alpha to alpha_end"
+    )
+    crossover: Literal["select", "add", "none"] = Field(
+        "select", description="how errors of values and of the Laplacian are joined in a ranking"
+    )
+    crossover_weight: float = Field(
+        1e-5 * 255**2 / 4, ge=0, le=1e6, description="weight of the Laplacian in the ranking"
+    )
+    supervision_weight: float = Field(
+        1e-5 * 255**2 / 4,
+        ge=0,
+        le=1e6,
+        description="weight of the Laplacian in the loss; 0 leaves it out",
+    )
+    supervised: Share = Field(
+        0.3, description="share of the steps with the Laplacian in the loss; later, fitness steps"
+    )
+    first_interval: int = Field(
+        100, ge=2, le=1_000_000, description="steps between fitness evaluations at the start"
+    )
+    last_interval: int = Field(
+        50, ge=2, le=1_000_000, description="steps between fitness evaluations at the end"
+    )
+
+
 class NintConfig(Section):
     """NINT's mixture (arXiv 2511.15487); also read by nint_released."""
 
@@ -133,6 +241,17 @@ class NintConfig(Section):
     start: float = Field(
         0.0, ge=0, lt=1, description="share of the steps before guidance; until then uniform"
     )
+    score: Literal["product", "self_leverage", "residual", "last_layer", "sketch"] = Field(
+        "product",
+        description="what the NTK slot ranks by: the product with the residual, or of the kernel "
+        "only its diagonal, nothing, its last layer, or random projections",
+    )
+    score_norm: Literal["l2", "l1"] = Field("l2", description="norm of that over the channels")
+    sketches: int = Field(4, ge=1, le=4096, description="random projections of score sketch")
+    interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (
+        Field("dense", description="which steps choose points anew; the others keep them")
+    )
+    every: int = Field(5, ge=1, le=100_000, description="steps between refreshes under dense2")
 
 
 class RunConfig(Section):
@@ -154,7 +273,32 @@ class RunConfig(Section):
     stop: StopConfig = StopConfig()
     image: ImageConfig = ImageConfig()
     siren: SirenConfig = SirenConfig()
+    egra: EgraConfig = EgraConfig()
+    expansive: ExpansiveConfig = ExpansiveConfig()
+    soft_mining: SoftMiningConfig = SoftMiningConfig()
+    # Its key is `int`; a field of that name would hide the type.
+    int_: IntConfig = Field(IntConfig(), alias="int")
+    evos: EvosConfig = EvosConfig()
     nint: NintConfig = NintConfig()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.sampler == "soft_mining" and self.batch.size is None:
+            if self.batch.schedule != "constant":
+                raise ValueError(
+                    "sampler soft_mining has a fixed number of particles and batch.schedule "
+                    f"{self.batch.schedule} a growing one; set batch.schedule to constant"
+                )
+        if self.egra.radius_min > self.egra.radius_max:
+            raise ValueError(
+                f"egra.radius_min {self.egra.radius_min} is above egra.radius_max "
+                f"{self.egra.radius_max}; exchange them"
+            )
+        if self.egra.low > self.egra.high:
+            raise ValueError(
+                f"egra.low {self.egra.low:g} is above egra.high {self.egra.high:g}; exchange them"
+            )
+        return self
 
 
 def dotted_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str]:
