@@ -17,6 +17,7 @@ from nint_cli.config import (
 )
 from nint_cli.config.schema import dotted_keys
 from nint_cli.errors import ConfigError
+from tests.conftest import tiny_signal
 
 
 def faults(*layers):
@@ -229,7 +230,7 @@ def test_presets_are_those_that_are_promised():
 
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
 def test_every_sampler_name_builds_its_own_class(name):
-    sampler = build_sampler(RunConfig.model_validate({"sampler": name}))
+    sampler = build_sampler(RunConfig.model_validate({"sampler": name}), tiny_signal())
     assert type(sampler).__name__.lower() == name.replace("_", "")
 
 
