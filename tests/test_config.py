@@ -240,5 +240,61 @@ def test_every_field_name_builds_its_own_class(name):
     assert type(field).__name__.lower() == name
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["sampler=soft_mining", "batch.schedule=step"],
+            "sampler soft_mining has a fixed number of particles and batch.schedule step a "
+            "growing one; set batch.schedule to constant",
+        ),
+        (
+            ["egra.radius_min=10"],
+            "egra.radius_min 10 is above egra.radius_max 9; exchange them",
+        ),
+        (["egra.low=50"], "egra.low 50 is above egra.high 40; exchange them"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(settings, message):
+    with pytest.raises(ConfigError) as error:
+        resolve([set_layer(settings)])
+    assert error.value.lines == (message,)
+
+
+def test_particles_with_a_fixed_size_may_stand_beside_a_schedule():
+    settings = ["sampler=soft_mining", "batch.schedule=step", "batch.size=30"]
+    assert resolve([set_layer(settings)]).config.batch.size == 30
+
+
+def test_a_section_named_like_a_type_is_set_and_shown_by_its_name():
+    resolved = resolve([set_layer(["int.interval=incremental", "int.every=3"])])
+    assert resolved.values()["int.interval"] == "incremental"
+    assert resolved.origins["int.every"] == "--set"
+    assert "int" in resolved.config.model_dump(mode="json")
+    with pytest.raises(ConfigError, match=r"int\.evry: unknown key, did you mean 'int\.every'"):
+        resolve([set_layer(["int.evry=3"])])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "settings", "attributes"),
+    [
+        ("egra", {"p": 0.5, "density": 0.5, "radius_max": 7}, {"radius_max": 7}),
+        ("expansive", {"loss": "expanded", "released": True}, {"loss": "expanded"}),
+        ("soft_mining", {"alpha": 0.1, "noise": 0.3}, {"alpha": 0.1, "noise": 0.3}),
+        ("int", {"interval": "dense2", "every": 9}, {"interval": "dense2", "every": 9}),
+        ("evos", {"crossover": "add", "supervised": 0.5}, {"crossover": "add", "supervised": 0.5}),
+        (
+            "nint",
+            {"score": "sketch", "sketches": 9, "interval": "dense2", "lambda": 2, "start": 0.5},
+            {"score": "sketch", "sketches": 9, "lambda_": 2.0, "start": 2500},
+        ),
+    ],
+)
+def test_settings_reach_the_sampler(sampler, settings, attributes):
+    config = RunConfig.model_validate({"sampler": sampler, sampler: settings})
+    built = build_sampler(config, tiny_signal())
+    assert {name: getattr(built, name) for name in attributes} == attributes
+
+
 def test_every_key_says_what_it_means():
     assert all(dotted_keys().values())
