@@ -55,6 +55,9 @@ def choose(sampler, signal, rng, first=0, last=STEPS):
         chosen.append(selection.indices.clone())
         if sampler.observes:
             sampler.observe(step, oracles.observation(field, signal, selection))
+        # A checkpoint holds both, and would hold a change of one as a change of the other.
+        for name, tensor in sampler.state_dict().items():
+            assert tensor.data_ptr() != selection.indices.data_ptr() or not len(tensor), name
     return chosen
 
 

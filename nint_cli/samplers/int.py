@@ -51,16 +51,17 @@ class Int(Sampler):
         """Choose the points with the largest residual; see `Sampler.select`."""
         total = self.batch.total_steps
         if schedules.refreshes(self.interval, step, total, every=self.every):
-            count = self.batch.count(step, len(probe))
-            if count == len(probe):
-                self._kept[_SELECTED] = torch.arange(count, device=probe.device)
-            else:
-                score = residual_score(probe.residual())
-                self._kept[_SELECTED] = score.topk(count, sorted=False).indices
-        indices = self._kept[_SELECTED]
-        if self.interval == "dense":
-            self._kept = {}  # no later step reads it
+            indices = self._hardest(self.batch.count(step, len(probe)), probe)
+            if self.interval != "dense":
+                self._kept = {_SELECTED: indices.clone()}
+        else:
+            indices = self._kept[_SELECTED].clone()
         return Selection(indices, slots=(("residual", len(indices)),))
+
+    def _hardest(self, count: int, probe: Probe) -> Tensor:
+        if count == len(probe):
+            return torch.arange(count, device=probe.device)
+        return residual_score(probe.residual()).topk(count, sorted=False).indices
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the points in use; see `Sampler.state_dict`."""

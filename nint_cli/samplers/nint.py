@@ -110,7 +110,7 @@ class Nint(Sampler):
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
         if not self._refreshes(step):
             kept = zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True)
-            return Selection(self._ranked[_SELECTED], slots=tuple(kept))
+            return Selection(self._ranked[_SELECTED].clone(), slots=tuple(kept))
         self._refresh(step, probe, generator)
         ntk_count, residual_count = self._slots(step, population)
         empty = torch.empty(0, dtype=torch.int64, device=probe.device)
@@ -133,7 +133,7 @@ class Nint(Sampler):
     def _remembered(self, selection: Selection, step: int) -> Selection:
         if self.interval != "dense" and step >= self.start:
             sizes = dict(selection.slots)
-            self._ranked[_SELECTED] = selection.indices
+            self._ranked[_SELECTED] = selection.indices.clone()
             self._ranked[_SIZES] = torch.tensor([sizes.get(slot, 0) for slot in _SLOTS])
         return selection
 
@@ -185,7 +185,9 @@ class Nint(Sampler):
         raise ValueError(f"unknown NTK score {self.score!r}")
 
     def _norm(self, scores: Tensor) -> Tensor:
-        norm: Tensor = torch.linalg.vector_norm(scores, ord=int(self.score_norm[1:]), dim=1)
+        if self.score_norm == "l1":
+            return scores.abs().sum(dim=1)
+        norm: Tensor = torch.linalg.vector_norm(scores, dim=1)
         return norm
 
     def _due(self, step: int, every: int) -> bool:
