@@ -117,15 +117,16 @@ def test_particles_move_as_the_slow_version_does(released):
         ]
         assert selection.indices.tolist() == expected
         error = torch.randn(36, 3, generator=generator(50 + step), dtype=torch.float64)
-        gradient = 1e-3 * torch.randn(36, 2, generator=generator(80 + step), dtype=torch.float64)
+        gradient = torch.randn(36, 2, generator=generator(80 + step), dtype=torch.float64)
+        gradient *= 2e-3 if released else 2  # moves by some grid steps, as the noise does
         sampler.observe(500 + step, seen(selection, error, gradient))
         loss, drift = [], []
         weights = slow_weights(error, 0.5 + step / 1000)
         for c, row, slope in zip(weights, error.tolist(), gradient.tolist(), strict=True):
             loss.append(c * sum(e * e for e in row) / 3)
             divisor = (c * loss[-1] if released else loss[-1]) + 2.0**-23
-            scale = 1 if released else 36 / 4096
-            drift.append([scale * g / divisor for g in slope])
+            scale = [1, 1] if released else [36 / 4096 * 2 / 11, 36 / 4096 * 2 / 14]
+            drift.append([f * g / divisor for f, g in zip(scale, slope, strict=True)])
         particles = slow_move(particles, drift, loss, slow_rng, cumulative.tolist())
 
 
@@ -136,8 +137,8 @@ def test_drift_is_the_gradient_of_the_log_error_whatever_the_batch():
         selection = select(sampler, 0, generator())
         error = torch.full((size, 3), 0.5)
         sampler.observe(0, seen(selection, error, torch.full((size, 2), 3.0 / size)))
-        drift = sampler.state_dict()["drift"]
-        torch.testing.assert_close(drift, torch.full((size, 2), 3.0 / 4096 / 0.25))
+        expected = torch.tensor([2 / 11, 2 / 14]) * 3.0 / 4096 / 0.25
+        torch.testing.assert_close(sampler.state_dict()["drift"], expected.expand(size, 2))
 
 
 def test_a_drift_that_is_no_number_starts_a_particle_anew():

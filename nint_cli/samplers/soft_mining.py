@@ -53,10 +53,11 @@ class SoftMining(Sampler):
 
         P <- P + a G + b xi,  xi ~ N(0, 1),  G_i = (dloss/dx_i) / (l_i + 2^-23),
 
-    so G_i is proportional to the gradient of log e^2 at the particle. Then the last tenth of the
-    rows starts anew, uniformly; and those that left the box, or were among the tenth with the
-    smallest l, start anew from the density of edges (`priors.edge_density`), even where they just
-    started uniformly. The softness rises as t / 1000 up to alpha, so it takes 1000 alpha steps.
+    so G_i is proportional to the gradient of log e^2 at the particle, per grid step. Then the last
+    tenth of the rows starts anew, uniformly; and those that left the box, or were among the tenth
+    with the smallest l, start anew from the density of edges (`priors.edge_density`), even where
+    they just started uniformly. The softness rises as t / 1000 up to alpha, so it takes 1000 alpha
+    steps.
 
     Rounding makes points repeat, and a repeated point counts as often: of uniform particles with B
     = N / 5 some 18 % of all points remain. It asks for no extra pass over N, but for the gradient
@@ -66,13 +67,14 @@ class SoftMining(Sampler):
     Training via Soft Mining", CVPR 2024, arXiv 2312.00075.
 
     Differs: from the port to pictures in github.com/zwx-open/EVOS-INR at 3261484, on which the
-    published comparisons rest, in four places. Its flat index, height row + column, is right for
-    squares only. Its loss is a mean, so the drift shrinks with the batch, and noise takes over:
-    here a is scaled by B / 4096, for 4096 rays it was tuned with. It divides by c_i l_i where this
-    divides by l_i, as the authors' code does since December 2025. It pads the picture with black,
-    which makes an edge of its frame. `released` restores these. B is floor(r N), not its ceiling.
-    Kept are the gradient's unit, x in [-1, 1] against P in [0, 1], which a absorbs; values looked
-    up at the rounded point; and that the check for bad rows is made before the uniform restarts.
+    published comparisons rest, in five places. Its flat index, height row + column, is right for
+    squares only. Its loss is a mean, so the drift shrinks with the batch: here a is scaled by B /
+    4096, for the 4096 rays it was tuned with. It takes the gradient by x in [-1, 1]; as the
+    authors' radiance fields do, this takes it by pixels, without which a particle would leave the
+    picture in one step. It divides by c_i l_i where this divides by l_i, as the authors do since
+    December 2025. It pads the picture with black, which makes an edge of its frame. `released`
+    restores these five. B is floor(r N), not its ceiling. Kept are that values are looked up at
+    the rounded point, and that bad rows are found before the uniform restarts.
 
     Args:
         batch: How many particles; the same at every step.
@@ -139,10 +141,14 @@ class SoftMining(Sampler):
         error = observation.prediction - observation.values
         weight = loss.weight(error)
         particle_loss = weight * error.square().mean(dim=1)
-        scale = 1.0 if self.released else len(error) / _TUNED_BATCH
         divisor = (weight * particle_loss if self.released else particle_loss) + _EPSILON
+        drift = gradient / divisor[:, None]
+        if not self.released:
+            # From a mean over B points and x in [-1, 1] to 4096 points and grid steps.
+            per_step = [2 / max(1, size - 1) for size in self.shape]
+            drift = drift * drift.new_tensor(per_step) * (len(error) / _TUNED_BATCH)
         like = self._state[_PARTICLES]
-        self._state[_DRIFT] = (scale * gradient / divisor[:, None]).to(like)
+        self._state[_DRIFT] = drift.to(like)
         self._state[_LOSS] = particle_loss.to(like)
 
     def _move(self, generator: torch.Generator) -> None:
