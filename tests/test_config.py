@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import pytest
+import torch
 
 from nint_cli.build import build_field, build_sampler
 from nint_cli.config import (
@@ -294,6 +295,21 @@ def test_settings_reach_the_sampler(sampler, settings, attributes):
     config = RunConfig.model_validate({"sampler": sampler, sampler: settings})
     built = build_sampler(config, tiny_signal())
     assert {name: getattr(built, name) for name in attributes} == attributes
+
+
+def test_what_a_sampler_knows_beforehand_is_that_of_the_signal():
+    def built(shape, **config):
+        return build_sampler(RunConfig.model_validate(config), tiny_signal(shape))
+
+    assert [built(s, sampler="egra").both_sides for s in [(30,), (5, 6)]] == [True, False]
+    assert [built(s, sampler="evos").shape for s in [(30,), (5, 6)]] == [None, (5, 6)]
+    edges = [len(built((50, 60), sampler="egra", egra={"high": h}).edges) for h in (40, 1000)]
+    assert edges[0] > edges[1]
+    ours, released = (
+        built((5, 6), sampler="soft_mining", soft_mining={"released": r}) for r in (False, True)
+    )
+    assert len(ours.density) == len(released.density) == 31
+    assert not torch.equal(ours.density, released.density)
 
 
 def test_every_key_says_what_it_means():

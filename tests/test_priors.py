@@ -95,6 +95,11 @@ def test_anchors_fill_their_share_where_there_are_edges(share, released):
     assert steep[found].mean() > 1.5 * steep.mean()
 
 
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.15])
+def test_bisection_finds_a_threshold_with_that_share_of_edges(share):
+    assert priors._bisected(photograph(), share).mean() == pytest.approx(share, rel=0.2)
+
+
 def test_anchors_are_drawn_from_the_seed_alone():
     state = torch.get_rng_state()
     image = photograph()

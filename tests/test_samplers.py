@@ -302,6 +302,8 @@ def test_an_unknown_score_is_refused():
         # Phases of 9 steps: intervals 40, 30, 20, 10, 1, and dense from 36 on.
         ({"interval": "decremental"}, [0, 20, 30, *range(36, 60)], [0, 20, 30, 40, 50]),
         ({"interval": "dense2", "every": 6, "start": 20}, range(20, 60, 6), [20, 32, 44, 50]),
+        # Of the 40 guided steps 10 are dense, then phases of 6 steps.
+        ({"interval": "incremental", "start": 20}, [*range(20, 31), 40], [20, 30, 40]),
     ],
 )
 def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, scored):
