@@ -1,12 +1,28 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 
 from nint_cli import schedules
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
 from nint_cli.errors import ConfigError
-from nint_cli.fields import Field, Siren
+from nint_cli.fields import (
+    Ffn,
+    Field,
+    Finer,
+    Gauss,
+    HashGrid,
+    Mlp,
+    Pemlp,
+    Siren,
+    Wire,
+)
+from nint_cli.fields.ffn import bandwidth_for
+from nint_cli.fields.hashgrid import grid_for
+from nint_cli.fields.pemlp import octaves_for
 from nint_cli.samplers import (
     BatchPlan,
     Egra,
@@ -35,7 +51,24 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "nint": Nint,
     "nint_released": NintReleased,
 }
-FIELDS: dict[str, type[Field]] = {"siren": Siren}
+FIELDS: dict[str, type[Field]] = {
+    "mlp": Mlp,
+    "pemlp": Pemlp,
+    "ffn": Ffn,
+    "siren": Siren,
+    "finer": Finer,
+    "gauss": Gauss,
+    "wire": Wire,
+    "hashgrid": HashGrid,
+}
+
+# What the size of the signal decides where the settings leave it open.
+_FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float]] = {
+    ("pemlp", "frequencies"): lambda shape: octaves_for(max(shape)),
+    ("ffn", "sigma"): lambda shape: bandwidth_for(max(shape)),
+    ("hashgrid", "finest"): lambda shape: grid_for(shape)[0],
+    ("hashgrid", "log2_entries"): lambda shape: grid_for(shape)[1],
+}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -65,20 +98,31 @@ def resolve_device(name: str) -> torch.device:
 
 
 def build_field(
-    config: RunConfig, coord_dim: int, value_dim: int, generator: torch.Generator | None = None
+    config: RunConfig,
+    shape: Sequence[int],
+    value_dim: int,
+    generator: torch.Generator | None = None,
 ) -> Field:
     """Build the configured field on the CPU.
 
     Args:
         config: The configuration.
-        coord_dim: D.
+        shape: Points of the signal along each of its D axes.
         value_dim: C.
         generator: Source of its initial parameters; None leaves them to be loaded.
 
     Returns:
         The field.
     """
-    return Siren(coord_dim, value_dim, generator=generator, **config.siren.model_dump())
+    name = config.field
+    settings: dict[str, Any] = getattr(config, name).model_dump()
+    for key, value in settings.items():
+        choose = _FROM_SHAPE.get((name, key))
+        if value is None and choose is not None:
+            settings[key] = choose(shape)
+    if name == "hashgrid":
+        return HashGrid(shape, value_dim, generator=generator, **settings)
+    return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
 
 
 def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
@@ -178,7 +222,7 @@ def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Traine
     device = signal.stored.device
     # The field starts alike on every device; what training draws, it draws on its device.
     weights = torch.Generator().manual_seed(config.seed)
-    field = build_field(config, signal.coord_dim, signal.value_dim, weights).to(device)
+    field = build_field(config, signal.shape, signal.value_dim, weights).to(device)
     draws = int(torch.randint(2**62, (), generator=weights))
     optimiser = config.optimiser
 

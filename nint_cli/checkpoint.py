@@ -142,7 +142,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
     Returns:
         The field on the CPU, with its saved parameters.
     """
-    field = build_field(saved.config, len(saved.signal.shape), saved.signal.channels)
+    field = build_field(saved.config, saved.signal.shape, saved.signal.channels)
     parameters = {
         name.removeprefix("field."): tensor
         for name, tensor in saved.state.tensors.items()
@@ -173,7 +173,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
 def _check_field(config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor]) -> None:
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):
-        field = build_field(config, len(signal.shape), signal.channels)
+        field = build_field(config, signal.shape, signal.channels)
     shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
     given = {name for name in tensors if name.startswith("field.")}
     for name in sorted(given ^ {f"field.{name}" for name in shapes}):

@@ -14,8 +14,8 @@ from nint_cli.run import Control, FitImage, Outcome
 from nint_cli.runfolder import RunFolder
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
-# at and saved, and what a picture may measure. All else would change the mathematics.
-_FREE = ("stop.", "evaluation.", "checkpoint.", "image.max_pixels")
+# at, measured and saved, and how large a picture may be. All else would change the mathematics.
+_FREE = ("stop.", "evaluation.", "checkpoint.", "metrics.", "image.max_pixels")
 
 
 def resume(
@@ -68,13 +68,16 @@ def _resolve(
 ) -> Resolved:
     """Lay the requested changes over the checkpoint's settings, and refuse what they forbid."""
     config, faults = saved.config, []
+    measures: dict[str, Any] = {}
     written = folder.path / runfolder.CONFIG
     if written.exists():
-        edited = resolve([file_layer(written)]).values()
+        edited = resolve([file_layer(written)])
+        measures = edited.config.metrics.model_dump()  # a file of weights may have moved
         for key, old in Resolved(config, {}).values().items():
-            if edited[key] != old and not key.startswith(_FREE):
+            new = edited.values()[key]
+            if new != old and not key.startswith(_FREE):
                 faults.append(
-                    f"{written}: {key} was {old} and is now {edited[key]}; that would be another "
+                    f"{written}: {key} was {old} and is now {new}; that would be another "
                     "run, so put it back, or fit into another folder"
                 )
     if steps is not None and steps != config.steps:
@@ -87,7 +90,7 @@ def _resolve(
             faults.append(f"--steps {steps}: {saved.state.numbers['step']} steps are done")
     if faults:
         raise ConfigError(*faults)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"metrics": config.metrics.model_dump() | measures}
     if steps is not None:
         changes["steps"] = steps
     if time_budget_s is not None:

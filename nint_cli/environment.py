@@ -82,6 +82,20 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+_EXTRAS = {"flip": ["flip-evaluator"], "lpips": ["lpips", "torchvision"]}
+
+
+def extra_versions() -> dict[str, str]:
+    """Say of each extra which versions of its packages are installed."""
+    found = {}
+    for extra, packages in _EXTRAS.items():
+        try:
+            found[extra] = " ".join(f"{package} {version(package)}" for package in packages)
+        except PackageNotFoundError:
+            found[extra] = f"not installed (pip install 'nint[{extra}]')"
+    return found
+
+
 def self_test() -> list[str]:
     """Check the mathematics and a fit, on the CPU, within about two seconds.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nint_cli.results import RunMetrics
+from nint_cli.results import PerceptualQuality, RunMetrics
 from nint_cli.samplers import Selection
 from nint_cli.signals import Pixels
 
@@ -77,6 +77,7 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[tuple[str, st
     return [
         ("PSNR", quality),
         ("SSIM", ssim),
+        *(row for row in perceptual_rows(metrics) if not row[1].startswith("-")),
         ("steps", f"{metrics.steps} ({metrics.status})"),
         (
             "training",
@@ -86,6 +87,27 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[tuple[str, st
         ("besides", ", ".join(others) + " s"),
         ("cost", f"{metrics.passes.total:.1f} full forward passes"),
         *files.items(),
+    ]
+
+
+def perceptual_rows(quality: PerceptualQuality, digits: int = 4) -> list[tuple[str, str]]:
+    """Give the rows of the perceptual metrics.
+
+    Args:
+        quality: What was measured.
+        digits: Decimals.
+
+    Returns:
+        A name and a text each; the text begins with a dash where the metric was not computed.
+    """
+    done = "".join(f", {conversion}" for conversion in quality.perceptual_conversions)
+    values = [
+        ("LPIPS", quality.lpips, quality.lpips_reason),
+        ("FLIP", quality.flip, quality.flip_reason),
+    ]
+    return [
+        (name, f"- ({reason})" if value is None else f"{value:.{digits}f} (0 is equal{done})")
+        for name, value, reason in values
     ]
 
 

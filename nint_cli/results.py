@@ -13,7 +13,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class ImageQuality(_Part):
+class PerceptualQuality(_Part):
+    """How different a reconstruction looks; conventions in `metrics.perceptual`."""
+
+    lpips: float | None = Field(None, description="AlexNet, version 0.1, input 2v - 1; 0 is equal")
+    lpips_reason: str | None = Field(None, description="why lpips is null")
+    lpips_sha256: str | None = Field(None, description="of the file with the weights of lpips")
+    flip: float | None = Field(
+        None, ge=0, le=1, description="LDR-FLIP, mean, 67 pixels per degree; 0 is equal"
+    )
+    flip_reason: str | None = Field(None, description="why flip is null")
+    perceptual_conversions: list[str] = Field(
+        [], description="what was done to the values for lpips and flip, which know RGB only"
+    )
+
+
+class ImageQuality(PerceptualQuality):
     """How close a picture's reconstruction is; conventions in `metrics.image`."""
 
     mse: float | None = Field(ge=0, description="mean squared error for values in [0, 1]")
@@ -21,7 +36,9 @@ class ImageQuality(_Part):
     psnr_infinite: bool = Field(description="whether the reconstruction is exact")
     ssim: float | None = Field(description="scikit-image, 7x7 uniform window, data range 1")
     ssim_reason: str | None = Field(None, description="why ssim is null")
-    quality_reason: str | None = Field(None, description="why mse, psnr_db and ssim are null")
+    quality_reason: str | None = Field(
+        None, description="why mse, psnr_db, ssim, lpips and flip are null"
+    )
 
 
 class InputRecord(_Part):
@@ -40,8 +57,9 @@ class FieldRecord(_Part):
     """The network."""
 
     name: str
-    parameters: int
-    bits_per_pixel: float = Field(description="parameters as 32-bit floats, per pixel")
+    parameters: int = Field(description="trainable numbers")
+    bytes: int = Field(description="what it takes to keep the network, fixed numbers included")
+    bits_per_pixel: float = Field(description="those bytes in bits, per pixel")
 
 
 class PassCount(_Part):

@@ -20,12 +20,14 @@ from nint_cli.config import Resolved
 from nint_cli.errors import InputError, NintError
 from nint_cli.evaluation import image_quality
 from nint_cli.metrics.image import mean_squared_error, psnr_db
+from nint_cli.perception import prepare
 from nint_cli.runfolder import RunFolder
 from nint_cli.signals import encode_picture, read_picture, to_pixels
 from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 _EVALUATIONS = 10
+_WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
 
 
@@ -89,7 +91,7 @@ def config_digest(settings: dict[str, Any]) -> str:
     Returns:
         A SHA-256 in hexadecimal.
     """
-    relevant = {k: v for k, v in settings.items() if k not in {"evaluation", "checkpoint"}}
+    relevant = {k: v for k, v in settings.items() if k not in _WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,8 +104,8 @@ class FitImage:
         saved: Where to go on from; None starts anew.
 
     Raises:
-        InputError: If the picture cannot be read, is not the one of `saved`, or `saved` does not
-            fit its own configuration.
+        InputError: If the picture or the LPIPS weights cannot be read, the picture is not the one
+            of `saved`, or `saved` does not fit its own configuration.
     """
 
     def __init__(self, source: str, resolved: Resolved, saved: Checkpoint | None = None) -> None:
@@ -116,6 +118,7 @@ class FitImage:
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
         with self.clock.measure("load_s"):
+            self.perception = prepare(config.metrics)
             self.picture = read_picture(
                 source, size=config.image.size, max_pixels=config.image.max_pixels
             )
@@ -153,6 +156,8 @@ class FitImage:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(runfolder.CONFIG, text.encode())
+        if config.metrics.lpips_weights is not None and self.perception.lpips_reason is not None:
+            control.note(f"no LPIPS: {self.perception.lpips_reason}")
         recorder = _Recorder(self, folder, control)
         control.progress.start(config.steps, self.trainer.step)
         try:
@@ -196,10 +201,10 @@ class FitImage:
         if reason != "signal":  # or a run that was stopped would differ from one that was not
             self.consider_best(psnr_db(mse))
         if self.logged_step != self.trainer.step:
-            recorder.log(mse)
+            recorder.log(prediction, mse)
         self.save_checkpoint(folder)
         with self.clock.measure("evaluation_s"):
-            quality = image_quality(prediction, mse, self.picture)
+            quality = image_quality(prediction, mse, self.picture, self.perception)
         with self.clock.measure("save_s"):
             pixels = to_pixels(prediction, self.signal.shape, self.picture.pixels.dtype)
             folder.write(runfolder.RECONSTRUCTION, encode_picture(pixels))
@@ -235,7 +240,7 @@ class FitImage:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
         pixels = self.picture.pixels
-        parameters = self.trainer.field.parameter_count()
+        network = self.trainer.field
         document: dict[str, Any] = {
             **quality.model_dump(),
             "nint_version": __version__,
@@ -259,8 +264,9 @@ class FitImage:
             ),
             "field": results.FieldRecord(
                 name=config.field,
-                parameters=parameters,
-                bits_per_pixel=32 * parameters / len(self.signal),
+                parameters=network.parameter_count(),
+                bytes=network.byte_count(),
+                bits_per_pixel=8 * network.byte_count() / len(self.signal),
             ),
             "passes": results.PassCount(
                 **vars(self.trainer.passes), total=self.trainer.passes.total
@@ -300,11 +306,11 @@ class _Recorder:
         save = self._control.save_now() or save
         psnr = None
         if save or due:
-            mse = self._fit.evaluate()[1]
+            prediction, mse = self._fit.evaluate()
             psnr = psnr_db(mse)
             if due:
                 self._fit.consider_best(psnr)
-            self.log(mse)  # so every checkpoint has its row in the log
+            self.log(prediction, mse)  # so every checkpoint has its row in the log
         if save:
             self._fit.save_checkpoint(self._folder)
         self.signal = self._control.stop_signal()
@@ -317,8 +323,12 @@ class _Recorder:
             return "time_budget"
         return None
 
-    def log(self, mse: float) -> None:
+    def log(self, prediction: Tensor, mse: float) -> None:
         trainer = self._fit.trainer
+        more = {}
+        if self._fit.resolved.config.evaluation.ssim:
+            with self._fit.clock.measure("evaluation_s"):
+                more["ssim"] = image_quality(prediction, mse, self._fit.picture).ssim
         self._fit.logged_step = trainer.step
         psnr = psnr_db(mse)
         self._control.progress.evaluated(psnr)
@@ -329,6 +339,7 @@ class _Recorder:
             "loss": self._loss,
             "psnr_db": psnr if math.isfinite(psnr) else None,
             "mse": mse,
+            **more,
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
 

@@ -1,9 +1,12 @@
 """Slow, obvious versions of what the package does fast, to compare with in float64."""
 
+import cmath
+import itertools
 import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nint_cli.samplers import Observation
 from nint_cli.samplers.soft_mining import SoftMiningLoss
@@ -45,18 +48,80 @@ def ntk_scores(field, signal) -> Tensor:
     return product.square().sum(1).sqrt()
 
 
-def siren(weights: list[Tensor], biases: list[Tensor], omega_0: float, coords: Tensor) -> Tensor:
-    """SIREN as its paper writes it, one point and one neuron at a time."""
+def layered(weights, biases, activation, features) -> Tensor:
+    """Layers h' = activation(W h + b) with a linear last one, a point and a neuron at a time."""
     outputs = []
-    for point in coords:
-        h = [float(x) for x in point]
+    for point in features.tolist():
+        h = list(point)
         for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             z = [
-                sum(float(w) * x for w, x in zip(row, h, strict=True)) + float(b)
+                sum(w * x for w, x in zip(row, h, strict=True)) + b
+                for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+            ]
+            h = z if layer == len(weights) - 1 else [activation(x) for x in z]
+        outputs.append(h)
+    return torch.tensor(outputs, dtype=features.dtype)
+
+
+def wire(field, coords: Tensor) -> Tensor:
+    """WIRE as its paper writes it, with Python's complex numbers."""
+    outputs = []
+    pairs = [
+        (field.first_weight.tolist(), field.first_bias.tolist()),
+        *(
+            ([[complex(*z) for z in row] for row in weight.tolist()], [complex(*z) for z in bias])
+            for weight, bias in zip(field.weights, (b.tolist() for b in field.biases), strict=True)
+        ),
+    ]
+    for point in coords.tolist():
+        h = list(point)
+        for layer, (weight, bias) in enumerate(pairs):
+            z = [
+                sum(w * x for w, x in zip(row, h, strict=True)) + b
                 for row, b in zip(weight, bias, strict=True)
             ]
-            h = z if layer == len(weights) - 1 else [math.sin(omega_0 * x) for x in z]
+            h = (
+                [x.real for x in z]
+                if layer == len(pairs) - 1
+                else [cmath.exp(1j * field.omega_0 * x - abs(field.scale * x) ** 2) for x in z]
+            )
         outputs.append(h)
+    return torch.tensor(outputs, dtype=coords.dtype)
+
+
+def grid_features(table, resolutions, entries: int, coords: Tensor) -> Tensor:
+    """Multilinear interpolation in every level's grid, hashed where it has too many vertices."""
+    primes = (1, 2_654_435_761, 805_459_861)
+    rows = table.tolist()
+    outputs = []
+    for point in coords.tolist():
+        features, start = [], 0
+        for level in resolutions:
+            size = math.prod(level)
+            cell, inside = [], []
+            for x, vertices in zip(point, level, strict=True):
+                position = (min(1.0, max(-1.0, x)) + 1) / 2 * (vertices - 1)
+                low = min(int(position), vertices - 2)
+                cell.append(low)
+                inside.append(position - low)
+            total = [0.0] * table.shape[1]
+            for corner in itertools.product((0, 1), repeat=len(level)):
+                weight = math.prod(t if c else 1 - t for c, t in zip(corner, inside, strict=True))
+                vertex = [low + c for low, c in zip(cell, corner, strict=True)]
+                if size <= entries:
+                    row = 0
+                    for v, vertices in zip(vertex, level, strict=True):
+                        row = row * vertices + v
+                else:
+                    row = 0
+                    for v, prime in zip(vertex, primes, strict=False):
+                        row ^= v * prime
+                    row %= entries
+                for feature, value in enumerate(rows[start + row]):
+                    total[feature] += weight * value
+            features += total
+            start += min(size, entries)
+        outputs.append(features)
     return torch.tensor(outputs, dtype=coords.dtype)
 
 
@@ -65,6 +130,38 @@ def psnr_db(prediction: Tensor, values: Tensor) -> float:
     for p, v in zip(prediction.flatten().tolist(), values.flatten().tolist(), strict=True):
         total += (min(max(p, 0.0), 1.0) - v) ** 2
     return -10 * math.log10(total / values.numel())
+
+
+def lpips(weights: dict[str, Tensor], prediction: Tensor, values: Tensor) -> float:
+    """LPIPS 0.1 of (H, W, 3) pictures in [0, 1], AlexNet written out, by lpips's names."""
+    shift = torch.tensor([-0.030, -0.088, -0.188]).double()  # kept in float32 by the package
+    scale = torch.tensor([0.458, 0.448, 0.450]).double()
+    convolutions = ["slice1.0", "slice2.3", "slice3.6", "slice4.8", "slice5.10"]
+
+    def features(picture: Tensor) -> list[Tensor]:
+        x = ((2 * picture.double() - 1 - shift) / scale).permute(2, 0, 1)[None]
+        found = []
+        for layer, name in enumerate(convolutions):
+            if layer in {1, 2}:
+                x = functional.max_pool2d(x, 3, stride=2)
+            weight, bias = (weights[f"net.{name}.{part}"].double() for part in ("weight", "bias"))
+            stride, padding = [(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)][layer]
+            x = functional.conv2d(x, weight, bias, stride=stride, padding=padding).clamp(min=0)
+            found.append(x[0])
+        return found
+
+    total = 0.0
+    pairs = zip(features(prediction.clamp(0, 1)), features(values), strict=True)
+    for layer, (a, b) in enumerate(pairs):
+        head = weights[f"lin{layer}.model.1.weight"].double().flatten()
+        positions = []
+        for i in range(a.shape[1]):
+            for j in range(a.shape[2]):
+                u, v = a[:, i, j], b[:, i, j]
+                u, v = u / (u.norm() + 1e-10), v / (v.norm() + 1e-10)
+                positions.append(float(head @ (u - v).square()))
+        total += sum(positions) / len(positions)
+    return total
 
 
 def nint_selection(

@@ -301,7 +301,8 @@ def test_print_config_shows_values_and_origins_and_fits_nothing(capsys, tmp_path
     lines = out.splitlines()
     assert "  alpha: 3  # --set" in lines[lines.index("nint:") :]
     assert "device: auto  # built-in" in lines
-    assert any(line.startswith("steps: ") and "preset default" in line for line in lines)
+    assert any(line.startswith("steps: ") and "tuned recipe of siren" in line for line in lines)
+    assert any(line.startswith("recipe: ") and "preset default" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from nint_cli.build import build_field, build_sampler
 from nint_cli.config import (
     FIELD_NAMES,
     SAMPLER_NAMES,
+    Layer,
     RunConfig,
     file_layer,
     flag_layer,
@@ -16,7 +18,9 @@ from nint_cli.config import (
     resolve,
     set_layer,
 )
-from nint_cli.config.schema import dotted_keys
+from nint_cli.config.layers import Setting
+from nint_cli.config.recipes import RECIPES
+from nint_cli.config.schema import RecipeName, dotted_keys
 from nint_cli.errors import ConfigError
 from tests.conftest import tiny_signal
 
@@ -126,7 +130,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
         ("zzz: 1", "c.yaml:1:1: zzz: unknown key"),
         ("nint: {alpha: {beta: 1}}", "c.yaml:1:16: nint.alpha.beta: unknown key"),
         ("sampler: nnit", "got 'nnit', did you mean 'nint'?"),
-        ("field: sirens", "field: must be one of siren; got 'sirens', did you mean 'siren'?"),
+        ("field: sirens", "got 'sirens', did you mean 'siren'?"),
         ("steps: 0", "c.yaml:1:1: steps: must be greater than or equal to 1; got 0"),
         ("steps: 1.5", "steps: must be a valid integer; got 1.5"),
         ("steps: no", "steps: must be a valid integer; got 'no'"),
@@ -237,7 +241,7 @@ def test_every_sampler_name_builds_its_own_class(name):
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_every_field_name_builds_its_own_class(name):
-    field = build_field(RunConfig.model_validate({"field": name}), 2, 3)
+    field = build_field(RunConfig.model_validate({"field": name}), (4, 5), 3)
     assert type(field).__name__.lower() == name
 
 
@@ -314,3 +318,47 @@ def test_what_a_sampler_knows_beforehand_is_that_of_the_signal():
 
 def test_every_key_says_what_it_means():
     assert all(dotted_keys().values())
+
+
+# Recipes
+
+
+def layered(**settings):
+    return Layer({
+        key.replace("__", "."): Setting(value, "--set") for key, value in settings.items()
+    })
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+@pytest.mark.parametrize("modality", RECIPES)
+def test_every_field_has_its_recipes_for_every_modality(name, modality):
+    assert set(RECIPES[modality][name]) == set(get_args(RecipeName))
+    for recipe, found in RECIPES[modality][name].items():
+        resolved = resolve([layered(field=name, recipe=recipe)], modality)
+        assert "optimiser.lr" in found.settings
+        for key, value in found.settings.items():
+            assert resolved.values()[key] == value
+            assert resolved.origins[key] == f"{recipe} recipe of {name}"
+
+
+def test_the_field_brings_its_recipe_and_anything_given_beats_it():
+    wire = RECIPES["image"]["wire"]
+    paper = resolve([preset_layer("paper"), layered(field="wire")])
+    assert paper.config.optimiser.lr == wire["published"].settings["optimiser.lr"]
+    assert (paper.config.steps, paper.config.batch.fraction) == (5000, 0.2)
+    default = resolve([preset_layer("default"), layered(field="wire")])
+    assert default.config.batch.size == wire["tuned"].settings["batch.size"]
+    assert default.config.optimiser.schedule == "cosine"
+    given = layered(field="wire", optimiser__lr=0.123, steps=7, batch__fraction=0.5)
+    mine = resolve([preset_layer("default"), given])
+    assert (mine.config.optimiser.lr, mine.config.steps) == (0.123, 7)
+    assert (mine.config.batch.size, mine.config.batch.fraction) == (None, 0.5)
+
+
+def test_siren_is_trained_as_in_the_paper_of_nint():
+    config = resolve([preset_layer("paper")]).config
+    assert (config.field, config.optimiser.lr, config.optimiser.schedule) == (
+        "siren",
+        1e-4,
+        "constant",
+    )

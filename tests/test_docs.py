@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,16 @@ from PIL import Image
 
 import nint_cli
 from nint_cli import cli
-from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, parse_yaml, preset_names, resolve
+from nint_cli.build import build_field
+from nint_cli.config import (
+    FIELD_NAMES,
+    SAMPLER_NAMES,
+    RunConfig,
+    parse_yaml,
+    preset_names,
+    resolve,
+)
+from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import dotted_keys
 from nint_cli.results import RunMetrics
 from nint_cli.signals.samples import picture_names
@@ -70,14 +80,19 @@ def test_scripts_run(monkeypatch):
     small = {
         "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
         "bench.py": ["--rows", "1024", "--repeats", "1", "--only", "scoring"],
+        "architectures.py": [
+            *("photo.png", "--fields", "hashgrid", "--samplers", "nint,uniform"),
+            *("--size", "16", "--steps", "4"),
+        ],
     }
-    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, "write_schema.py"}
+    others = {"write_schema.py", "grid.py"}
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *others}
     for name, words in small.items():
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
-        assert done.stdout.startswith(b"{")
+        assert done.stdout.startswith(b"{" if name != "architectures.py" else b"| field |")
 
 
 def test_python_examples_run(capsys):
@@ -102,9 +117,19 @@ def test_yaml_examples_are_valid():
     assert blocks("yaml")
 
 
-@pytest.mark.parametrize("name", [*SAMPLER_NAMES, *preset_names()])
+@pytest.mark.parametrize("name", [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names()])
 def test_every_name_is_documented(name):
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_table_of_fields_is_that_of_the_recipes(name):
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+    *_, parameters, published, tuned = (cell.strip() for cell in row.strip("|").split("|"))
+    field = build_field(RunConfig.model_validate({"field": name}), (512, 512), 3)
+    assert parameters == f"{field.parameter_count():,}"
+    rates = {key: r.settings["optimiser.lr"] for key, r in RECIPES["image"][name].items()}
+    assert (float(published), float(tuned)) == (rates["published"], rates["tuned"])
 
 
 def test_every_key_of_the_metrics_that_is_documented_exists():
@@ -164,7 +189,7 @@ def test_the_version_is_one(capsys):
 
 def test_constraints_pin_every_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     pins = (ROOT / "constraints.txt").read_text().lower()
     for requirement in wanted:
         name = re.match(r"[\w-]+", requirement)[0]

@@ -20,7 +20,7 @@ LAYERS = [
     {"samplers"},
     {"trainer"},
     {"build", "results", "runfolder"},
-    {"checkpoint", "environment", "report"},
+    {"checkpoint", "environment", "perception", "report"},
     {"evaluation"},
     {"run"},
     {"continuation"},

@@ -29,6 +29,7 @@ def doctor(
         "devices": devices,
         "cuda_built": torch.backends.cuda.is_built(),
         "packages": environment.package_versions(),
+        "extras": environment.extra_versions(),
         "self_test": faults or "passed",
     }
     if json:

@@ -14,16 +14,36 @@ def evaluate(
         str | None,
         typer.Option(metavar="FILE", help="Compare with this picture instead of the run's input."),
     ] = None,
+    lpips_weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights of LPIPS instead of those of the run."),
+    ] = None,
+    lpips_sha256: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="What the SHA-256 of that file must be."),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Compute FLIP, or not, whatever the run says."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
+    from nint_cli.config import Layer, flag_layer
     from nint_cli.evaluation import evaluate_run
+    from nint_cli.report import perceptual_rows
 
-    quality = evaluate_run(run, against)
+    flags: dict[str, tuple[str, object]] = {
+        "metrics.lpips_weights": ("--lpips-weights", lpips_weights and str(lpips_weights)),
+        "metrics.lpips_sha256": ("--lpips-sha256", lpips_sha256),
+        "metrics.flip": ("--flip", flip),
+    }
+    quality = evaluate_run(run, against, flag_layer(flags, Layer()))
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0
     psnr = "exact" if quality.psnr_infinite else f"{quality.psnr_db:.4f} dB"
     ssim = f"{quality.ssim:.6f}" if quality.ssim is not None else f"- ({quality.ssim_reason})"
-    console.result(f"PSNR {psnr}\nSSIM {ssim}")
+    rows = [("PSNR", psnr), ("SSIM", ssim), *perceptual_rows(quality, digits=6)]
+    console.result("\n".join(f"{name} {console.printable(text)}" for name, text in rows))
     return 0

@@ -1,5 +1,6 @@
 """``nint fit``: fit a field to a signal."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,7 +87,12 @@ def fit_image(
         ),
     ] = None,
     field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="siren.", autocompletion=names.fields)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
+            autocompletion=names.fields,
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None,
     time_budget: Annotated[
@@ -230,6 +236,10 @@ def _scalar(value: object) -> str:
     """Write a scalar as YAML reads it."""
     if value is None:
         return "null"
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z/][\w./-]*", value):
+        import json
+
+        return json.dumps(value)  # a file may be called anything
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

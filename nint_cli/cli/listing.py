@@ -19,18 +19,20 @@ class Entry(NamedTuple):
         name: As flags take it.
         summary: One line.
         source: Citation; empty where there is none.
+        figures: Size and cost of the default; empty where there is none.
     """
 
     name: str
     summary: str
     source: str = ""
+    figures: str = ""
 
 
 def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """List samplers, fields, presets or built-in samples: name, one line, citation."""
+    """List samplers, fields, presets or samples: name, one line, citation, size and cost."""
     entries = _ENTRIES[kind]()
     if json:
         import json as codec
@@ -38,10 +40,10 @@ def list_names(
         console.result(codec.dumps([entry._asdict() for entry in entries], indent=2))
         return 0
     width = max(len(entry.name) for entry in entries)
-    for name, summary, source in entries:
+    for name, summary, *more in entries:
         console.result(f"{name:<{width}}  {summary}".rstrip())
-        if source:
-            console.result(f"{'':<{width}}  {source}")
+        for text in filter(None, more):
+            console.result(f"{'':<{width}}  {text}")
     return 0
 
 
@@ -54,7 +56,32 @@ def _samplers() -> list[Entry]:
 def _fields() -> list[Entry]:
     from nint_cli.build import FIELDS
 
-    return [_documented(name, kind) for name, kind in FIELDS.items()]
+    entries = [_documented(name, kind) for name, kind in FIELDS.items()]
+    return [entry._replace(figures=_size(entry.name)) for entry in entries]
+
+
+def _size(field: str) -> str:
+    """Say how large a field is by default, and how it is trained."""
+    import torch
+
+    from nint_cli.build import build_field
+    from nint_cli.config import RunConfig
+    from nint_cli.config.recipes import RECIPES
+
+    with torch.device("meta"):
+        network = build_field(RunConfig.model_validate({"field": field}), _PICTURE, 3)
+    rates = ", ".join(
+        f"{recipe} {found.settings['optimiser.lr']:g}"
+        for recipe, found in RECIPES["image"][field].items()
+    )
+    height, width = _PICTURE
+    return (
+        f"{network.parameter_count():,} parameters and {network.multiply_adds():,} multiply-adds "
+        f"per pixel for {width}x{height} in colour; learning rate: {rates}"
+    )
+
+
+_PICTURE = (512, 512)
 
 
 def _presets() -> list[Entry]:

@@ -2,14 +2,14 @@
 
 from nint_cli.config.layers import Layer, Origins, Resolved, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
+from nint_cli.config.sampler_settings import NintConfig
 from nint_cli.config.schema import (
     FIELD_NAMES,
     SAMPLER_NAMES,
     BatchConfig,
-    NintConfig,
+    MetricsConfig,
     OptimiserConfig,
     RunConfig,
-    SirenConfig,
     dotted_keys,
 )
 from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
@@ -19,12 +19,12 @@ __all__ = [
     "SAMPLER_NAMES",
     "BatchConfig",
     "Layer",
+    "MetricsConfig",
     "NintConfig",
     "OptimiserConfig",
     "Origins",
     "Resolved",
     "RunConfig",
-    "SirenConfig",
     "dotted_keys",
     "file_layer",
     "flag_layer",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.errors import ConfigError, did_you_mean
 
@@ -53,11 +54,14 @@ class Resolved:
         return _flatten(self.config.model_dump(mode="json"))
 
 
-def resolve(layers: Iterable[Layer]) -> Resolved:
+def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
     """Combine layers over the built-in defaults and validate the result.
+
+    Between the two stands the recipe of the field that they choose; see `recipes`.
 
     Args:
         layers: From the weakest to the strongest.
+        modality: What is fitted.
 
     Returns:
         The configuration, with origins.
@@ -65,9 +69,10 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     Raises:
         ConfigError: If any value is unknown or invalid; names every one of them.
     """
+    layers = list(layers)
     merged: dict[str, Setting] = {}
     broken: list[str] = []
-    for layer in layers:
+    for layer in [_recipe_layer(layers, modality), *layers]:
         broken += layer.faults
         for key, setting in layer.settings.items():
             other = _ALTERNATIVES.get(key)
@@ -84,6 +89,22 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
         raise ConfigError(*dict.fromkeys(faults))
     origins = {key: merged[key].origin if key in merged else BUILT_IN for key in dotted_keys()}
     return Resolved(config, origins)
+
+
+def _recipe_layer(layers: Iterable[Layer], modality: str) -> Layer:
+    """Give what the chosen field is trained with unless somebody says otherwise."""
+    chosen = {"field": RunConfig.model_fields["field"].default}
+    chosen["recipe"] = RunConfig.model_fields["recipe"].default
+    for layer in layers:
+        for key in chosen:
+            if key in layer.settings:
+                chosen[key] = layer.settings[key].value
+    field, recipe = str(chosen["field"]), str(chosen["recipe"])
+    found = RECIPES[modality].get(field, {}).get(recipe)
+    if found is None:  # a misspelt name, which validation reports
+        return Layer()
+    origin = f"{recipe} recipe of {field}"
+    return Layer({key: Setting(value, origin) for key, value in found.settings.items()})
 
 
 def flag_layer(flags: Mapping[str, tuple[str, Any]], settings: Layer) -> Layer:
@@ -149,6 +170,8 @@ def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
         )
     if detail["type"] == "string_pattern_mismatch" and key == "device":
         reason = "must be auto, cpu, cuda or cuda:N"
+    if detail["type"] == "string_pattern_mismatch" and key.endswith("sha256"):
+        reason = "must be 64 hexadecimal digits"
     return f"{_where(origin)}{key}: {reason}; got {_shown(value)}"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from nint_cli.config.layers import Layer, Setting
+from nint_cli.config.schema import PATH_KEYS
 from nint_cli.errors import ConfigError
 
 MAX_BYTES = 1_000_000
@@ -31,7 +32,8 @@ def file_layer(path: Path) -> Layer:
         path: A YAML file.
 
     Returns:
-        Its settings by dotted key, with ``file:line:column`` as their origin.
+        Its settings by dotted key, with ``file:line:column`` as their origin; paths in it are
+        relative to its folder.
 
     Raises:
         ConfigError: If the file cannot be read or is not acceptable YAML.
@@ -47,7 +49,13 @@ def file_layer(path: Path) -> Layer:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return parse_yaml(text, str(path))
+    layer = parse_yaml(text, str(path))
+    for key in PATH_KEYS & layer.settings.keys():
+        setting = layer.settings[key]
+        if isinstance(setting.value, str) and setting.value:
+            beside = str(path.parent.absolute() / setting.value)
+            layer.settings[key] = setting._replace(value=beside)
+    return layer
 
 
 def parse_yaml(text: str, name: str) -> Layer:

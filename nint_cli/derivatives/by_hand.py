@@ -76,7 +76,7 @@ class ByHand(Derivatives):
     def totals(self) -> dict[str, list[Tensor]]:
         """Give where blocks add up: by weights, biases and the encoding's parameters."""
         if not self._totals:
-            own = () if self._encoding is None else self._encoding.parameters
+            own = () if self._encoding is None else self._encoding.trained
             self._totals = {
                 "weights": [torch.zeros_like(weight) for weight in self._weights],
                 "biases": [torch.zeros_like(bias) for bias in self._biases],
@@ -92,9 +92,7 @@ class ByHand(Derivatives):
             found[id(layer.weight)] = _scaled(layer.scale, totals["weights"][index])
             found[id(layer.bias)] = _scaled(layer.scale, totals["biases"][index])
         if self._encoding is not None:
-            for parameter, total in zip(
-                self._encoding.parameters, totals["encoding"], strict=True
-            ):
+            for parameter, total in zip(self._encoding.trained, totals["encoding"], strict=True):
                 found[id(parameter)] = total
         return [found[id(parameter)] for parameter in self._parameters]
 
@@ -106,7 +104,7 @@ class ByHand(Derivatives):
             (layer.scale * part[id(layer.weight)].T, layer.scale * part[id(layer.bias)])
             for layer in self._layers
         ]
-        own = () if self._encoding is None else self._encoding.parameters
+        own = () if self._encoding is None else self._encoding.trained
         in_encoding = [part[id(parameter)] for parameter in own]
 
         @torch.no_grad()

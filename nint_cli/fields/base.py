@@ -35,15 +35,21 @@ class Encoding(ABC):
     """Features that stand before the first layer, (B, D) to (B, F).
 
     An encoding without parameters needs `features` alone. One with parameters is linear in them,
-    as interpolation in a table is, and says how it moves with them.
+    as interpolation in a table is, and says how it moves with them. What it holds in tensors, it
+    holds as an `nn.Module`.
+
+    Attributes:
+        feature_dim: F.
     """
+
+    feature_dim: int
 
     @abstractmethod
     def features(self, coords: Tensor) -> Tensor:
         """Give the features (B, F), for autograd and `torch.func` to differentiate."""
 
     @property
-    def parameters(self) -> Sequence[Tensor]:
+    def trained(self) -> Sequence[Tensor]:
         """The parameters of the field that are the encoding's."""
         return ()
 
@@ -143,6 +149,10 @@ class Field(nn.Module, ABC):
         """Count the trainable numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def byte_count(self) -> int:
+        """Count the bytes that it takes to keep the field, fixed numbers included."""
+        return sum(t.numel() * t.element_size() for t in self.state_dict().values())
+
     def multiply_adds(self) -> int:
         """Count the multiplications that a prediction takes per point, activations aside."""
         return sum(p.numel() for p in self.parameters() if p.ndim > 1)
@@ -156,12 +166,15 @@ class ChainField(Field):
         value_dim: C.
         hidden_features: Width of the activated layers.
         hidden_layers: Number of activated layers.
-        feature_dim: F of the encoding; None without one.
+        encoding: What stands before them; None for the coords themselves.
+
+    Attributes:
+        activation: act of the hidden layers.
+        scale: The factor of the hidden layers.
     """
 
-    scale: float = 1.0
     activation: Activation
-    encoding: Encoding | None = None
+    scale: float = 1.0
 
     def __init__(
         self,
@@ -170,13 +183,14 @@ class ChainField(Field):
         hidden_features: int,
         hidden_layers: int,
         *,
-        feature_dim: int | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         super().__init__()
         self.coord_dim = coord_dim
         self.value_dim = value_dim
-        self.width = max(hidden_features, feature_dim or 0)
-        first = coord_dim if feature_dim is None else feature_dim
+        self.encoding = encoding
+        first = coord_dim if encoding is None else encoding.feature_dim
+        self.width = max(hidden_features, first)
         sizes = [first, *[hidden_features] * hidden_layers, value_dim]
         self.weights = nn.ParameterList(
             torch.empty(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)
@@ -190,16 +204,14 @@ class ChainField(Field):
         for weight, bias in hidden:
             # Scaling the parameters instead of the activations spares a pass over B x width
             # numbers, forward and backward.
-            z = linear(h, weight, bias) if self.scale == 1 else self._scaled(h, weight, bias)
-            h = self.activation(z)
+            if self.scale != 1:
+                weight, bias = self.scale * weight, self.scale * bias
+            h = self.activation(linear(h, weight, bias))
         return linear(h, output_weight, output_bias)
 
     def last_layer(self) -> list[Tensor]:
         """Give the linear layer's parameters; see `Field.last_layer`."""
         return [self.weights[-1], self.biases[-1]]
-
-    def _scaled(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return linear(h, self.scale * weight, self.scale * bias)
 
     def chain(self) -> Chain:
         """Give the activated layers and the linear one; see `Field.chain`."""

@@ -1,0 +1,110 @@
+"""Settings of the fields, a section each, named as the field is."""
+
+from pydantic import Field
+
+from nint_cli.config.section import Section
+
+
+def _width(default: int) -> int:
+    field: int = Field(default, ge=1, le=16_384, description="width of the hidden layers")
+    return field
+
+
+def _depth(default: int) -> int:
+    field: int = Field(default, ge=1, le=64, description="number of hidden layers")
+    return field
+
+
+class SirenConfig(Section):
+    """SIREN (Sitzmann et al., 2020, arXiv 2006.09661)."""
+
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(5)
+    omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
+
+
+class MlpConfig(Section):
+    """ReLU network."""
+
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(4)
+
+
+class PemlpConfig(Section):
+    """ReLU network behind a positional encoding (Mildenhall et al., 2020, arXiv 2003.08934)."""
+
+    frequencies: int | None = Field(
+        None,
+        ge=1,
+        le=30,
+        description="octaves of the encoding; null: up to half of what the signal's grid can hold",
+    )
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(4)
+
+
+class FfnConfig(Section):
+    """ReLU network on random Fourier features (Tancik et al., 2020, arXiv 2006.10739)."""
+
+    frequencies: int = Field(128, ge=1, le=16_384, description="number of random frequencies")
+    sigma: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="standard deviation of the frequencies, in cycles per unit of coords in "
+        "[-1, 1]; null: 10 per 512 points of the signal's longest axis",
+    )
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(3)
+
+
+class FinerConfig(Section):
+    """FINER (Liu et al., 2024, arXiv 2312.02434)."""
+
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(4)
+    omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
+    first_bias: float | None = Field(
+        None, gt=0, le=1e6, description="bound of the first layer's bias; null: as the others'"
+    )
+
+
+class GaussConfig(Section):
+    """GAUSS (Ramasinghe and Lucey, 2022, arXiv 2111.15135)."""
+
+    hidden_features: int = _width(256)
+    hidden_layers: int = _depth(4)
+    scale: float = Field(30.0, gt=0, le=1e6, description="inverse width of the bumps")
+
+
+class WireConfig(Section):
+    """WIRE (Saragadam et al., 2023, arXiv 2301.05187)."""
+
+    hidden_features: int = _width(181)
+    hidden_layers: int = _depth(4)
+    omega_0: float = Field(20.0, gt=0, le=1e6, description="frequency factor of the wavelets")
+    scale: float = Field(10.0, gt=0, le=1e6, description="inverse width of the wavelets")
+
+
+class HashgridConfig(Section):
+    """Multiresolution hash grid (Müller et al., 2022, arXiv 2201.05989)."""
+
+    levels: int = Field(16, ge=1, le=64, description="number of grids")
+    features: int = Field(2, ge=1, le=64, description="features per level")
+    coarsest: int = Field(
+        16, ge=2, le=65_536, description="vertices along the longest axis of the first level"
+    )
+    finest: int | None = Field(
+        None,
+        ge=2,
+        le=1 << 24,
+        description="vertices along the longest axis of the last level; null: from the signal",
+    )
+    log2_entries: int | None = Field(
+        None,
+        ge=4,
+        le=28,
+        description="log2 of the most table rows of a level; null: from the signal",
+    )
+    hidden_features: int = _width(64)
+    hidden_layers: int = _depth(2)

@@ -1,0 +1,70 @@
+"""The settings that depend on the field, where nobody gives them: one table.
+
+`published` has the learning rate of the authors, or of the release that NINT compares with, for
+the constant rate of `--preset paper`. `tuned` was found here for the recipe of `--preset default`,
+small batches with a warm-up and a cosine schedule, on two CPU cores; `steps` is what makes about
+a minute there on a picture of 512 x 512. What a field is built like is its own section's default.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Recipe(NamedTuple):
+    """What a field is trained with.
+
+    Attributes:
+        settings: By dotted key.
+        source: Where they come from.
+    """
+
+    settings: Mapping[str, Any]
+    source: str
+
+
+def _published(lr: float, source: str) -> Recipe:
+    return Recipe({"optimiser.lr": lr}, source)
+
+
+def _tuned(lr: float, size: int, steps: int) -> Recipe:
+    settings = {"optimiser.lr": lr, "batch.size": size, "steps": steps}
+    return Recipe(settings, "tuned for nint")
+
+
+RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
+    "image": {
+        "mlp": {
+            "published": _published(1e-3, "INT's release"),
+            "tuned": _tuned(1.5e-3, 8192, 450),
+        },
+        "pemlp": {
+            "published": _published(1e-3, "FINER's release"),
+            "tuned": _tuned(1.5e-3, 8192, 450),
+        },
+        "ffn": {
+            "published": _published(1e-3, "INT's release"),
+            "tuned": _tuned(1.5e-3, 8192, 450),
+        },
+        "siren": {
+            "published": _published(1e-4, "NINT's release"),
+            "tuned": _tuned(1.5e-3, 8192, 450),
+        },
+        "finer": {
+            "published": _published(5e-4, "FINER's release"),
+            "tuned": _tuned(1e-3, 8192, 450),
+        },
+        "gauss": {
+            "published": _published(5e-3, "FINER's release"),
+            "tuned": _tuned(5e-3, 8192, 450),
+        },
+        "wire": {
+            "published": _published(5e-3, "FINER's release"),
+            "tuned": _tuned(5e-3, 8192, 150),
+        },
+        "hashgrid": {
+            "published": _published(1e-2, "Müller et al., 2022"),
+            "tuned": _tuned(1e-2, 8192, 3000),
+        },
+    }
+}
+"""By modality, field and recipe."""

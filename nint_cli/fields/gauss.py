@@ -1,0 +1,64 @@
+"""GAUSS, a network of Gaussian bumps."""
+
+import torch
+from torch import Tensor
+
+from nint_cli.fields.base import ChainField
+from nint_cli.fields.mlp import torch_default_
+
+
+class Gaussian:
+    """act(z) = exp(-z^2)."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Give exp(-z^2)."""
+        return torch.exp(-z.square())
+
+    def value(self, z: Tensor) -> Tensor:
+        """Give exp(-z^2), in place."""
+        return z.square_().neg_().exp_()
+
+    def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Give exp(-z^2), and -2 z exp(-z^2) in place."""
+        value = z.square().neg_().exp_()
+        return value, z.mul_(-2).mul_(value)
+
+
+class Gauss(ChainField):
+    """Gaussian network: h' = exp(-(scale (W h + b))^2) per hidden layer, then a linear layer.
+
+    Source: Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in
+    Coordinate-MLPs", ECCV 2022, arXiv 2111.15135.
+
+    Initialisation: PyTorch's default, weights and biases U(1 / sqrt(fan_in)). The scale 30 is
+    that of the released code of FINER; that of WIRE has 10.
+
+    Args:
+        coord_dim: D.
+        value_dim: C.
+        hidden_features: Width of the Gaussian layers.
+        hidden_layers: Number of Gaussian layers.
+        scale: Inverse width of the bumps.
+        generator: Source of the initial parameters; None leaves them uninitialised.
+
+    Example:
+        >>> Gauss(2, 3).parameter_count()
+        198915
+    """
+
+    activation = Gaussian()
+
+    def __init__(
+        self,
+        coord_dim: int,
+        value_dim: int,
+        *,
+        hidden_features: int = 256,
+        hidden_layers: int = 4,
+        scale: float = 30.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(coord_dim, value_dim, hidden_features, hidden_layers)
+        self.scale = scale
+        if generator is not None:
+            torch_default_(self.weights, self.biases, generator)

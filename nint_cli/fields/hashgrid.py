@@ -1,0 +1,260 @@
+"""Multiresolution hash grid: tables of features, interpolated, and a small network."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from nint_cli.fields.base import ChainField, Encoding, uniform_
+from nint_cli.fields.mlp import Relu, torch_default_
+
+# The authors' factors of the spatial hash, one per axis. Only the low bits of a product count, so
+# 32-bit integers that wrap around give the same rows.
+_PRIMES = (1, 2_654_435_761 - 2**32, 805_459_861)
+_INITIAL = 1e-4
+
+
+class Corners(NamedTuple):
+    """The table rows that the features of some coords are read from, level by level.
+
+    Attributes:
+        rows: (levels, B) int32 of each of the 2^D corners.
+        weights: (levels, B) likewise, which sum to 1 over the corners.
+    """
+
+    rows: Sequence[Tensor]
+    weights: Sequence[Tensor]
+
+
+class GridEncoding(nn.Module, Encoding):
+    """Linear interpolation in one grid per level; see `HashGrid`.
+
+    Args:
+        resolutions: Vertices per axis (levels, D), rising from level to level.
+        entries: T, the most rows that a level's table has; a power of two.
+        features: Features per level.
+    """
+
+    starts: Tensor
+    cells: Tensor
+    factors: Tensor
+
+    def __init__(
+        self, resolutions: Sequence[Sequence[int]], *, entries: int, features: int
+    ) -> None:
+        super().__init__()
+        sizes = [math.prod(level) for level in resolutions]
+        self.dense = sum(size <= entries for size in sizes)  # larger levels are hashed
+        self.entries = entries
+        self.feature_dim = features * len(resolutions)
+        lengths = [min(size, entries) for size in sizes]
+        self.table = nn.Parameter(torch.empty(sum(lengths), features))
+        factors = [
+            [math.prod(level[axis + 1 :]) for axis in range(len(level))]
+            if size <= entries
+            else _PRIMES[: len(level)]
+            for level, size in zip(resolutions, sizes, strict=True)
+        ]
+        for name, content in (
+            ("starts", [sum(lengths[:level]) for level in range(len(lengths))]),
+            ("cells", [[size - 1 for size in level] for level in resolutions]),
+            ("factors", factors),
+        ):
+            # A column per level, to be broadcast over points; nothing that a file need keep.
+            column = torch.tensor(content, dtype=torch.int32)[..., None]
+            self.register_buffer(name, column, persistent=False)
+
+    @property
+    def trained(self) -> tuple[Tensor]:
+        """The table; see `Encoding.trained`."""
+        return (self.table,)
+
+    def features(self, coords: Tensor) -> Tensor:
+        """Give the interpolated features; see `Encoding.features`."""
+        corners = zip(*self.locate(coords), strict=True)
+        found = sum(self.table[row] * weight[..., None] for row, weight in corners)
+        assert isinstance(found, Tensor)
+        return found.transpose(0, 1).flatten(1)
+
+    def locate(self, coords: Tensor) -> Corners:
+        """Find the corners of the cell of each point on each level; points outside are clamped."""
+        rows: list[Tensor] = []
+        weights: list[Tensor] = []
+        for axis, along in enumerate(coords.clamp(-1, 1).unbind(1)):
+            cells = self.cells[:, axis].to(coords.dtype)
+            position = (along + 1) * (cells / 2)
+            corner = torch.minimum(position.detach().floor(), cells - 1)
+            inside = position - corner
+            low = corner.int() * self.factors[:, axis]
+            ends = (low, low + self.factors[:, axis])
+            rows = [self._joined(row, end) for row in rows for end in ends] or list(ends)
+            shares = (1 - inside, inside)
+            weights = [weight * share for weight in weights for share in shares] or list(shares)
+        if self.dense < len(self.starts):
+            rows = [
+                torch.cat([r[: self.dense], r[self.dense :] & (self.entries - 1)]) for r in rows
+            ]
+        return Corners([row + self.starts for row in rows], weights)
+
+    def _joined(self, row: Tensor, end: Tensor) -> Tensor:
+        """Combine the part of a row's number that comes from one more axis with the rest."""
+        if self.dense == len(self.starts):
+            return row + end
+        parts = row[: self.dense] + end[: self.dense], row[self.dense :] ^ end[self.dense :]
+        return torch.cat(parts)
+
+    def _within_table(self, row: Tensor) -> Tensor:
+        return torch.cat([row[: self.dense], row[self.dense :] & (self.entries - 1)])
+
+    def read(self, place: Corners) -> Tensor:
+        """Give the features without a graph; see `Encoding.read`."""
+        return self._read(place, self.table)
+
+    def _read(self, place: Corners, table: Tensor) -> Tensor:
+        levels, points = place.rows[0].shape
+        found = embedding_bag(  # reads and adds up in one go, where indexing makes 2^D copies
+            torch.stack(list(place.rows), dim=2).view(levels * points, -1),
+            table,
+            per_sample_weights=torch.stack(list(place.weights), dim=2).view(levels * points, -1),
+            mode="sum",
+        )
+        return found.view(levels, points, -1).transpose(0, 1).flatten(1)
+
+    def add_gradient(self, place: Corners, gradient: Tensor, totals: Sequence[Tensor]) -> None:
+        """Scatter the gradient over the table; see `Encoding.add_gradient`."""
+        parts = self._by_feature(gradient).contiguous()
+        for row, weight in zip(*place, strict=True):
+            rows = row.flatten()
+            for feature, part in enumerate(parts):
+                # One column at a time: adding to rows of several numbers is far slower.
+                totals[0][:, feature].index_add_(0, rows, (part * weight).flatten())
+
+    def _by_feature(self, gradient: Tensor) -> Tensor:
+        """Sort a gradient by the features (B, levels F) as (F, levels, B)."""
+        return gradient.view(len(gradient), len(self.starts), -1).permute(2, 1, 0)
+
+    def read_change(self, place: Corners, direction: Sequence[Tensor]) -> Tensor:
+        """Interpolate in the direction instead of the table; see `Encoding.read_change`."""
+        return self._read(place, direction[0])
+
+    def leverage(self, place: Corners, gradient: Tensor) -> Tensor:
+        """Give the squared norms; corners that share a row count as one; see the base."""
+        corners = list(zip(*place, strict=True))
+        reach = torch.zeros_like(place.weights[0])
+        for row, weight in corners:
+            for other, share in corners:
+                reach += weight * share * (row == other)
+        return (reach * self._by_feature(gradient).square().sum(0)).sum(0)
+
+
+class HashGrid(ChainField):
+    """Multiresolution hash grid, then a small ReLU network.
+
+    Source: Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a
+    Multiresolution Hash Encoding", ACM Transactions on Graphics 41(4), 2022, arXiv 2201.05989.
+
+    Level l has a grid over [-1, 1]^D whose numbers of vertices grow geometrically from the
+    coarsest to the finest, in proportion to the signal's own grid along each axis. A point reads
+    the 2^D corners of its cell, with multilinear weights. A level with at most T vertices has a
+    row of the table for each; a larger one shares T rows by the authors' hash, the exclusive or
+    over the axes of vertex times prime.
+
+    Initialisation: tables U(1e-4), network by PyTorch's default U(1 / sqrt(fan_in)).
+
+    Differs: dense levels have exactly as many rows as vertices, vertices lie on both ends of every
+    axis, and finest level and table follow the signal's size where they are not given
+    (`grid_for`). Everything is PyTorch, on a CPU and on CUDA.
+
+    Args:
+        shape: Points of the signal along each axis.
+        value_dim: C.
+        levels: Number of levels.
+        features: Features per level.
+        coarsest: Vertices along the longest axis on the first level.
+        finest: Vertices along the longest axis on the last level.
+        log2_entries: log2 of T.
+        hidden_features: Width of the ReLU layers.
+        hidden_layers: Number of ReLU layers.
+        generator: Source of the initial parameters; None leaves them uninitialised.
+    """
+
+    activation = Relu()
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        value_dim: int,
+        *,
+        levels: int = 16,
+        features: int = 2,
+        coarsest: int = 16,
+        finest: int = 256,
+        log2_entries: int = 14,
+        hidden_features: int = 64,
+        hidden_layers: int = 2,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        encoding = GridEncoding(
+            level_resolutions(shape, levels, coarsest, finest),
+            entries=2**log2_entries,
+            features=features,
+        )
+        super().__init__(len(shape), value_dim, hidden_features, hidden_layers, encoding=encoding)
+        self.width = max(self.width, levels * 2 ** len(shape))
+        self._reads: int = levels * features * 2 ** len(shape)
+        if generator is not None:
+            uniform_(encoding.table, _INITIAL, generator)
+            torch_default_(self.weights, self.biases, generator)
+
+    def multiply_adds(self) -> int:
+        """Count what is read of the tables, not their size; see `Field.multiply_adds`."""
+        inner: int = sum(weight.numel() for weight in self.weights)
+        return inner + self._reads
+
+
+def level_resolutions(
+    shape: Sequence[int], levels: int, coarsest: int, finest: int
+) -> list[list[int]]:
+    """Give the vertices of every level along every axis.
+
+    Args:
+        shape: Points of the signal along each axis.
+        levels: Number of levels.
+        coarsest: Vertices along the longest axis on the first level.
+        finest: Vertices along the longest axis on the last level.
+
+    Returns:
+        (levels, D) numbers of at least 2, geometric along the longest axis and in proportion
+        along the others.
+
+    Example:
+        >>> level_resolutions((512, 256), 3, 16, 256)
+        [[16, 8], [64, 32], [256, 128]]
+    """
+    longest = max(shape)
+    growth = (finest / coarsest) ** (1 / max(1, levels - 1))
+    return [
+        [max(2, round(coarsest * growth**level * size / longest)) for size in shape]
+        for level in range(levels)
+    ]
+
+
+def grid_for(shape: Sequence[int]) -> tuple[int, int]:
+    """Choose finest level and table for a signal.
+
+    Args:
+        shape: Points of the signal along each axis.
+
+    Returns:
+        Vertices along the longest axis of the finest level, one for each point; and log2 of the
+        rows of a table, a quarter of the points, from 2^8 to 2^19.
+
+    Example:
+        >>> grid_for((256, 256)), grid_for((2048, 2048))
+        ((256, 14), (2048, 19))
+    """
+    points = math.prod(shape)
+    return max(2, *shape), min(19, max(8, round(math.log2(points)) - 2))

@@ -1,0 +1,107 @@
+"""WIRE, a network of complex Gabor wavelets."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from nint_cli.fields.base import Field, uniform_
+
+
+class Wire(Field):
+    """Complex Gabor network: h' = exp(i omega_0 z - |scale z|^2), z = W h + b, h' complex.
+
+    The last layer is linear and complex, and its real part is the prediction.
+
+    Source: Saragadam, LeJeune, Tan, Balakrishnan, Veeraraghavan, Baraniuk, "WIRE: Wavelet Implicit
+    Neural Representations", CVPR 2023, arXiv 2301.05187.
+
+    W and b of the first layer are real, all others complex. A complex parameter is stored as its
+    real and imaginary part, (..., 2): so the kernel is that over all real numbers, the optimiser
+    sees what it would see of a complex tensor, and nothing else needs to know.
+
+    Initialisation: PyTorch's default U(1 / sqrt(fan_in)), real and imaginary parts alike. The
+    width int(256 / sqrt(2)) = 181 gives the size of a real network of 256, and omega_0 = 20 and
+    scale = 10 are those of the released code of FINER; EVOS has 30 and 30, the authors recommend
+    20 and 30 for pictures.
+
+    Args:
+        coord_dim: D.
+        value_dim: C.
+        hidden_features: Width of the wavelet layers, in complex numbers.
+        hidden_layers: Number of wavelet layers.
+        omega_0: Frequency factor.
+        scale: Inverse width of the wavelets.
+        generator: Source of the initial parameters; None leaves them uninitialised.
+
+    Example:
+        >>> Wire(2, 3).parameter_count()
+        199285
+    """
+
+    def __init__(
+        self,
+        coord_dim: int,
+        value_dim: int,
+        *,
+        hidden_features: int = 181,
+        hidden_layers: int = 4,
+        omega_0: float = 20.0,
+        scale: float = 10.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.coord_dim = coord_dim
+        self.value_dim = value_dim
+        self.width = 2 * hidden_features
+        self.omega_0 = omega_0
+        self.scale = scale
+        inner = [*[hidden_features] * hidden_layers, value_dim]
+        self.first_weight = nn.Parameter(torch.empty(hidden_features, coord_dim))
+        self.first_bias = nn.Parameter(torch.empty(hidden_features))
+        self.weights = nn.ParameterList(
+            torch.empty(fan_out, fan_in, 2) for fan_in, fan_out in pairwise(inner)
+        )
+        self.biases = nn.ParameterList(torch.empty(fan_out, 2) for fan_out in inner[1:])
+        if generator is not None:
+            for weight, bias in self._pairs():
+                bound = 1 / math.sqrt(weight.shape[1])
+                uniform_(weight, bound, generator)
+                uniform_(bias, bound, generator)
+
+    def _pairs(self) -> list[tuple[Tensor, Tensor]]:
+        inner = zip(self.weights, self.biases, strict=True)
+        return [(self.first_weight, self.first_bias), *inner]
+
+    def forward(self, coords: Tensor) -> Tensor:
+        """Predict values; see `Field.forward`."""
+        # Autocast knows no complex products.
+        with torch.autocast(coords.device.type, enabled=False):
+            (weight, bias), *hidden, last = self._pairs()
+            z = linear(coords.to(weight.dtype), weight, bias)
+            h = torch.exp(torch.complex(-(self.scale**2) * z.square(), self.omega_0 * z))
+            for layer in hidden:
+                h = self._wavelet(_complex_linear(h, *layer))
+            return _complex_linear(h, *last).real
+
+    def _wavelet(self, z: Tensor) -> Tensor:
+        square = z.real.square() + z.imag.square()
+        # exp(i omega_0 z - scale^2 |z|^2), put together from real parts.
+        return torch.exp(
+            torch.complex(-self.omega_0 * z.imag - self.scale**2 * square, self.omega_0 * z.real)
+        )
+
+    def last_layer(self) -> list[Tensor]:
+        """Give the linear layer's parameters; see `Field.last_layer`."""
+        return [self.weights[-1], self.biases[-1]]
+
+    def multiply_adds(self) -> int:
+        """Count four per complex product; see `Field.multiply_adds`."""
+        inner: int = sum(2 * weight.numel() for weight in self.weights)  # (..., 2) holds one
+        return self.first_weight.numel() + inner
+
+
+def _complex_linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return linear(h, torch.view_as_complex(weight), torch.view_as_complex(bias))

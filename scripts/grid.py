@@ -1,0 +1,135 @@
+"""Many fits for one table: run what is missing, and read the logs back.
+
+Every fit is a `nint fit` of its own, in a folder of its own, so that a table that was interrupted
+goes on where it stopped, and anyone can look at any of its runs.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit.
+
+    Attributes:
+        folder: Its run folder.
+        source: Its input.
+        arguments: What else `nint fit image` is told.
+    """
+
+    folder: Path
+    source: str
+    arguments: tuple[str, ...]
+
+    def command(self) -> list[str]:
+        """Give the command that runs it, or goes on with it."""
+        nint = [sys.executable, "-m", "nint_cli"]
+        begun = (self.folder / "manifest.json").exists()
+        if begun and not self.metrics() and any((self.folder / "checkpoints").glob("step-*")):
+            return [*nint, "resume", str(self.folder), "--progress", "never"]
+        return [
+            *(*nint, "fit", "image", self.source, "-o", str(self.folder)),
+            *("--progress", "never", "--skip-existing", *self.arguments),
+        ]
+
+    def metrics(self) -> dict[str, Any]:
+        """Read its metrics; empty while there are none."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "metrics.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def series(self) -> list[dict[str, Any]]:
+        """Read its log, a row per evaluation."""
+        text = (self.folder / "log.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def run(fits: Sequence[Fit], jobs: int = 1) -> None:
+    """Run the fits in order, several at once, and tell how far they are.
+
+    Args:
+        fits: The fits; neighbours share what the machine does meanwhile, so those that are to be
+            compared stand side by side.
+        jobs: How many at once; the cores are divided between them.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+
+    def one(item: tuple[int, Fit]) -> None:
+        number, fit = item
+        done = subprocess.run(
+            fit.command(),
+            env=os.environ | {"OMP_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in {0, 5}:  # a divergence is a result too
+            raise SystemExit(f"{fit.folder}: {done.stderr.strip().splitlines()[-1]}")
+        psnr = fit.metrics().get("psnr_db")
+        text = "no PSNR" if psnr is None else f"{psnr:.2f} dB"
+        print(f"{number + 1}/{len(fits)} {fit.folder}: {text}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, enumerate(fits)))
+
+
+def at_step(series: Sequence[dict[str, Any]], step: int, key: str = "psnr_db") -> float | None:
+    """Give a figure after a number of steps; None where the run has no evaluation there."""
+    return next((row.get(key) for row in series if row["step"] == step), None)
+
+
+def at_time(series: Sequence[dict[str, Any]], seconds: float) -> float | None:
+    """Give the PSNR after some training time, between two evaluations by a straight line.
+
+    A run that ended earlier gives None, and so does one that had no evaluation yet.
+    """
+    before: dict[str, Any] | None = None
+    for row in series:
+        if row["train_s"] >= seconds:
+            if before is None:
+                return None
+            share = (seconds - before["train_s"]) / (row["train_s"] - before["train_s"])
+            found: float = before["psnr_db"] + share * (row["psnr_db"] - before["psnr_db"])
+            return found
+        before = row
+    return None
+
+
+def cost_to(series: Iterable[dict[str, Any]], psnr: float, key: str) -> float | None:
+    """Give the `key` (step, train_s or passes) of the first evaluation at a PSNR; or None."""
+    for row in series:
+        if row["psnr_db"] is not None and row["psnr_db"] >= psnr:
+            return float(row[key])
+    return None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Average what is there; None if anything is missing, which no average should hide."""
+    found = list(values)
+    if not found or any(value is None or not math.isfinite(value) for value in found):
+        return None
+    return statistics.mean(value for value in found if value is not None)
+
+
+def shown(value: float | None, digits: int = 2) -> str:
+    """Write a figure for a table."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown, the first column to the left and the others to the right."""
+    lines = [" | ".join(header), " | ".join(["---", *["---:"] * (len(header) - 1)])]
+    lines += [" | ".join(row) for row in rows]
+    return "".join(f"| {line} |\n" for line in lines)
