@@ -15,10 +15,10 @@ from nint_cli import checkpoint, runfolder
 from nint_cli.config import Layer, RunConfig, file_layer, preset_layer, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.continuation import resume as resume_run
-from nint_cli.errors import NintError
+from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
 from nint_cli.results import RunMetrics
-from nint_cli.run import Control, fit_image
+from nint_cli.run import Control, Outcome, fit_image
 from nint_cli.runfolder import RunFolder
 from nint_cli.signals import GridSignal, Pixels, to_pixels
 from nint_cli.sweep import predict
@@ -101,7 +101,8 @@ def fit(
         control: Watches and steers the run; None leaves it to itself.
 
     Returns:
-        The finished run. Raises a `NintError` where the command line would exit with its code.
+        The finished run. Raises a `NintError` where the command line would exit with its code,
+        after a divergence too; `load_run` then gives the state before it.
     """
     layers = [preset_layer(preset)]
     if config is not None:
@@ -117,7 +118,7 @@ def fit(
         skip_existing=skip_existing,
         control=control,
     )
-    return Run(outcome.path)
+    return _finished(outcome)
 
 
 def resume(
@@ -139,6 +140,16 @@ def resume(
         The run.
     """
     outcome = resume_run(Path(path), steps=steps, time_budget_s=time_budget_s, control=control)
+    return _finished(outcome)
+
+
+def _finished(outcome: Outcome) -> Run:
+    metrics = outcome.metrics
+    if metrics is not None and metrics.status == "diverged":
+        raise DivergedError(
+            f"the loss was not finite after {metrics.steps} steps; what is in '{outcome.path}' is "
+            "the state before that; try a smaller optimiser.lr"
+        )
     return Run(outcome.path)
 
 

@@ -1,6 +1,7 @@
 """One safetensors file holds everything that a run needs to go on; nothing is ever unpickled."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,16 @@ class SignalRecord(BaseModel):
     shape: tuple[int, int]
     channels: int = Setting(ge=1, le=64)
     dtype: str = Setting(pattern="^uint(8|16)$")
+
+
+class _Numbers(BaseModel):
+    """What a trainer's state holds besides tensors."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    step: int = Setting(ge=0)
+    passes: dict[str, float]
+    slots: dict[str, list[tuple[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,9 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
             raise ValueError(f"{name} holds NaN or infinity")
     config = RunConfig.model_validate(about["config"])
     signal = SignalRecord.model_validate(about["signal"])
-    _check_field(config, signal, tensors)
+    numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
+    _check_field(config, signal, tensors, numbers)
+    _check_indices(signal, tensors, numbers)
     best = about["best"]
     return Checkpoint(
         config,
@@ -170,7 +183,26 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     )
 
 
-def _check_field(config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor]) -> None:
+def _check_indices(signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers) -> None:
+    """Check the generator, and that the selections are of points of the signal."""
+    generator = tensors.get("generator")
+    if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
+        raise ValueError("the state of its generator is missing or damaged")
+    population = math.prod(signal.shape)
+    for key, tensor in tensors.items():
+        head, _, when = key.partition(".")
+        if head != "selection":
+            continue
+        count = sum(size for _, size in numbers.slots.get(when, []))
+        if tensor.dtype != torch.int64 or tensor.shape != (count,):
+            raise ValueError(f"{key} does not fit its slots")
+        if count and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
+            raise ValueError(f"{key} names points that the signal does not have")
+
+
+def _check_field(
+    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
+) -> None:
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):
         field = build_field(config, signal.shape, signal.channels)
@@ -180,6 +212,10 @@ def _check_field(config: RunConfig, signal: SignalRecord, tensors: dict[str, Ten
         raise ValueError(
             f"{name} is {'no parameter of its field' if name in given else 'missing'}"
         )
+    kinds = {"step", "exp_avg", "exp_avg_sq"} if numbers.step else set()
+    moments = {f"optimiser.{kind}.{name}" for kind in kinds for name in shapes}
+    for name in sorted(moments - tensors.keys()):
+        raise ValueError(f"{name} is missing")
     for key, tensor in tensors.items():
         head, _, name = key.partition(".")
         if head == "optimiser":

@@ -53,6 +53,11 @@ def resume(
             control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")
             return Outcome(path, finished, kept=True)
         row = folder.rewind_log(fit.trainer.step)
+        if row.get("step") != fit.trainer.step:
+            control.note(
+                f"'{path / runfolder.LOG}' has no row for step {fit.trainer.step}: the time of "
+                "some earlier steps is not counted"
+            )
         fit.logged_step = row.get("step")
         _restore_clock(fit.clock, row)
         folder.remove(runfolder.METRICS)  # which would say that the run is over
@@ -66,40 +71,70 @@ def resume(
 def _resolve(
     folder: RunFolder, saved: Checkpoint, steps: int | None, time_budget_s: float | None
 ) -> Resolved:
-    """Lay the requested changes over the checkpoint's settings, and refuse what they forbid."""
-    config, faults = saved.config, []
-    measures: dict[str, Any] = {}
-    written = folder.path / runfolder.CONFIG
-    if written.exists():
-        edited = resolve([file_layer(written)])
-        measures = edited.config.metrics.model_dump()  # a file of weights may have moved
-        for key, old in Resolved(config, {}).values().items():
-            new = edited.values()[key]
-            if new != old and not key.startswith(_FREE):
-                faults.append(
-                    f"{written}: {key} was {old} and is now {new}; that would be another "
-                    "run, so put it back, or fit into another folder"
-                )
-    if steps is not None and steps != config.steps:
+    """Lay the requested changes over the checkpoint's settings, and refuse what they forbid.
+
+    A change is asked for by flag, or by editing config.yaml; that file is also ahead of the
+    checkpoint where an earlier continuation was killed before its first save.
+
+    Raises:
+        ConfigError: If they would make it another run; names every one that would.
+    """
+    config = saved.config
+    faults: list[str] = []
+    changes, origins = _edits(folder, config, faults)
+    if steps is not None:
+        changes["steps"], origins["steps"] = steps, "--steps"
+    if time_budget_s is not None:
+        changes["stop.time_budget_s"] = time_budget_s
+        origins["stop.time_budget_s"] = "--time-budget"
+    steps = changes.get("steps", config.steps)
+    if steps != config.steps:
         faults += [
-            f"--steps: steps was {config.steps} and is now {steps}, but {key} = {value} depends "
-            "on it; fit into another folder"
+            f"{origins['steps']}: steps was {config.steps} and is now {steps}, but {key} = "
+            f"{value} depends on it; fit into another folder"
             for key, value in _bound_to_steps(config).items()
         ]
         if steps < saved.state.numbers["step"]:
-            faults.append(f"--steps {steps}: {saved.state.numbers['step']} steps are done")
+            faults.append(
+                f"{origins['steps']}: steps is {steps}, but {saved.state.numbers['step']} steps "
+                "are done"
+            )
     if faults:
         raise ConfigError(*faults)
-    changes: dict[str, Any] = {"metrics": config.metrics.model_dump() | measures}
-    if steps is not None:
-        changes["steps"] = steps
-    if time_budget_s is not None:
-        changes["stop"] = config.stop.model_dump() | {"time_budget_s": time_budget_s}
-    merged = RunConfig.model_validate(config.model_dump(mode="json") | changes)
-    origins = folder.metrics().get("origins")
-    if not isinstance(origins, dict):
-        origins = dict.fromkeys(dotted_keys(), "checkpoint")
-    return Resolved(merged, {str(key): str(origin) for key, origin in origins.items()})
+    merged = config.model_dump(mode="json")
+    for key, value in changes.items():
+        section, _, name = key.rpartition(".")
+        (merged[section] if section else merged)[name] = value
+    before = folder.metrics().get("origins")
+    if not isinstance(before, dict):
+        before = dict.fromkeys(dotted_keys(), "checkpoint")
+    known = {str(key): str(origin) for key, origin in before.items()}
+    return Resolved(RunConfig.model_validate(merged), known | origins)
+
+
+def _edits(
+    folder: RunFolder, config: RunConfig, faults: list[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Give what config.yaml has otherwise than the checkpoint, with origins; add what it may not.
+
+    Where the file is gone, nothing has changed.
+    """
+    written = folder.path / runfolder.CONFIG
+    if not written.exists():
+        return {}, {}
+    edited = resolve([file_layer(written)])
+    values, changes = edited.values(), {}
+    for key, old in Resolved(config, {}).values().items():
+        if values[key] == old:
+            continue
+        if key == "steps" or key.startswith(_FREE):
+            changes[key] = values[key]
+        else:
+            faults.append(
+                f"{written}: {key} was {old} and is now {values[key]}; that would be another run, "
+                "so put it back, or fit into another folder"
+            )
+    return changes, {key: edited.origins[key] for key in changes}
 
 
 def _bound_to_steps(config: RunConfig) -> dict[str, object]:
@@ -123,10 +158,10 @@ def _finished(folder: RunFolder, fit: FitImage) -> RunMetrics | None:
     except ValueError:
         return None  # it never came to its end
     config = fit.resolved.config
-    budget = config.stop.time_budget_s
+    budget, target = config.stop.time_budget_s, config.stop.target_psnr_db
     over = (
         fit.trainer.step >= config.steps
-        or metrics.stop_reason == "target"
+        or (metrics.stop_reason == "target" and target is not None and metrics.reached(target))
         or (budget is not None and metrics.train_s >= budget)
     )
     return metrics if over and metrics.status == "complete" else None

@@ -63,6 +63,23 @@ class OutOfMemoryError(NintError):
     exit_code = 6
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, of Python or of PyTorch, means that memory ran out.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        PyTorch's are told by their text.
+    """
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Suggest the choice nearest to a misspelt name.
 

@@ -1,6 +1,7 @@
 """How good a reconstruction is: during a run, and later from its checkpoint alone."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,11 @@ def image_quality(
 
 
 def evaluate_run(
-    path: Path, against: str | None = None, changes: Layer | None = None
+    path: Path,
+    against: str | None = None,
+    changes: Layer | None = None,
+    *,
+    note: Callable[[str], None] = lambda _: None,
 ) -> results.ImageQuality:
     """Rebuild a run's field from its newest checkpoint alone and measure it.
 
@@ -62,6 +67,7 @@ def evaluate_run(
         path: The run folder.
         against: The picture to compare with; None takes the run's own input.
         changes: Settings of the section `metrics` over the run's own.
+        note: Told which checkpoints are damaged and passed over, a line each.
 
     Returns:
         The quality.
@@ -70,7 +76,9 @@ def evaluate_run(
         InputError: If there is no sound checkpoint, the input is gone or has changed, the
             picture has another size or number of channels, or the LPIPS weights are unsound.
     """
-    saved, _ = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
+    saved, faults = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
+    for fault in faults:
+        note(f"{fault}; measuring the checkpoint before it")
     record, config = saved.signal, saved.config
     perception = _perception(config.metrics, changes or Layer())
     device = _device_of(config.device)

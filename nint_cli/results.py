@@ -40,6 +40,10 @@ class ImageQuality(PerceptualQuality):
         None, description="why mse, psnr_db, ssim, lpips and flip are null"
     )
 
+    def reached(self, target_db: float) -> bool:
+        """Tell whether the PSNR is at least a target, in dB."""
+        return self.psnr_infinite or (self.psnr_db is not None and self.psnr_db >= target_db)
+
 
 class InputRecord(_Part):
     """What was fitted."""

@@ -1,5 +1,6 @@
 """The composition root: configuration and input to a fitted field and its run folder."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -17,7 +18,7 @@ from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock, device_synchroniser
 from nint_cli.config import Resolved
-from nint_cli.errors import InputError, NintError
+from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
 from nint_cli.evaluation import image_quality
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.perception import prepare
@@ -129,7 +130,7 @@ class FitImage:
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
                 best = saved.best
                 self.best = (best[0], best[1]) if best else None
@@ -143,12 +144,23 @@ class FitImage:
 
         Returns:
             What metrics.json says. If anything fails, metrics.json says so and the error goes on.
+
+        Raises:
+            OutOfMemoryError: If memory runs out.
         """
         try:
             return self._run(folder, control)
         except Exception as error:
-            exit_code = error.exit_code if isinstance(error, NintError) else 1
-            self._note_failure(folder, str(error) or type(error).__name__, exit_code)
+            text = str(error) or type(error).__name__
+            if is_out_of_memory(error):
+                self._note_failure(folder, text, OutOfMemoryError.exit_code)
+                raise OutOfMemoryError(
+                    f"out of memory ({text.strip().splitlines()[0]}); use a smaller picture, "
+                    "--set image.size=512, or a smaller batch, --batch-fraction 0.05"
+                ) from error
+            self._note_failure(
+                folder, text, error.exit_code if isinstance(error, NintError) else 1
+            )
             raise
 
     def _run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
@@ -352,11 +364,13 @@ class Outcome:
         path: The run folder.
         metrics: Its metrics.json; None where the run was there before and was kept.
         kept: Whether it was.
+        target_missed: Whether the one that was kept missed a target that is required.
     """
 
     path: Path
     metrics: results.RunMetrics | None
     kept: bool = False
+    target_missed: bool = False
 
 
 def fit_image(
@@ -389,8 +403,11 @@ def fit_image(
         difference = _why_not_the_same(path, fit)
         if difference is None:
             control.note(f"'{path}' is complete; kept")
-            (path / runfolder.METRICS).touch()  # so that make takes it for made
-            return Outcome(path, None, kept=True)
+            missed = control.require_target and not RunFolder(path).metrics().get("target_reached")
+            if not missed:
+                with contextlib.suppress(OSError):  # nothing else wants to write there
+                    (path / runfolder.METRICS).touch()  # so that make takes it for made
+            return Outcome(path, None, kept=True, target_missed=missed)
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
     with RunFolder.create(path, source, overwrite=overwrite) as folder:

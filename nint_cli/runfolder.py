@@ -26,6 +26,9 @@ MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 _KEEP_CHECKPOINTS = 2
+# Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
+# nint's own lists may be removed.
+_MARK = {"written_by": "nint"}
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
@@ -75,13 +78,35 @@ def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path
         ``root/<stem>/<sampler>``; where that holds a run on another input, the stem is extended
         by a hash of this input's path.
     """
-    stem = source_stem(source)
-    folder = root / stem / sampler
+    folder = root / source_stem(source) / sampler
+    return root / distinct_stem(source) / sampler if is_of_another(folder, source) else folder
+
+
+def is_of_another(folder: Path, source: str) -> bool:
+    """Tell whether a folder holds a run on another input.
+
+    Args:
+        folder: The folder; it need not exist.
+        source: The input.
+
+    Returns:
+        False, too, where there is no run.
+    """
     owner = _read_manifest(folder).get("input")
-    if owner is None or owner == identity(source):
-        return folder
-    digest = hashlib.sha256(identity(source).encode("utf-8", "surrogateescape")).hexdigest()
-    return root / f"{stem}-{digest[:8]}" / sampler
+    return owner is not None and bool(owner != identity(source))
+
+
+def distinct_stem(source: str) -> str:
+    """Make a name for a folder that no other input gets.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        Its `source_stem`, extended by a hash of its absolute path.
+    """
+    name = identity(source).encode("utf-8", "surrogateescape")
+    return f"{source_stem(source)}-{hashlib.sha256(name).hexdigest()[:8]}"
 
 
 def source_stem(source: str) -> str:
@@ -167,7 +192,9 @@ class RunFolder:
     def _refuse_what_is_in_the_way(self, *, overwrite: bool) -> None:
         names = (MANIFEST, CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION)
         with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
-            found = [name for name in names if (self.path / name).exists()]
+            found = [name for name in names if os.path.lexists(self.path / name)]
+            if (self.path / CHECKPOINTS).is_symlink():
+                found.append(CHECKPOINTS)  # which would lead out of the folder
             manifest = _read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
@@ -281,7 +308,8 @@ class RunFolder:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(row, dict) and row.get("step", step + 1) <= step:
+            done = row.get("step") if isinstance(row, dict) else None
+            if isinstance(done, int) and done <= step:
                 rows.append(row)
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         self.write(LOG, text.encode())
@@ -350,7 +378,8 @@ class RunFolder:
             self._write_manifest(manifest)
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
+        text = json.dumps(_MARK | manifest, indent=2)
+        write_whole(self.path / MANIFEST, text.encode() + b"\n")
 
     def _remove_run(self) -> None:
         """Remove what the manifest says nint wrote; the manifest goes last."""
@@ -364,15 +393,17 @@ class RunFolder:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a folder's manifest; empty where there is none that can be read."""
+    """Read a folder's manifest; empty where nint wrote none that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
-    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict) or not manifest.items() >= _MARK.items():
+        return {}
+    files = manifest.get("files")
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         return {}
-    return dict(manifest)
+    return manifest
 
 
 def _owner() -> dict[str, Any]:

@@ -19,7 +19,7 @@ import nint_cli
 from nint_cli import api, environment
 from nint_cli.cli import names
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig, preset_names
-from nint_cli.errors import ConfigError, InputError, NintError, OutputError
+from nint_cli.errors import ConfigError, DivergedError, InputError, NintError, OutputError
 from nint_cli.signals.samples import picture_names
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
@@ -70,8 +70,11 @@ def test_jobs_change_no_bits(capsys, pictures, monkeypatch):
     for name in ("a", "b"):
         file = f"{name}/reconstruction.png"
         assert Path("out1", file).read_bytes() == Path("out2", file).read_bytes()
-        settings = [strict(Path(f"out{jobs}", name, "metrics.json"))["config"] for jobs in (1, 2)]
-        assert settings[0] == settings[1]
+        metrics = [strict(Path(f"out{jobs}", name, "metrics.json")) for jobs in (1, 2)]
+        for key in ("config", "origins"):
+            assert metrics[0][key] == metrics[1][key]
+        assert metrics[1]["origins"]["seed"] == "--seed"
+        assert metrics[1]["environment"]["threads"] == 1
 
 
 def test_fail_fast_stops_at_the_first_failure(capsys, pictures):
@@ -92,6 +95,34 @@ def test_inputs_of_one_name_get_folders_of_their_own(capsys, pictures):
     assert str(Path("runs/b/nint")) in folders
     inputs = {strict(Path(folder, "metrics.json"))["input"]["source"] for folder in folders}
     assert inputs == {str(pictures / name) for name in ("a.png", "b.png", "other/a.png")}
+
+
+@pytest.mark.parametrize("words", [["-o", "out"], []])
+def test_a_run_on_another_input_is_not_replaced(capsys, pictures, words):
+    nint(capsys, "fit", "image", "a.png", "b.png", *words, *FAST)
+    code, out, err = nint(
+        capsys, "fit", "image", "other/a.png", "b.png", *words, *FAST, "--skip-existing"
+    )
+    assert code == 0, err
+    other, same = out.splitlines()
+    assert Path(other).parts[1].startswith("a-")
+    assert strict(Path(other, "metrics.json"))["input"]["source"] == str(pictures / "other/a.png")
+    assert f"'{same}' is complete; kept" in err
+
+
+def test_a_folder_that_takes_no_batch_is_found_out_before_the_fits(capsys, pictures):
+    Path("out").mkdir()
+    Path("out/batch.json").write_text('{"mine": 1}')
+    for root, said in (
+        ("out", "holds a 'batch.json' that nint did not write"),
+        ("a.png", "cannot make the folder 'a.png': a file of that name is there"),
+        ("a.png/x", "cannot make the folder 'a.png/x': Not a directory"),
+    ):
+        code, _, err = nint(capsys, "fit", "image", "a.png", "b.png", "-o", root, *FAST)
+        assert (code, said in err, len(err.splitlines())) == (4, True, 1), err
+    Path("out/batch.json").write_text("no JSON")
+    assert nint(capsys, "fit", "image", "a.png", "b.png", "-o", "out", *FAST)[0] == 4
+    assert Path("out/batch.json").read_text() == "no JSON"
 
 
 def test_batch_results_as_json(capsys, pictures):
@@ -121,12 +152,12 @@ def test_an_interrupted_batch_keeps_what_is_finished(pictures):
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "nint_cli", "fit", "image", "a.png", "b.png", "other/a.png"),
-            *(*words, "--steps", "3000"),
+            *(*words, "--steps", "1000"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not Path("out/b/config.yaml").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -137,6 +168,28 @@ def test_an_interrupted_batch_keeps_what_is_finished(pictures):
         ["complete", "interrupted", "waiting"],
         ["complete", "complete", "waiting"],
     )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_a_batch_of_processes_ends_each_in_order(pictures, number, code):
+    words = ["a.png", "b.png", "other/a.png", "-o", "out", "--jobs", "2", "--steps", "1000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nint_cli", "fit", "image", *words, *FAST],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(Path("out").glob("*/checkpoints/step-*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err.decode()
+    assert b"Traceback" not in err
+    items = strict(Path("out/batch.json"))["items"]
+    assert sorted(item["status"] for item in items) == ["interrupted", "interrupted", "waiting"]
+    for item in items:
+        if item["status"] == "interrupted":
+            assert strict(Path(item["path"], "metrics.json"))["exit_code"] == code
 
 
 # What there is
@@ -229,6 +282,32 @@ def test_names_are_completed():
     assert names.fields("") == list(FIELD_NAMES)
     assert names.presets("p") == ["paper"]
     assert names.keys("nint.al") == ["nint.alpha="]
+    assert names.inputs("sample:co") == ["sample:coffee", "sample:coins"]
+    assert names.inputs("co") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nint fit image --sampler nint", ["nint", "nint_released"]),
+        ("nint fit image sample:as", ["sample:astronaut"]),
+        ("nint list s", ["samplers", "samples"]),
+    ],
+)
+def test_the_shell_completes(words, expected):
+    done = subprocess.run(
+        [sys.executable, "-m", "nint_cli"],
+        env=os.environ
+        | {
+            "_NINT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == expected
 
 
 def test_quiet_says_nothing_but_errors(capsys, pictures):
@@ -259,7 +338,7 @@ def test_the_python_interface_leaves_the_world_alone(pictures, capsys):
     assert nint_cli.resume("runs/a", steps=33).metrics.steps == 33
 
 
-def test_the_python_interface_raises_what_the_command_line_exits_with(pictures):
+def test_the_python_interface_raises_what_the_command_line_exits_with(pictures, monkeypatch):
     for error, call in (
         (InputError, lambda: nint_cli.fit("none.png")),
         (InputError, lambda: nint_cli.load_run("nothing")),
@@ -269,6 +348,11 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures):
     ):
         with pytest.raises(error):
             call()
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: "diverged")
+        with pytest.raises(DivergedError, match="the loss was not finite after 0 steps"):
+            nint_cli.fit("a.png", preset="smoke", output="runs/diverged")
+    assert nint_cli.load_run("runs/diverged").metrics.status == "diverged"
     run = nint_cli.fit("a.png", preset="smoke", output="runs/a")
     (run.path / "metrics.json").unlink()
     with pytest.raises(NintError, match="did not end; go on with nint resume"):
@@ -284,8 +368,9 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures):
 RULES = """
 PICTURES := $(wildcard *.png)
 all: $(PICTURES:%.png=runs/%/metrics.json)
+.DELETE_ON_ERROR:
 runs/%/metrics.json: %.png
-\t$(NINT) fit image $< -o $(@D) --skip-existing --preset smoke --quiet
+\t$(NINT) fit image $< -o $(@D) --skip-existing --preset smoke --quiet $(EXTRA)
 """
 
 
@@ -305,6 +390,13 @@ def test_a_pattern_rule_makes_runs(pictures):
     assert "a.png" in done.stdout
     assert "b.png" not in done.stdout
     assert Path("runs/b/metrics.json").stat().st_mtime_ns == before
+    missing = [*command, "EXTRA=--target-psnr 99 --require-target", "runs/a/metrics.json"]
+    os.utime("a.png")
+    for _ in range(2):  # what failed once is not taken for made
+        done = subprocess.run(missing, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "Error 7" in done.stderr
+    subprocess.run(command, capture_output=True, check=True)
     Path("c.png").write_text("no picture")
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
     Path("c.png").unlink()

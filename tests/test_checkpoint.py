@@ -87,7 +87,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
             "format": 1,
             "config": CONFIG.model_dump(mode="json"),
             "signal": RECORD.model_dump(mode="json"),
-            "numbers": {},
+            "numbers": saved.state.numbers,
             "best": None,
         })
     )
@@ -100,6 +100,10 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"config": about["config"] | {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
         ({"signal": about["signal"] | {"channels": 0}}, "channels"),
         ({"signal": about["signal"] | {"dtype": "object"}}, "dtype"),
+        ({"numbers": about["numbers"] | {"step": -1}}, "step: Input should be greater"),
+        ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
+        ({"numbers": {}}, "step: Field required"),
+        ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
     ):
         path.write_bytes(save(tensors, metadata={"nint": json.dumps(about | change)}))
         refused(path, reason)
@@ -116,6 +120,12 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"field.biases.0": bias.double()}, "field.biases.0: torch.float64 of shape"),
         ({"field.biases.0": torch.zeros(99)}, r"field.biases.0: torch.float32 of shape \(99,\)"),
         ({"optimiser.exp_avg.biases.0": torch.zeros(99)}, "does not fit"),
+        ({"optimiser.exp_avg.biases.0": None}, "optimiser.exp_avg.biases.0 is missing"),
+        ({"optimiser.step.weights.1": None}, "optimiser.step.weights.1 is missing"),
+        ({"generator": None}, "generator is missing or damaged"),
+        ({"generator": bias.clone()}, "generator is missing or damaged"),
+        ({"selection.last": tensors["selection.last"] + 64}, "points that the signal does not"),
+        ({"selection.last": tensors["selection.last"][1:]}, "does not fit its slots"),
         ({"field.biases.0": bias * float("nan")}, "field.biases.0 holds NaN or infinity"),
         ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
     ):

@@ -251,7 +251,9 @@ def test_the_default_folder_is_named_after_input_and_sampler(capsys, smoke):
         (["ok.png", "--config", "missing.yaml"], 2, "cannot read config 'missing.yaml'"),
         (["ok.png", "--progress", "loud"], 2, "Invalid value for '--progress'"),
         (["ok.png", "--verbos"], 2, "No such option: --verbos"),
-        ([], 2, "Missing argument"),
+        (["--resume", "run"], 2, "No such option: --resume"),
+        (["--resume", "run"], 2, "; to go on with a run there is `nint resume RUN`. See --help."),
+        ([], 2, "Missing argument 'INPUT...'. See --help."),
         (["ok.png", "-o", "ok.png"], 4, "a file of that name is there"),
         (["ok.png", "-o", "ok.png/run"], 4, "cannot make the run folder"),
     ],
@@ -330,6 +332,10 @@ def test_memory_that_runs_out_has_its_exit_code(capsys, smoke, monkeypatch):
     code, _, err = nint(capsys, *smoke)
     assert code == 6
     assert "use a smaller picture" in err.splitlines()[-1]
+    metrics = strict(Path("runs/picture/nint/metrics.json"))
+    assert (metrics["status"], metrics["exit_code"]) == ("failed", 6)
+    monkeypatch.setattr("nint_cli.run.read_picture", exhausted)  # before there is a folder
+    assert nint(capsys, *smoke, "--overwrite")[0] == 6
 
 
 def test_a_bug_is_called_a_bug(capsys, smoke, monkeypatch):
@@ -383,13 +389,58 @@ def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     assert evaluate_run(run).psnr_db == pytest.approx(metrics.psnr_db, abs=1e-6)
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    command = f"{sys.executable} -m nint_cli fit image x --print-config | head -1"
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+def bash(command):
+    words = ["bash", "-o", "pipefail", "-c", command.replace("nint ", f"{NINT} ")]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+NINT = f"{sys.executable} -m nint_cli"
+
+
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        ("nint fit image x --print-config", "seed:"),
+        ("nint list samplers", "full "),
+        ("nint --help", "Usage:"),
+        ("nint fit image picture.png --preset smoke -o run -q --json", "{"),
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error(picture, command, start):
+    done = bash(f"{command} | head -1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(start)
+
+
+@pytest.mark.parametrize("progress", ["auto", "always"])
+def test_a_fit_goes_on_when_nobody_reads_its_stderr(picture, progress):
+    done = bash(
+        f"nint fit image picture.png --preset smoke -o run --steps 90 --progress {progress} "
+        "2>&1 >/dev/null | true"
     )
-    assert done.stderr == ""
-    assert done.stdout.startswith("seed:")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert strict(Path("run/metrics.json"))["status"] == "complete"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_closed_streams_are_no_obstacle(picture, closed):
+    done = bash(f"nint fit image picture.png --preset smoke -o run {closed}")
+    assert done.returncode == 0, done.stderr
+    assert strict(Path("run/metrics.json"))["status"] == "complete"
+
+
+def test_a_stdout_that_takes_nothing_has_its_exit_code(picture):
+    done = bash("nint fit image picture.png --preset smoke -o run -q >/dev/full")
+    assert (done.returncode, done.stderr) == (
+        4,
+        "nint: error: cannot write to stdout: No space left on device\n",
+    )
+    assert strict(Path("run/metrics.json"))["status"] == "complete"
+
+
+def test_a_stream_that_knows_few_letters_shows_the_others_escaped(picture):
+    done = bash("PYTHONIOENCODING=ascii nint fit image picture.png --preset smoke -o rün")
+    assert (done.returncode, done.stdout) == (0, "r\\xfcn\n"), done.stderr
 
 
 def test_progress_is_lines_in_a_pipe_and_a_bar_on_request(smoke, tmp_path):

@@ -134,6 +134,12 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
         ("steps: 0", "c.yaml:1:1: steps: must be greater than or equal to 1; got 0"),
         ("steps: 1.5", "steps: must be a valid integer; got 1.5"),
         ("steps: no", "steps: must be a valid integer; got 'no'"),
+        ("steps: true", "c.yaml:1:1: steps: must be no truth value; got True"),
+        ("sampler: true", "c.yaml:1:1: sampler: must be no truth value; got True"),
+        (
+            "nint.alpha: 3\nnint: {alpha: 4}",
+            "c.yaml:2:8: nint.alpha: given before, at c.yaml:1:1",
+        ),
         ("steps: 1:30", "steps: must be a valid integer; got '1:30'"),
         ("steps: [1]", "steps: must be a valid integer; got [1]"),
         ("optimiser: {lr: 0}", "optimiser.lr: must be greater than 0; got 0"),

@@ -80,6 +80,27 @@ def test_a_target_stops_a_run_and_can_be_required(capsys, smoke, tmp_path):
     assert nint(capsys, *smoke, "--require-target")[0] == 2
 
 
+def test_a_required_target_is_missed_by_a_run_that_is_kept(capsys, smoke, tmp_path):
+    path = tmp_path / "run"
+    words = [*smoke, "--target-psnr", 99, "--skip-existing", "-o", path]
+    assert nint(capsys, *words, "--require-target")[0] == 7
+    before = (path / "metrics.json").stat().st_mtime_ns
+    code, out, err = nint(capsys, *words, "--require-target")
+    assert (code, out) == (7, f"{path}\n")
+    assert "is complete; kept" in err
+    assert "the target was missed by the run in" in err.splitlines()[-1]
+    assert (path / "metrics.json").stat().st_mtime_ns == before
+    assert nint(capsys, *words)[0] == 0
+
+
+def test_a_run_that_cannot_be_written_can_be_kept(capsys, smoke, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    nint(capsys, *smoke, "-o", path)
+    monkeypatch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(OSError(30, "read-only")))
+    code, _, err = nint(capsys, *smoke, "-o", path, "--skip-existing")
+    assert (code, "is complete; kept" in err) == (0, True)
+
+
 @pytest.mark.parametrize("text", ["", "5 parsecs", "-3s", "1e3"])
 def test_nonsense_is_no_duration(capsys, smoke, text):
     code, _, err = nint(capsys, *smoke, f"--time-budget={text}")
@@ -182,8 +203,56 @@ def test_an_edited_configuration_is_refused(capsys, smoke, tmp_path):
     code, _, err = nint(capsys, "resume", path, "--steps", 40)
     assert code == 2
     assert "optimiser.lr was 0.001 and is now 0.01" in err
-    (path / "config.yaml").write_text(written.replace("every: 10", "every: 7"))
-    assert nint(capsys, "resume", path, "--steps", 40)[0] == 0
+    assert (path / "metrics.json").exists()
+
+
+def test_an_edited_configuration_may_say_how_long_and_how_often(capsys, smoke, tmp_path):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "-o", path)
+    written = (path / "config.yaml").read_text()
+    changed = written.replace("every: 10", "every: 7").replace("steps: 30", "steps: 40")
+    (path / "config.yaml").write_text(changed)
+    assert nint(capsys, "resume", path)[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["steps"], metrics["config"]["evaluation"]["every"]) == (40, 7)
+    assert metrics["origins"]["steps"].startswith(f"{path / 'config.yaml'}:")
+    assert metrics["origins"]["optimiser.lr"].startswith("preset smoke:")
+    assert nint(capsys, "resume", path, "--steps", 44, "--time-budget", "1h")[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["steps"], metrics["config"]["stop"]["time_budget_s"]) == (44, 3600)
+    assert metrics["origins"]["steps"] == "--steps"
+    assert metrics["origins"]["stop.time_budget_s"] == "--time-budget"
+
+
+def test_a_target_that_was_reached_can_be_raised(capsys, smoke, tmp_path):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "--target-psnr", 9, "-o", path)
+    assert strict(path / "metrics.json")["stop_reason"] == "target"
+    assert "nothing to do" in nint(capsys, "resume", path)[2]
+    written = (path / "config.yaml").read_text()
+    (path / "config.yaml").write_text(written.replace("psnr_db: 9.0", "psnr_db: 99.0"))
+    assert nint(capsys, "resume", path)[0] == 0
+    metrics = strict(path / "metrics.json")
+    assert (metrics["stop_reason"], metrics["target_reached"]) == ("steps", False)
+
+
+def test_a_continuation_that_was_killed_can_go_on(capsys, smoke, tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    nint(capsys, *smoke, "-o", path)
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            nint(capsys, "resume", path, "--steps", 44)
+    assert nint(capsys, "resume", path)[0] == 0
+    assert strict(path / "metrics.json")["steps"] == 44
+
+
+def test_time_that_is_not_known_is_said(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    (tmp_path / "a/log.jsonl").write_text('{"step": "x"}\n[]\n')
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+    assert code == 0
+    assert "has no row for step 30: the time of some earlier steps is not counted" in err
 
 
 def test_another_input_is_refused(capsys, smoke, picture, tmp_path, monkeypatch):
@@ -208,6 +277,8 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
         damaged[position] ^= 0xFF
         (tmp_path / "a" / LAST).write_bytes(damaged[: len(whole) - 5])
         (tmp_path / "a/metrics.json").unlink(missing_ok=True)
+        code, _, err = nint(capsys, "eval", tmp_path / "a")
+        assert (code, "; measuring the checkpoint before it" in err) == (0, True)
         code, _, err = nint(capsys, "resume", tmp_path / "a")
         assert code == 0
         assert "going on from the checkpoint before it" in err
@@ -218,6 +289,16 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
     code, _, err = nint(capsys, "resume", tmp_path / "a")
     assert (code, "no sound checkpoint" in err) == (3, True)
     assert nint(capsys, "eval", tmp_path / "a")[0] == 3
+
+
+def test_a_checkpoint_that_fits_no_generator_is_refused(capsys, smoke, tmp_path):
+    nint(capsys, *smoke, "-o", tmp_path / "a")
+    for path in (tmp_path / "a/checkpoints").iterdir():
+        saved = checkpoint.read(path)
+        saved.state.tensors["generator"] = saved.state.tensors["generator"][:9]
+        path.write_bytes(checkpoint.encode(saved))
+    code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+    assert (code, "the checkpoint does not fit its config" in err) == (3, True)
 
 
 def test_a_torn_log_is_mended(capsys, smoke, tmp_path, monkeypatch):
@@ -437,7 +518,7 @@ def test_sigusr1_saves_and_goes_on_and_a_second_sigint_ends_at_once(smoke, tmp_p
         time.sleep(0.02)
     time.sleep(0.2)
     process.send_signal(signal.SIGUSR1)
-    while not list(path.glob("checkpoints/*")) and time.monotonic() < deadline:
+    while not list(path.glob("checkpoints/step-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert len(list(path.glob("checkpoints/step-*"))) == 1
     assert process.poll() is None

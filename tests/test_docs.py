@@ -85,7 +85,7 @@ def test_scripts_run(monkeypatch):
             *("--size", "16", "--steps", "4"),
         ],
     }
-    others = {"write_schema.py", "grid.py"}
+    others = {"write_schema.py", "write_reference.py", "grid.py"}
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *others}
     for name, words in small.items():
         done = subprocess.run(
@@ -107,8 +107,8 @@ def test_python_examples_run(capsys):
 def test_makefile_examples_are_tested():
     rule = blocks("make")[0].strip()
     assert "--skip-existing" in rule
-    target = rule.splitlines()[0]
-    assert target in (ROOT / "tests" / "test_batch.py").read_text()
+    *heads, _ = rule.splitlines()
+    assert "\n".join(heads) in (ROOT / "tests" / "test_batch.py").read_text()
 
 
 def test_yaml_examples_are_valid():
@@ -142,6 +142,16 @@ def test_every_key_of_the_metrics_that_is_documented_exists():
 def test_every_key_in_the_readme_exists():
     for key in re.findall(r"--set (\S+?)=", README):
         assert key in {*dotted_keys(), "key"}
+
+
+def test_the_reference_of_settings_is_that_of_the_schema(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import write_reference
+
+    text = write_reference.PAGE.read_text(encoding="utf-8")
+    assert text == write_reference.page_text(), "run scripts/write_reference.py"
+    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)) == set(dotted_keys())
+    assert "(docs/settings.md)" in README
 
 
 def test_every_exit_code_is_documented():

@@ -71,10 +71,34 @@ def test_foreign_files_are_never_in_danger(tmp_path):
     victim.write_text("mine")
     run = tmp_path / "run"
     RunFolder.create(run, "a.png").close()
-    manifest = {"input": "a.png", "files": ["../victim.txt", str(victim), "config.yaml"]}
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"] = ["../victim.txt", str(victim), "config.yaml"]
     (run / "manifest.json").write_text(json.dumps(manifest))
     RunFolder.create(run, "a.png", overwrite=True)
     assert victim.read_text() == "mine"
+
+
+def test_a_manifest_of_another_program_gives_no_leave_to_remove(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"files": ["index.html"]}')
+    (tmp_path / "index.html").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"'manifest\.json' that nint did not write"):
+            RunFolder.create(tmp_path, "a.png", overwrite=overwrite)
+    assert names(tmp_path) == ["index.html", "manifest.json"]
+    with pytest.raises(InputError, match="holds no run"):
+        RunFolder.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "config.yaml"])
+def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "outside").mkdir()
+    target = tmp_path / "outside" if name == "checkpoints" else tmp_path / "outside" / "none"
+    (tmp_path / "run" / name).symlink_to(target)
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=f"holds a '{name}' that nint did not write"):
+            RunFolder.create(tmp_path / "run", "a.png", overwrite=overwrite)
+    assert not list((tmp_path / "outside").iterdir())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -1,6 +1,5 @@
 """The command line. Nothing here imports torch before a command runs, so help is instant."""
 
-import os
 import sys
 import traceback
 
@@ -15,7 +14,7 @@ from nint_cli.cli.fit import fit_app
 from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
-from nint_cli.errors import NintError
+from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
 
 app = typer.Typer(
     name="nint",
@@ -52,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error becomes one line and its exit code."""
+    console.open_standard_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -66,21 +66,19 @@ def run(arguments: list[str]) -> int:
     """
     try:
         code = get_command(app).main(arguments, prog_name="nint", standalone_mode=False)
-        sys.stdout.flush()
     except NintError as error:
         for line in error.lines:
             console.error(line)
         return error.exit_code
     except typer.TyperException as error:
-        console.error(f"{error.format_message()} See --help.")
+        text = " ".join(error.format_message().split()).rstrip(".")
+        if "--resume" in text:
+            text += "; to go on with a run there is `nint resume RUN`"
+        console.error(f"{text}. See --help.")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone, such as `head`; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         return unexpected(error)
     return code if isinstance(code, int) else 0
@@ -98,16 +96,9 @@ def unexpected(error: Exception) -> int:
     if console.debugging():
         traceback.print_exception(error)
     text = str(error).strip().partition("\n")[0]
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    ):
-        console.error(
-            f"out of memory ({text}); use a smaller picture, --set image.size=512, or a smaller "
-            "batch, --batch-fraction 0.05"
-        )
-        return 6
+    if is_out_of_memory(error):
+        console.error(f"out of memory ({text}); use a smaller picture, --set image.size=512")
+        return OutOfMemoryError.exit_code
     console.error(
         f"internal error: {type(error).__name__}: {text}. This is a bug in nint; please report "
         "it with what NINT_DEBUG=1 prints"

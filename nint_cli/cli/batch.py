@@ -1,22 +1,32 @@
 """Many inputs: each fitted into its own folder, whatever becomes of the others."""
 
-import hashlib
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
 from nint_cli.cli.steering import shown, steered, tell
-from nint_cli.errors import NintError
-from nint_cli.runfolder import METRICS, identity, source_stem, write_whole
+from nint_cli.errors import NintError, OutputError
+from nint_cli.runfolder import (
+    METRICS,
+    distinct_stem,
+    identity,
+    is_of_another,
+    source_stem,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from nint_cli.config import Resolved
@@ -52,7 +62,8 @@ class Batch:
         sources: The inputs; one that is named twice is fitted once.
         resolved: The configuration.
         root: The folder of their run folders; None puts each where a run of its own would be.
-        options: Flags that concern folders and targets.
+        settings: The words of the command line that made the configuration.
+        options: Flags that concern folders, targets and loudness.
         progress: As `--progress` gives it.
     """
 
@@ -62,18 +73,23 @@ class Batch:
         resolved: "Resolved",
         *,
         root: Path | None,
+        settings: list[str],
         options: list[str],
         progress: str,
     ) -> None:
         self._resolved = resolved
+        self._settings = settings
         self._options = options
         self._progress = progress
         self._root = root or Path("runs")
-        sampler = resolved.config.sampler
+        below = "" if root is not None else resolved.config.sampler
         self.items = [
-            Item(source, str(folder if root is not None else folder / sampler))
-            for source, folder in _folders(sources, self._root).items()
+            Item(source, str(folder))
+            for source, folder in _folders(sources, self._root, below).items()
         ]
+        self._writing = threading.Lock()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._stopped_by: int | None = None
 
     def run(self, *, jobs: int, fail_fast: bool, json: bool) -> int:
         """Fit all inputs and tell how it went.
@@ -86,13 +102,19 @@ class Batch:
         Returns:
             0, 8 if any failed, or the code of the signal that ended it.
         """
-        fit = self._fit_here if jobs == 1 else self._fit_apart
-        with tempfile.TemporaryDirectory() as scratch:
-            self._settings = Path(scratch) / "settings.json"
-            self._settings.write_text(self._resolved.config.model_dump_json(), encoding="utf-8")
-            self._threads = max(1, (os.cpu_count() or 1) // jobs)
-            with ThreadPoolExecutor(jobs) if jobs > 1 else _InTurn() as pool:
-                list(pool.map(lambda item: self._fit(item, fit, fail_fast=fail_fast), self.items))
+        self._claim()
+        self._threads = max(1, (os.cpu_count() or 1) // jobs)
+        if jobs == 1:
+            for item in self.items:
+                self._fit(item, self._fit_here, fail_fast=fail_fast)
+        else:
+            with self._signals_passed_on(), ThreadPoolExecutor(jobs) as pool:
+                list(
+                    pool.map(
+                        lambda item: self._fit(item, self._fit_apart, fail_fast=fail_fast),
+                        self.items,
+                    )
+                )
         self._write()
         if json:
             console.result(self._document().strip())
@@ -103,22 +125,28 @@ class Batch:
         rows = [(item.source, item.error or item.status) for item in self.items]
         console.table(f"{sum(i.status == 'complete' for i in self.items)} of {len(rows)}", rows)
         codes = {item.exit_code for item in self.items}
+        if self._stopped_by is not None:
+            return 128 + self._stopped_by
         if codes & _INTERRUPTED:
             return max(code for code in codes & _INTERRUPTED if code)
         return 0 if all(item.status == "complete" for item in self.items) else _SOME_FAILED
 
     def _fit(self, item: Item, fit: Callable[[Item], int], *, fail_fast: bool) -> None:
         """Fit one input, unless the batch has come to its end."""
-        over = any(other.exit_code in _INTERRUPTED for other in self.items)
+        over = self._stopped_by is not None or any(
+            other.exit_code in _INTERRUPTED for other in self.items
+        )
         if over or (fail_fast and any(other.status == "failed" for other in self.items)):
             return
         item.exit_code = fit(item)
         if item.exit_code == 0:
             item.status = "complete"
+        elif item.exit_code in _INTERRUPTED:
+            item.status = "interrupted"
         else:
-            item.status = "interrupted" if item.exit_code in _INTERRUPTED else "failed"
-            item.error = item.error or f"exit code {item.exit_code}"
-        self._write()
+            item.status, item.error = "failed", item.error or f"exit code {item.exit_code}"
+        with contextlib.suppress(NintError):  # the last one, at the end, tells
+            self._write()
 
     def _fit_here(self, item: Item) -> int:
         from nint_cli import run
@@ -147,58 +175,100 @@ class Batch:
             return unexpected(error)
 
     def _fit_apart(self, item: Item) -> int:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "nint_cli", "fit", "image"),
-                *("--config", str(self._settings), "-o", item.path, "--quiet", *self._options),
-                *("--", item.source),
-            ],
+        words = [*self._settings, *self._options, "--quiet", "-o", item.path, "--", item.source]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "nint_cli", "fit", "image", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": str(self._threads)},
-            check=False,
+            env={"OMP_NUM_THREADS": str(self._threads)} | os.environ,
+            # A Ctrl-C reaches it through this process, or it would get two, which end it at once.
+            process_group=0,
         )
-        lines = done.stderr.decode(errors="replace").splitlines()
-        if done.returncode:
-            item.error = lines[-1].removeprefix("nint: error: ") if lines else None
+        self._children.add(child)
+        if self._stopped_by is not None:
+            child.send_signal(self._stopped_by)
+        lines = child.communicate()[1].decode(errors="replace").splitlines()
+        self._children.discard(child)
+        if child.returncode and lines:
+            item.error = lines[-1].removeprefix("nint: error: ")
         for line in lines:
             console.pass_on(line)
-        if done.returncode == 0:
+        if child.returncode == 0:
             console.note(f"'{item.source}': {METRICS} in '{item.path}'")
-        return done.returncode if done.returncode >= 0 else 128 - done.returncode
+        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+    @contextmanager
+    def _signals_passed_on(self) -> Iterator[None]:
+        """Let signals steer the processes of the items as they would steer a single fit."""
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            for child in list(self._children):
+                child.send_signal(number)
+            if number in {signal.SIGINT, signal.SIGTERM}:
+                if self._stopped_by is not None:  # the second one ends everything at once
+                    signal.signal(number, signal.SIG_DFL)
+                    os.kill(os.getpid(), number)
+                self._stopped_by = number
+
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGUSR1"):
+            numbers.append(signal.SIGUSR1)
+        before = {number: signal.signal(number, pass_on) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _document(self) -> str:
         document = {"schema_version": "1.0", "items": [asdict(item) for item in self.items]}
         return json.dumps(document, indent=2) + "\n"
 
+    def _claim(self) -> None:
+        """Find out before any fit whether batch.json can be written, and is nobody else's."""
+        path = self._root / BATCH
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            found = path.read_bytes() if path.exists() else None
+        except FileExistsError:
+            raise OutputError(
+                f"cannot make the folder '{self._root}': a file of that name is there"
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot make the folder '{self._root}': {error.strerror}"
+            ) from error
+        if found is not None and not _is_batch(found):
+            raise OutputError(
+                f"'{self._root}' holds a '{BATCH}' that nint did not write; choose another "
+                "folder with -o"
+            )
+        self._write()
+
     def _write(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        write_whole(self._root / BATCH, self._document().encode())
+        with self._writing:
+            write_whole(self._root / BATCH, self._document().encode())
 
 
-class _InTurn:
-    """A pool of the calling thread, where signals arrive."""
-
-    def __enter__(self) -> "_InTurn":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    map = staticmethod(map)
+def _is_batch(data: bytes) -> bool:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.keys() == {"schema_version", "items"}
 
 
-def _folders(sources: list[str], root: Path) -> dict[str, Path]:
+def _folders(sources: list[str], root: Path, below: str) -> dict[str, Path]:
     """Give each input a folder of its own; inputs of one name are told apart by their path."""
     unique = {identity(source): source for source in reversed(sources)}
     wanted = [source for source in dict.fromkeys(sources) if source in set(unique.values())]
-    count = Counter(source_stem(source) for source in wanted)
+    # Some file systems take names that differ only in case for the same.
+    count = Counter(source_stem(source).casefold() for source in wanted)
     folders = {}
     for source in wanted:
         stem = source_stem(source)
-        if count[stem] > 1:
-            name = identity(source).encode("utf-8", "surrogateescape")
-            stem = f"{stem}-{hashlib.sha256(name).hexdigest()[:8]}"
-        folders[source] = root / stem
+        if count[stem.casefold()] > 1 or is_of_another(root / stem / below, source):
+            stem = distinct_stem(source)
+        folders[source] = root / stem / below
     return folders

@@ -1,9 +1,13 @@
 """What goes to the screen: results to stdout, everything else to stderr, nothing unescaped."""
 
+import io
 import os
+import pathlib
 import sys
 import unicodedata
 from collections.abc import Sequence
+
+from nint_cli.errors import OutputError
 
 # Control, format (such as text direction), surrogate and line-separating characters.
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -57,9 +61,23 @@ def pass_on(line: str) -> None:
 
 
 def result(text: str) -> None:
-    """Give a result on stdout, for people and programs alike."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Give a result on stdout, for people and programs alike.
+
+    Args:
+        text: The result. Whoever was to read it may have gone, such as `head`; there is nobody to
+            tell, and what was done stands.
+
+    Raises:
+        OutputError: If stdout cannot take it for another reason, such as a full disk.
+    """
+    try:
+        sys.stdout.write(_encodable(text + "\n", sys.stdout.encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout.fileno())
+    except OSError as error:
+        _discard(sys.stdout.fileno())
+        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
@@ -80,7 +98,31 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for name, text in rows:
         grid.add_row(Text(printable(name)), Text(printable(text)))
-    Console(stderr=True).print(grid)
+    screen = Console(stderr=True)
+    with screen.capture() as captured:
+        screen.print(grid)
+    _write(captured.get())
+
+
+class Stderr(io.TextIOBase):
+    """stderr, for what draws itself; it takes everything, whether or not somebody listens."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of stderr."""
+        return sys.stderr.encoding or "ascii"
+
+    def write(self, text: str) -> int:
+        """Write."""
+        _write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing; writing flushes."""
+
+    def fileno(self) -> int:
+        """Give the descriptor, by which a terminal is asked for its width."""
+        return sys.stderr.fileno()
 
 
 def debugging() -> bool:
@@ -97,7 +139,32 @@ def is_terminal() -> bool:
     )
 
 
+def open_standard_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr a void in their place.
+
+    Otherwise the first files that it opens would take their numbers.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, pathlib.Path(os.devnull).open(mode, encoding="utf-8"))
+
+
 def _write(text: str) -> None:
-    encoding = sys.stderr.encoding or "ascii"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stderr.flush()
+    """Write to stderr; a fit goes on where nobody listens any more."""
+    try:
+        sys.stderr.write(_encodable(text, sys.stderr.encoding))
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr.fileno())
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """Escape what a stream cannot show."""
+    return text.encode(encoding or "ascii", "backslashreplace").decode(encoding or "ascii")
+
+
+def _discard(descriptor: int) -> None:
+    """Let all that is still written to a stream vanish."""
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, descriptor)
+    os.close(void)

@@ -38,7 +38,7 @@ def evaluate(
         "metrics.lpips_sha256": ("--lpips-sha256", lpips_sha256),
         "metrics.flip": ("--flip", flip),
     }
-    quality = evaluate_run(run, against, flag_layer(flags, Layer()))
+    quality = evaluate_run(run, against, flag_layer(flags, Layer()), note=console.note)
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0

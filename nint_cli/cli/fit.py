@@ -35,6 +35,7 @@ def fit_image(
             metavar="INPUT...",
             help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
+            autocompletion=names.inputs,
         ),
     ],
     output: Annotated[
@@ -164,10 +165,17 @@ def fit_image(
             sources,
             resolved,
             root=output,
+            settings=[
+                f"--preset={preset}",
+                *(f"--config={path}" for path in config or []),
+                *(f"--set={text}" for text in set_ or []),
+                *(f"{flag}={value}" for flag, value in flags.values() if value is not None),
+            ],
             options=[
                 *(["--overwrite"] if overwrite else []),
                 *(["--skip-existing"] if skip_existing else []),
                 *(["--require-target"] if require_target else []),
+                *(["--verbose"] if verbose else []),
             ],
             progress="never" if quiet else progress,
         ).run(jobs=jobs, fail_fast=fail_fast, json=json)

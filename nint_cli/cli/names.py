@@ -27,3 +27,12 @@ def keys(incomplete: str) -> list[str]:
     from nint_cli.config import dotted_keys
 
     return [f"{key}=" for key in dotted_keys() if key.startswith(incomplete)]
+
+
+def inputs(incomplete: str) -> list[str]:
+    """Complete a built-in sample; nothing leaves it to the shell to complete a file."""
+    if not incomplete.startswith("sample:"):
+        return []
+    from nint_cli.signals.samples import PREFIX, picture_names
+
+    return [name for each in picture_names() if (name := PREFIX + each).startswith(incomplete)]

@@ -17,7 +17,13 @@ class Bar:
 
     def start(self, total_steps: int, done: int) -> None:
         """Draw the empty bar."""
-        self._bar = tqdm(total=total_steps, initial=done, unit="step", dynamic_ncols=True)
+        self._bar = tqdm(
+            total=total_steps,
+            initial=done,
+            unit="step",
+            dynamic_ncols=True,
+            file=console.Stderr(),
+        )
         self._shown: dict[str, str] = {}
 
     def step(self, number: int, loss: float) -> None:

@@ -101,6 +101,9 @@ def tell(outcome: "Outcome", title: str) -> int:
     from nint_cli.report import summary
 
     metrics, path = outcome.metrics, outcome.path
+    if outcome.target_missed:
+        console.error(f"the target was missed by the run in '{path}'; nint resume can go on")
+        return 7
     if metrics is None or outcome.kept:
         return 0
     if metrics.status == "diverged":

@@ -89,8 +89,8 @@ class WireConfig(Section):
 class HashgridConfig(Section):
     """Multiresolution hash grid (Müller et al., 2022, arXiv 2201.05989)."""
 
-    levels: int = Field(16, ge=1, le=64, description="number of grids")
-    features: int = Field(2, ge=1, le=64, description="features per level")
+    levels: int = Field(8, ge=1, le=64, description="number of grids")
+    features: int = Field(4, ge=1, le=64, description="features per level")
     coarsest: int = Field(
         16, ge=2, le=65_536, description="vertices along the longest axis of the first level"
     )

@@ -77,7 +77,12 @@ def parse_yaml(text: str, name: str) -> Layer:
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{_at(name, node)}: expected 'key: value' lines at the top level")
     faults: list[str] = []
-    settings = dict(_leaves(node, "", name, faults))
+    settings: dict[str, Setting] = {}
+    for key, setting in _leaves(node, "", name, faults):
+        if key in settings:  # once nested, once dotted
+            faults.append(f"{setting.origin}: {key}: given before, at {settings[key].origin}")
+        else:
+            settings[key] = setting
     return Layer(settings, tuple(faults))
 
 
