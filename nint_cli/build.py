@@ -23,14 +23,31 @@ from nint_cli.fields import (
 from nint_cli.fields.ffn import bandwidth_for
 from nint_cli.fields.hashgrid import grid_for
 from nint_cli.fields.pemlp import octaves_for
-from nint_cli.samplers import BatchPlan, Full, Int, Nint, NintReleased, Sampler, Uniform
+from nint_cli.samplers import (
+    BatchPlan,
+    Egra,
+    Evos,
+    Expansive,
+    Full,
+    Int,
+    Nint,
+    NintReleased,
+    Sampler,
+    SoftMining,
+    Uniform,
+    priors,
+)
 from nint_cli.signals import GridSignal
 from nint_cli.trainer import Trainer
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "full": Full,
     "uniform": Uniform,
+    "egra": Egra,
+    "expansive": Expansive,
+    "soft_mining": SoftMining,
     "int": Int,
+    "evos": Evos,
     "nint": Nint,
     "nint_released": NintReleased,
 }
@@ -108,11 +125,14 @@ def build_field(
     return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
 
 
-def build_sampler(config: RunConfig) -> Sampler:
+def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
     """Build the configured sampler.
+
+    What it must know of the signal beforehand is computed here, from the signal and the seed.
 
     Args:
         config: The configuration.
+        signal: What is to be fitted.
 
     Returns:
         The sampler.
@@ -126,8 +146,21 @@ def build_sampler(config: RunConfig) -> Sampler:
             return Full()
         case "uniform":
             return Uniform(batch)
+        case "egra":
+            return _build_egra(config, batch, signal)
+        case "expansive":
+            return _build_expansive(config, batch, signal)
+        case "soft_mining":
+            mining = config.soft_mining
+            density = priors.edge_density(_grey(signal), zero_padded=mining.released)
+            return SoftMining(
+                batch, density.to(signal.stored.device), signal.shape, **mining.model_dump()
+            )
         case "int":
-            return Int(batch)
+            return Int(batch, **config.int_.model_dump())
+        case "evos":
+            picture = (signal.shape[0], signal.shape[1]) if len(signal.shape) == 2 else None
+            return Evos(batch, shape=picture, **config.evos.model_dump())
         case "nint_released":
             return NintReleased(
                 batch,
@@ -137,16 +170,42 @@ def build_sampler(config: RunConfig) -> Sampler:
                 min_share=nint.min_share,
             )
         case "nint":
-            return Nint(
-                batch,
-                xi=nint.xi,
-                alpha=nint.alpha,
-                lambda_=nint.lambda_,
-                min_share=nint.min_share,
-                share_law=nint.share_law,
-                residual_every=nint.residual_every,
-                start=round(nint.start * config.steps),
-            )
+            settings = nint.model_dump(by_alias=False, exclude={"start"})
+            return Nint(batch, start=round(nint.start * config.steps), **settings)
+
+
+def _build_egra(config: RunConfig, batch: BatchPlan, signal: GridSignal) -> Egra:
+    settings = config.egra
+    edges = priors.edges(_grey(signal), settings.low, settings.high)
+    return Egra(
+        batch,
+        edges.to(signal.stored.device),
+        both_sides=len(signal.shape) == 1,
+        **settings.model_dump(exclude={"low", "high"}),
+    )
+
+
+def _build_expansive(config: RunConfig, batch: BatchPlan, signal: GridSignal) -> Expansive:
+    settings = config.expansive
+    planned = settings.anchor_share * batch.share(0, len(signal))
+    anchors = priors.anchors(
+        _grey(signal),
+        planned,
+        torch.Generator().manual_seed(config.seed),
+        released=settings.released,
+    )
+    return Expansive(
+        batch,
+        anchors.to(signal.stored.device),
+        len(signal),
+        planned=planned,
+        loss=settings.loss,
+        released=settings.released,
+    )
+
+
+def _grey(signal: GridSignal) -> priors.Grid:
+    return priors.grey(signal.blocks(1 << 18), signal.shape)
 
 
 def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Trainer:
@@ -180,7 +239,7 @@ def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Traine
     return Trainer(
         field,
         signal,
-        build_sampler(config),
+        build_sampler(config, signal),
         learning_rate=rate,
         total_steps=config.steps,
         generator=torch.Generator(device).manual_seed(draws),

@@ -16,6 +16,11 @@ SLOT_COLOURS = {
     "residual": (86, 180, 233),
     "uniform": (240, 228, 66),
     "full": (240, 228, 66),
+    "mutant": (240, 228, 66),
+    "edge": (0, 158, 115),
+    "anchor": (0, 158, 115),
+    "survivor": (213, 94, 0),
+    "mined": (204, 121, 167),
 }
 _SMALLEST_SIDE = 384
 _CAPTION = 16

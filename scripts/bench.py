@@ -1,4 +1,4 @@
-"""Measure speed and memory of sweeps and scoring passes; print them as JSON.
+"""Measure speed and memory of sweeps, scoring passes and samplers; print them as JSON.
 
 All ratios come from one process: what is compared is timed in turn, again and again, and medians
 are divided. Run it on a quiet machine:
@@ -18,10 +18,14 @@ from pathlib import Path
 
 import torch
 
+from nint_cli.build import build_sampler
+from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.fields import Siren
 from nint_cli.ntk import ntk_residual_product
+from nint_cli.probe import Probe
+from nint_cli.samplers import Observation, Sampler
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import block_size, predict, pull_residual, pushforward
+from nint_cli.sweep import Passes, block_size, predict, pull_residual, pullback, pushforward
 
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
@@ -103,6 +107,68 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, object]:
     }
 
 
+class Answered(Probe):
+    """A probe whose sweeps cost nothing, so that what is left of a step is bookkeeping."""
+
+    def __init__(self, field: Siren, signal: GridSignal) -> None:
+        super().__init__(field, signal, Passes())
+        generator = torch.Generator().manual_seed(1)
+        self._prediction = torch.rand(len(signal), 3, generator=generator)
+        self._product = torch.randn(len(signal), 3, generator=generator)
+        self.residual()
+
+
+def bookkeeping(sampler: Sampler, signal: GridSignal, probe: Answered, steps: int) -> list[float]:
+    """Give the seconds of each step in which no network pass runs."""
+    generator = torch.Generator().manual_seed(0)
+    seconds = []
+    for step in range(steps):
+        start = time.perf_counter()
+        selection = sampler.select(step, probe, generator)
+        taken = time.perf_counter() - start
+        _, values = signal.at(selection.indices)
+        prediction = probe.prediction()[selection.indices]
+        slope = 1e-6 * torch.randn(len(values), 2, generator=generator)
+        start = time.perf_counter()
+        if selection.loss is not None:
+            selection.loss(prediction, values)
+        if sampler.observes:
+            sampler.observe(step, Observation(selection, prediction, values, slope))
+        seconds.append(taken + time.perf_counter() - start)
+    return seconds
+
+
+def bench_samplers(rows: int, repeats: int) -> dict[str, object]:
+    """Compare each sampler's bookkeeping with the network passes of a uniform step."""
+    field, signal = siren(), picture(rows)
+    probe, size = Answered(field, signal), block_size(field)
+    batch = torch.randperm(len(signal))[: len(signal) // 5]
+
+    def passes() -> object:
+        blocks = ((at, *signal.at(batch[at : at + size])) for at in range(0, len(batch), size))
+        return pullback(field, blocks, lambda _, prediction, values: prediction - values)
+
+    step = medians(interleaved({"passes": passes}, repeats))["passes"]
+    found: dict[str, dict[str, float]] = {}
+    for name in SAMPLER_NAMES:
+        start = time.perf_counter()
+        sampler = build_sampler(RunConfig.model_validate({"sampler": name}), signal)
+        built = time.perf_counter() - start
+        first, *others = bookkeeping(sampler, signal, probe, 2 * repeats + 1)
+        found[name] = {
+            "build_s": built,
+            "first_step_s": first,
+            "step_s": statistics.median(others),
+            "step_over_passes": statistics.median(others) / step,
+        }
+    return {
+        "coordinates": len(signal),
+        "batch": len(batch),
+        "passes_of_a_uniform_step_s": step,
+        "bookkeeping": found,
+    }
+
+
 def scoring_growth(rows: int) -> int:
     """Give the bytes by which a scoring pass raises the process's peak memory."""
     field, small, signal = siren(), picture(16_384), picture(rows)
@@ -159,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1 << 20, help="coordinates to sweep over")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=["sweep", "scoring", "memory", "help"])
+    parser.add_argument("--only", choices=["sweep", "scoring", "samplers", "memory", "help"])
     parser.add_argument("--growth", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.growth:
@@ -168,6 +234,7 @@ def main() -> None:
     benches: dict[str, Callable[[], dict[str, object]]] = {
         "sweep": lambda: bench_sweep(options.rows, options.repeats),
         "scoring": lambda: bench_scoring(options.rows, options.repeats),
+        "samplers": lambda: bench_samplers(options.rows, options.repeats),
         "memory": lambda: bench_memory(options.rows),
         "help": lambda: bench_help(4 * options.repeats),
     }

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nint_cli.samplers import Observation
+from nint_cli.samplers.soft_mining import SoftMiningLoss
+
 
 def jacobian(field, coords: Tensor, parameters=None) -> Tensor:
     """(N, C, P), one autograd call per output number."""
@@ -171,3 +174,42 @@ def nint_selection(
     by_error = sorted(range(len(scores)), key=lambda i: -float(error[i]))
     left = [i for i in by_error if i not in ntk]
     return ntk, set(left[: int(count * (1 - xi - share) + 1e-9)])
+
+
+def observation(field, signal, selection) -> Observation:
+    """What a step sees of its batch, by autograd."""
+    coords, values = signal.at(selection.indices)
+    coords.requires_grad_()
+    prediction = field(coords)
+    if selection.loss is None:
+        weights = 1.0 if selection.weights is None else selection.weights[:, None]
+        gradient = 2 / values.numel() * weights * (prediction.detach() - values)
+    else:
+        _, gradient = selection.loss(prediction.detach(), values)
+    (by_coords,) = torch.autograd.grad(prediction, coords, gradient)
+    return Observation(selection, prediction.detach(), values, by_coords)
+
+
+def loss_gradient(loss, seen: Observation) -> Tensor:
+    """The gradient of a loss by differences, one number of the prediction at a time.
+
+    The weights of Soft Mining are no function of the prediction for its gradient.
+    """
+    if isinstance(loss, SoftMiningLoss):
+        held = loss.weight(seen.prediction - seen.values)[:, None]
+
+        def total(prediction):
+            return (held * (prediction - seen.values).square()).mean()
+
+    else:
+
+        def total(prediction):
+            return loss(prediction, seen.values)[0]
+
+    gradient = torch.empty_like(seen.prediction)
+    for row, channel in torch.cartesian_prod(*map(torch.arange, seen.prediction.shape)).tolist():
+        step = torch.zeros_like(seen.prediction)
+        step[row, channel] = 1e-6
+        ahead, behind = total(seen.prediction + step), total(seen.prediction - step)
+        gradient[row, channel] = (ahead - behind) / 2e-6
+    return gradient

@@ -2,6 +2,7 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
+import torch
 
 from nint_cli.build import build_field, build_sampler
 from nint_cli.config import (
@@ -21,6 +22,7 @@ from nint_cli.config.layers import Setting
 from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import RecipeName, dotted_keys
 from nint_cli.errors import ConfigError
+from tests.conftest import tiny_signal
 
 
 def faults(*layers):
@@ -239,7 +241,7 @@ def test_presets_are_those_that_are_promised():
 
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
 def test_every_sampler_name_builds_its_own_class(name):
-    sampler = build_sampler(RunConfig.model_validate({"sampler": name}))
+    sampler = build_sampler(RunConfig.model_validate({"sampler": name}), tiny_signal())
     assert type(sampler).__name__.lower() == name.replace("_", "")
 
 
@@ -247,6 +249,77 @@ def test_every_sampler_name_builds_its_own_class(name):
 def test_every_field_name_builds_its_own_class(name):
     field = build_field(RunConfig.model_validate({"field": name}), (4, 5), 3)
     assert type(field).__name__.lower() == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["sampler=soft_mining", "batch.schedule=step"],
+            "sampler soft_mining has a fixed number of particles and batch.schedule step a "
+            "growing one; set batch.schedule to constant",
+        ),
+        (
+            ["egra.radius_min=10"],
+            "egra.radius_min 10 is above egra.radius_max 9; exchange them",
+        ),
+        (["egra.low=50"], "egra.low 50 is above egra.high 40; exchange them"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(settings, message):
+    with pytest.raises(ConfigError) as error:
+        resolve([set_layer(settings)])
+    assert error.value.lines == (message,)
+
+
+def test_particles_with_a_fixed_size_may_stand_beside_a_schedule():
+    settings = ["sampler=soft_mining", "batch.schedule=step", "batch.size=30"]
+    assert resolve([set_layer(settings)]).config.batch.size == 30
+
+
+def test_a_section_named_like_a_type_is_set_and_shown_by_its_name():
+    resolved = resolve([set_layer(["int.interval=incremental", "int.every=3"])])
+    assert resolved.values()["int.interval"] == "incremental"
+    assert resolved.origins["int.every"] == "--set"
+    assert "int" in resolved.config.model_dump(mode="json")
+    with pytest.raises(ConfigError, match=r"int\.evry: unknown key, did you mean 'int\.every'"):
+        resolve([set_layer(["int.evry=3"])])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "settings", "attributes"),
+    [
+        ("egra", {"p": 0.5, "density": 0.5, "radius_max": 7}, {"radius_max": 7}),
+        ("expansive", {"loss": "expanded", "released": True}, {"loss": "expanded"}),
+        ("soft_mining", {"alpha": 0.1, "noise": 0.3}, {"alpha": 0.1, "noise": 0.3}),
+        ("int", {"interval": "dense2", "every": 9}, {"interval": "dense2", "every": 9}),
+        ("evos", {"crossover": "add", "supervised": 0.5}, {"crossover": "add", "supervised": 0.5}),
+        (
+            "nint",
+            {"score": "sketch", "sketches": 9, "interval": "dense2", "lambda": 2, "start": 0.5},
+            {"score": "sketch", "sketches": 9, "lambda_": 2.0, "start": 2500},
+        ),
+    ],
+)
+def test_settings_reach_the_sampler(sampler, settings, attributes):
+    config = RunConfig.model_validate({"sampler": sampler, sampler: settings})
+    built = build_sampler(config, tiny_signal())
+    assert {name: getattr(built, name) for name in attributes} == attributes
+
+
+def test_what_a_sampler_knows_beforehand_is_that_of_the_signal():
+    def built(shape, **config):
+        return build_sampler(RunConfig.model_validate(config), tiny_signal(shape))
+
+    assert [built(s, sampler="egra").both_sides for s in [(30,), (5, 6)]] == [True, False]
+    assert [built(s, sampler="evos").shape for s in [(30,), (5, 6)]] == [None, (5, 6)]
+    edges = [len(built((50, 60), sampler="egra", egra={"high": h}).edges) for h in (40, 1000)]
+    assert edges[0] > edges[1]
+    ours, released = (
+        built((5, 6), sampler="soft_mining", soft_mining={"released": r}) for r in (False, True)
+    )
+    assert len(ours.density) == len(released.density) == 31
+    assert not torch.equal(ours.density, released.density)
 
 
 def test_every_key_says_what_it_means():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nint_cli import schedules
 from nint_cli.build import build_field, build_sampler, build_trainer
 from nint_cli.checkpoint import Checkpoint, SignalRecord, encode, read, rebuild_field
 from nint_cli.clock import Clock
@@ -12,117 +13,202 @@ from nint_cli.derivatives import ByAutograd, ByHand
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
 from nint_cli.probe import Probe
+from nint_cli.report import SLOT_COLOURS
 from nint_cli.signals import Picture
 from nint_cli.sweep import Passes, predict, pullback, pushforward
 from tests import oracles
 from tests.conftest import generator, smooth_pixels, tiny_field, tiny_signal
 
 STEPS = 24
+# Settings under which a sampler remembers more, or asks for more, than by default.
+VARIANTS = {
+    "int-dense2": ("int", {"int": {"interval": "dense2", "every": 3}}),
+    "int-incremental": ("int", {"int": {"interval": "incremental"}}),
+    "evos-linear": ("evos", {"evos": {"mutation": "linear", "alpha_end": 0.1, "supervised": 1.0}}),
+    "expansive-expanded": ("expansive", {"expansive": {"loss": "expanded"}}),
+    "soft_mining-released": ("soft_mining", {"soft_mining": {"released": True}}),
+    "nint-dense2": ("nint", {"nint": {"interval": "dense2", "every": 3}}),
+    "nint-decremental": ("nint", {"nint": {"interval": "decremental", "start": 0.2}}),
+    "nint-self_leverage": ("nint", {"nint": {"score": "self_leverage"}}),
+    "nint-residual": ("nint", {"nint": {"score": "residual", "score_norm": "l1"}}),
+    "nint-last_layer": ("nint", {"nint": {"score": "last_layer"}}),
+    "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),
+}
+EVERY = [*SAMPLER_NAMES, *VARIANTS]
 
 
-def sampler_of(name, **batch):
-    return build_sampler(
-        RunConfig.model_validate({
-            "sampler": name,
-            "steps": STEPS,
-            "batch": batch or {"fraction": 0.3},
-            "nint": {"alpha": 4, "residual_every": 2 if name == "nint" else 1},
-        })
-    )
+def sampler_of(name, signal, **batch):
+    kind, settings = VARIANTS.get(name, (name, {}))
+    config = {
+        "sampler": kind,
+        "steps": STEPS,
+        "batch": batch or {"fraction": 0.3},
+        "evos": {"first_interval": 9, "last_interval": 4},
+        "nint": {"alpha": 4, "residual_every": 2 if kind == "nint" else 1},
+    }
+    for section, values in settings.items():
+        config[section] = config.get(section, {}) | values
+    return build_sampler(RunConfig.model_validate(config), signal)
 
 
 def choose(sampler, signal, rng, first=0, last=STEPS):
-    """Select for some steps from a field that does not change."""
+    """Select for some steps from a field that does not change, and tell what was seen."""
     field = tiny_field(signal.value_dim, dims=signal.coord_dim)
-    return [
-        sampler.select(step, Probe(field, signal, Passes()), rng).indices
-        for step in range(first, last)
-    ]
+    chosen = []
+    for step in range(first, last):
+        selection = sampler.select(step, Probe(field, signal, Passes()), rng)
+        chosen.append(selection.indices.clone())
+        if sampler.observes:
+            sampler.observe(step, oracles.observation(field, signal, selection))
+        # A checkpoint holds both, and would hold a change of one as a change of the other.
+        for name, tensor in sampler.state_dict().items():
+            assert tensor.data_ptr() != selection.indices.data_ptr() or not len(tensor), name
+    return chosen
 
 
-@pytest.mark.parametrize("shape", [(1,), (37,), (5, 6), (1, 1), (3, 4, 5)])
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def takes_all(name, step):
+    """Whether a method trains on all points at a step, whatever the batch."""
+    return name == "full" or (
+        name.startswith("evos") and schedules.evaluates_fitness(step, STEPS, first=9, last=4)
+    )
+
+
+@pytest.mark.parametrize("shape", [(1,), (37,), (5, 6), (1, 1), (1, 9), (3, 4, 5)])
+@pytest.mark.parametrize("name", EVERY)
 def test_right_count_in_range_and_distinct(name, shape):
     signal = tiny_signal(shape)
-    count = len(signal)
-    expected = count if name == "full" else max(1, int(0.3 * count))
-    for indices in choose(sampler_of(name), signal, generator()):
+    sampler, count = sampler_of(name, signal), len(signal)
+    for step, indices in enumerate(choose(sampler, signal, generator())):
+        expected = count if takes_all(name, step) else max(1, int(0.3 * count))
         assert indices.dtype == torch.int64
-        assert len(indices) == expected, name
-        assert len(indices.unique()) == expected, name
+        assert len(indices) == expected, step
+        assert not sampler.distinct or len(indices.unique()) == expected, step
         assert 0 <= indices.min()
         assert indices.max() < count
 
 
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_only_soft_mining_repeats_points():
+    signal = tiny_signal()
+    assert [name for name in EVERY if not sampler_of(name, signal).distinct] == [
+        "soft_mining",
+        "soft_mining-released",
+    ]
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(
     "batch", [{"fraction": 1.0}, {"size": 30}, {"size": 10_000}, {"fraction": 0.2}]
 )
 def test_any_batch_works_and_a_full_one_is_everything(name, batch):
     signal = tiny_signal((5, 6))
-    for indices in choose(sampler_of(name, **batch), signal, generator()):
+    sampler = sampler_of(name, signal, **batch)
+    for indices in choose(sampler, signal, generator()):
         if batch != {"fraction": 0.2}:
-            assert sorted(indices.tolist()) == list(range(30))
+            assert len(indices) == 30
+            assert not sampler.distinct or sorted(indices.tolist()) == list(range(30))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "step", "cosine"])
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
 def test_growing_batches_are_filled(name, schedule):
-    sampler = sampler_of(name, fraction=0.2, schedule=schedule)
-    counts = [len(indices) for indices in choose(sampler, tiny_signal((9, 9)), generator())]
+    signal = tiny_signal((9, 9))
+    if name == "soft_mining" and schedule != "constant":
+        with pytest.raises(ValueError, match=f"batch.schedule {schedule} a growing one"):
+            sampler_of(name, signal, fraction=0.2, schedule=schedule)
+        return
+    sampler = sampler_of(name, signal, fraction=0.2, schedule=schedule)
+    counts = [
+        len(indices)
+        for step, indices in enumerate(choose(sampler, signal, generator()))
+        if name == "full" or not takes_all(name, step)
+    ]
     assert counts == sorted(counts)
     if schedule != "constant" and name != "full":
         assert counts[-1] > 2 * counts[0]
 
 
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_generator_decides_and_the_global_rng_does_not(name):
     signal = tiny_signal((9, 9))
     state = torch.get_rng_state()
-    first = choose(sampler_of(name), signal, generator(3))
+    first = choose(sampler_of(name, signal), signal, generator(3))
     torch.rand(5)
-    second = choose(sampler_of(name), signal, generator(3))
+    second = choose(sampler_of(name, signal), signal, generator(3))
     torch.set_rng_state(state)
-    third = choose(sampler_of(name), signal, generator(4))
+    third = choose(sampler_of(name, signal), signal, generator(4))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    if name not in {"full", "int"}:
+    if VARIANTS.get(name, (name,))[0] not in {"full", "int"}:
         assert any(not torch.equal(a, b) for a, b in zip(first, third, strict=True))
 
 
 @pytest.mark.parametrize("stop", range(1, STEPS, 1))
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_restored_state_goes_on_alike(name, stop):
-    signal, rng = tiny_signal((9, 9)), generator(3)
-    through = choose(sampler_of(name), signal, rng)
-    rng = generator(3)
-    before = sampler_of(name)
+    signal, rng = tiny_signal((6, 7)), generator(3)
+    before = sampler_of(name, signal)
     choose(before, signal, rng, 0, stop)
-    after = sampler_of(name)
+    after = sampler_of(name, signal)
     after.load_state_dict({key: value.clone() for key, value in before.state_dict().items()})
-    for a, b in zip(through[stop:], choose(after, signal, rng, stop), strict=True):
+    position = rng.get_state()
+    through = choose(before, signal, rng, stop, min(STEPS, stop + 8))
+    rng.set_state(position)
+    for a, b in zip(through, choose(after, signal, rng, stop, min(STEPS, stop + 8)), strict=True):
         assert torch.equal(a, b)
+    for key, value in before.state_dict().items():
+        assert torch.equal(after.state_dict()[key], value)
 
 
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_foreign_state_is_refused(name):
+    sampler = sampler_of(name, tiny_signal())
     with pytest.raises(ValueError, match="state"):
-        sampler_of(name).load_state_dict({"something": torch.zeros(3)})
+        sampler.load_state_dict({"something": torch.zeros(3)})
 
 
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_selecting_leaves_the_field_alone(name):
     field, signal = tiny_field(), tiny_signal()
     field.train()
     before = [parameter.detach().clone() for parameter in field.parameters()]
-    selection = sampler_of(name).select(0, Probe(field, signal, Passes()), generator())
+    sampler = sampler_of(name, signal)
+    selection = sampler.select(0, Probe(field, signal, Passes()), generator())
+    seen = oracles.observation(field, signal, selection)
+    copies = seen.prediction.clone(), seen.values.clone(), seen.coord_gradient.clone()
+    sampler.observe(0, seen)
     assert field.training
     assert not selection.indices.requires_grad
     for parameter, saved in zip(field.parameters(), before, strict=True):
         assert torch.equal(parameter, saved)
         assert parameter.requires_grad
         assert parameter.grad is None
+    for tensor, copy in zip(
+        (seen.prediction, seen.values, seen.coord_gradient), copies, strict=True
+    ):
+        assert torch.equal(tensor, copy)
     assert sum(count for _, count in selection.slots) == len(selection.indices)
+    assert {slot for slot, _ in selection.slots} <= SLOT_COLOURS.keys()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(30,), (5, 6), (2, 3, 5)])
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_a_loss_of_its_own_has_the_gradient_that_autograd_finds(name, shape, channels):
+    """With weights that depend on the prediction held, where the method says so."""
+    signal = tiny_signal(shape, channels)
+    field = tiny_field(channels, dims=len(shape))
+    sampler = sampler_of(name, signal)
+    for step in range(4):
+        selection = sampler.select(step, Probe(field, signal, Passes()), generator(step))
+        seen = oracles.observation(field, signal, selection)
+        if selection.loss is not None:
+            total, gradient = selection.loss(seen.prediction, seen.values)
+            by_differences = oracles.loss_gradient(selection.loss, seen)
+            torch.testing.assert_close(gradient, by_differences, rtol=1e-5, atol=1e-8)
+            assert not total.requires_grad
+            assert not gradient.requires_grad
+        if sampler.observes:
+            sampler.observe(step, seen)
 
 
 class Anything:

@@ -102,6 +102,42 @@ def test_int_chooses_the_largest_residuals():
     assert passes == Passes(forward=1)
 
 
+@pytest.mark.parametrize(
+    ("interval", "refreshed"),
+    [
+        ("dense", list(range(40))),
+        ("dense2", [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39]),
+        # 10 dense steps; a phase has 6 steps, and the intervals are 10, 20, 30, 40, 50.
+        ("incremental", [*range(10), 10, 20]),
+        # A phase has 4 steps: intervals 90, ..., 10, and dense from 36 on.
+        ("reverse_incremental", [0, 36, 37, 38, 39]),
+        # A phase has 6 steps: intervals 40, 30, 20, 10, 1, and dense from 30 on.
+        ("decremental", [0, 20, *range(24, 40)]),
+    ],
+)
+def test_int_chooses_anew_when_its_interval_says_so(interval, refreshed):
+    """In between, the same points train, as many as there were, while the batch would grow."""
+    sampler = Int(BatchPlan(0.2, "linear", None, 40), interval=interval, every=3)
+    expected = set()
+    for step in range(40):
+        field, passes = perturbed(step), Passes()
+        indices = sampler.select(step, Probe(field, SIGNAL, passes), generator()).indices
+        if step in refreshed:
+            count = int((0.2 + step / 40 * 0.8) * 180)
+            error = oracles.residual(field, SIGNAL).abs().sum(1)
+            expected = set(sorted(range(180), key=lambda i: -float(error[i]))[:count])
+        assert passes.forward == (step in refreshed)
+        assert set(indices.tolist()) == expected
+        assert set(sampler.state_dict()) == (set() if interval == "dense" else {"selected"})
+
+
+def test_int_ranks_no_batch_that_is_everything():
+    probe = Probe(tiny_field(), SIGNAL, passes := Passes())
+    selection = Int(BatchPlan(1.0, "constant", None, 40)).select(0, probe, generator())
+    assert selection.indices.tolist() == list(range(180))
+    assert passes == Passes()
+
+
 # NINT
 
 
@@ -194,6 +230,106 @@ def test_guidance_can_start_late_and_the_residual_be_swept_rarely():
             assert residual == int(36 * (0.3 - share) + 1e-9)
     assert scored == [7, 17, 27]
     assert forward == [12, 22]
+
+
+def channel_scores(kind, field):
+    """What the NTK slot ranks by, from the dense Jacobian."""
+    coords, _ = oracles.all_points(SIGNAL)
+    residual = oracles.residual(field, SIGNAL)
+    if kind == "residual":
+        return residual
+    if kind == "last_layer":
+        jacobian = oracles.jacobian(field, coords, field.last_layer())
+        return torch.einsum("icp,jdp,jd->ic", jacobian, jacobian, residual)
+    kernel = oracles.dense_ntk(field, coords)
+    if kind == "self_leverage":
+        diagonal = torch.stack([
+            torch.stack([kernel[i, c, i, c] for c in range(3)]) for i in range(180)
+        ])
+        return diagonal * residual
+    return torch.einsum("iakb,kb->ia", kernel, residual)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("kind", ["product", "self_leverage", "residual", "last_layer"])
+def test_the_ntk_slot_ranks_by_the_score_that_is_named(kind, norm):
+    field = perturbed(0)
+    scores = channel_scores(kind, field)
+    size = [sum(abs(x) if norm == "l1" else x * x for x in row) for row in scores.tolist()]
+    expected = sorted(range(180), key=lambda i: -size[i])[:10]
+    sampler = Nint(PLAN, score=kind, score_norm=norm)
+    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), generator()))
+    assert found["ntk"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [
+        ("product", Passes(vjp=1, jvp=1)),
+        ("residual", Passes(forward=1)),
+        ("last_layer", Passes(forward=2)),
+        ("sketch", Passes(forward=1, jvp=3)),
+    ],
+)
+def test_a_score_asks_for_no_more_than_it_needs(kind, passes):
+    sampler, counted = Nint(PLAN, score=kind, sketches=3), Passes()
+    sampler.select(0, Probe(perturbed(0), SIGNAL, counted), generator())
+    assert counted == passes
+
+
+def test_sketches_are_drawn_from_the_generator_as_many_as_are_asked_for():
+    field = perturbed(0)
+    estimate = Probe(field, SIGNAL, Passes()).sketched_product(generator(5), 3)
+    expected = estimate.square().sum(1).topk(10).indices
+    sampler = Nint(PLAN, score="sketch", sketches=3)
+    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), generator(5)))
+    assert torch.equal(found["ntk"], expected)
+
+
+def test_an_unknown_score_is_refused():
+    with pytest.raises(ValueError, match="unknown NTK score 'x'"):
+        Nint(PLAN, score="x").select(0, Probe(tiny_field(), SIGNAL, Passes()), generator())
+
+
+@pytest.mark.parametrize(
+    ("settings", "refreshed", "scored"),
+    [
+        ({"interval": "dense2", "every": 5}, range(0, 60, 5), [0, 10, 20, 30, 40, 50]),
+        # Another 10 steps have passed at the first refresh from 10, 20, ... on.
+        ({"interval": "dense2", "every": 7}, range(0, 60, 7), [0, 14, 21, 35, 42, 56]),
+        # 15 dense steps, then phases of 9 steps with intervals 10, 20, 30, 40, 50.
+        ({"interval": "incremental"}, [*range(15), 20], [0, 10, 20]),
+        # Phases of 9 steps: intervals 40, 30, 20, 10, 1, and dense from 36 on.
+        ({"interval": "decremental"}, [0, 20, 30, *range(36, 60)], [0, 20, 30, 40, 50]),
+        ({"interval": "dense2", "every": 6, "start": 20}, range(20, 60, 6), [20, 32, 44, 50]),
+        # Of the 40 guided steps 10 are dense, then phases of 6 steps.
+        ({"interval": "incremental", "start": 20}, [*range(20, 31), 40], [20, 30, 40]),
+    ],
+)
+def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, scored):
+    """The random ones too, and without a pass; t goes on in between."""
+    sampler = Nint(BatchPlan(0.5, "constant", None, 60), lambda_=0.1, **settings)
+    rng, before, swept, ranked = generator(), None, [], []
+    for step in range(60):
+        passes = Passes()
+        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), rng)
+        age = step - settings.get("start", 0)
+        if step in refreshed:
+            swept.append(step)
+            share = 0.3 * math.exp(-0.1 * age / 10)
+            sizes = dict(selection.slots)
+            assert sizes["ntk"] == int(90 * share)
+            assert sizes["residual"] == int(90 * (0.3 - share) + 1e-9)
+            assert not sizes["residual"] or passes.forward or passes.vjp
+            if passes.vjp:
+                ranked.append(step)
+        elif age > 0:
+            assert torch.equal(selection.indices, before.indices)
+            assert selection.slots == before.slots
+            assert passes == Passes()
+        before = selection
+    assert swept == list(refreshed)
+    assert ranked == scored
 
 
 # The released code

@@ -86,6 +86,93 @@ def test_ntk_share_only_falls_and_stays_in_range(law, xi):
     assert all(0 <= b <= a <= 1 - xi for a, b in pairwise(shares))
 
 
+# Counted by hand; incremental, for one, has 1250 dense steps, and of the five phases of 750 steps
+# after them the multiples of 10, 20, 30, 40 and 50: 75 + 38 + 25 + 19 + 15.
+@pytest.mark.parametrize(
+    ("strategy", "total", "expected"),
+    [
+        ("dense", 5000, 5000),
+        ("dense2", 5000, 1000),
+        ("incremental", 5000, 1422),
+        ("incremental", 1000, 285),
+        ("reverse_incremental", 5000, 642),
+        ("decremental", 5000, 2157),
+    ],
+)
+def test_number_of_refreshes(strategy, total, expected):
+    steps = [s for s in range(total) if schedules.refreshes(strategy, s, total, every=5)]
+    assert len(steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first", "last", "expected"),
+    [
+        ("dense", 7, 10, [7, 8, 9]),
+        ("dense2", 0, 21, [0, 7, 14]),
+        # T = 400: 100 dense steps, then phases of 60 steps.
+        ("incremental", 97, 160, [97, 98, 99, 100, 110, 120, 130, 140, 150]),
+        ("incremental", 160, 230, [160, 180, 200]),
+        ("incremental", 340, 400, [350]),
+        # Phases of 40 steps: intervals 90, 80, 70, 60, ..., 10, and dense from 360 on.
+        ("reverse_incremental", 0, 250, [0, 120, 200, 240]),
+        ("reverse_incremental", 320, 364, [320, 330, 340, 350, 360, 361, 362, 363]),
+        # Phases of 60 steps up to 300: intervals 40, 30, 20, 10, 1.
+        ("decremental", 0, 200, [0, 40, 60, 90, 120, 140, 160, 180, 190]),
+        ("decremental", 220, 243, [220, 230, 240, 241, 242]),
+        ("decremental", 298, 303, [298, 299, 300, 301, 302]),
+    ],
+)
+def test_refreshes_by_hand(strategy, first, last, expected):
+    steps = range(first, last)
+    assert [s for s in steps if schedules.refreshes(strategy, s, 400, every=7)] == expected
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 19])
+@pytest.mark.parametrize(
+    "strategy", ["dense", "dense2", "incremental", "reverse_incremental", "decremental"]
+)
+def test_short_runs_refresh_at_their_first_step(strategy, total):
+    steps = [s for s in range(total) if schedules.refreshes(strategy, s, total, every=3)]
+    assert steps[0] == 0
+
+
+@pytest.mark.parametrize(("total", "expected"), [(5000, 72), (1000, 14), (250, 5)])
+def test_number_of_fitness_evaluations(total, expected):
+    steps = [s for s in range(total) if schedules.evaluates_fitness(s, total, first=100, last=50)]
+    assert len(steps) == expected
+    assert steps[0] == 0
+    if total == 250:  # t = 84 is 1 more than int(100 - 50 * 84 / 250) = 83, and so on
+        assert steps == [0, 83, 142, 186, 220]
+    if total == 5000:
+        gaps = [b - a for a, b in pairwise(steps)]
+        assert (min(gaps), max(gaps)) == (4, 158)
+
+
+def test_a_fixed_interval_evaluates_fitness_evenly():
+    steps = [s for s in range(350) if schedules.evaluates_fitness(s, 350, first=100, last=100)]
+    assert steps == [0, 100, 200, 300]
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "expected"),
+    [
+        ("constant", 60, 0.4),
+        ("linear", 0, 0.4),
+        ("linear", 25, 0.325),
+        ("geometric", 0, 0.4),
+        ("geometric", 50, 0.2),
+        ("geometric", 100, 0.1),
+    ],
+)
+def test_mutation_share(kind, step, expected):
+    assert schedules.mutation_share(kind, 0.4, 0.1, step, 100) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 3.0), (50, 2.0), (100, 1.0)])
+def test_expansion_of_the_papers_quarter(step, expected):
+    assert schedules.expansion(0.25, step, 100) == pytest.approx(expected)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown batch schedule 'x'"):
         schedules.batch_fraction("x", 0.2, 0, 1)
@@ -93,3 +180,7 @@ def test_unknown_names_are_refused():
         schedules.learning_rate("x", 0.2, 0, 1)
     with pytest.raises(ValueError, match="unknown NTK share law 'x'"):
         schedules.ntk_share("x", 0, xi=0.7, alpha=10, lambda_=1.0)
+    with pytest.raises(ValueError, match="unknown refresh strategy 'x'"):
+        schedules.refreshes("x", 0, 1, every=1)
+    with pytest.raises(ValueError, match="unknown mutation schedule 'x'"):
+        schedules.mutation_share("x", 0.5, 0.5, 0, 1)

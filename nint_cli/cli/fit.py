@@ -83,7 +83,7 @@ def fit_image(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="full, uniform, int, nint or nint_released.",
+            help="full, uniform, egra, expansive, soft_mining, int, evos, nint or nint_released.",
             autocompletion=names.samplers,
         ),
     ] = None,

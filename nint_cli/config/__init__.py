@@ -2,12 +2,12 @@
 
 from nint_cli.config.layers import Layer, Origins, Resolved, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
+from nint_cli.config.sampler_settings import NintConfig
 from nint_cli.config.schema import (
     FIELD_NAMES,
     SAMPLER_NAMES,
     BatchConfig,
     MetricsConfig,
-    NintConfig,
     OptimiserConfig,
     RunConfig,
     dotted_keys,

@@ -152,6 +152,8 @@ def _nest(merged: Mapping[str, Setting]) -> tuple[dict[str, Any], list[str]]:
 
 def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
     """Say one validation error in one line, with its place."""
+    if not detail["loc"]:  # of several keys, which the message names
+        return detail["msg"].removeprefix("Value error, ")
     key = ".".join(str(part) for part in detail["loc"])
     while key not in merged and "." in key:  # inside a list or union: name the key that holds it
         key = key.rpartition(".")[0]

@@ -4,9 +4,9 @@ The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, ar
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from nint_cli.config.field_settings import (
     FfnConfig,
@@ -18,9 +18,27 @@ from nint_cli.config.field_settings import (
     SirenConfig,
     WireConfig,
 )
+from nint_cli.config.sampler_settings import (
+    EgraConfig,
+    EvosConfig,
+    ExpansiveConfig,
+    IntConfig,
+    NintConfig,
+    SoftMiningConfig,
+)
 from nint_cli.config.section import Section
 
-SamplerName = Literal["full", "uniform", "int", "nint", "nint_released"]
+SamplerName = Literal[
+    "full",
+    "uniform",
+    "egra",
+    "expansive",
+    "soft_mining",
+    "int",
+    "evos",
+    "nint",
+    "nint_released",
+]
 FieldName = Literal["mlp", "pemlp", "ffn", "siren", "finer", "gauss", "wire", "hashgrid"]
 RecipeName = Literal["published", "tuned"]
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
@@ -128,33 +146,6 @@ class ImageConfig(Section):
     )
 
 
-class NintConfig(Section):
-    """NINT's mixture (arXiv 2511.15487); also read by nint_released."""
-
-    xi: Share = Field(0.7, description="share of a batch that is drawn uniformly")
-    alpha: int = Field(
-        10,
-        ge=1,
-        le=100_000,
-        description="steps between NTK scorings, and time constant of the NTK share",
-    )
-    lambda_: float = Field(
-        1.0, ge=0, le=1e6, alias="lambda", description="decay of the NTK share per alpha steps"
-    )
-    share_law: Literal["exponential", "stepwise"] = Field(
-        "exponential", description="NTK share over time: the paper's, or the released code's"
-    )
-    min_share: Share = Field(
-        1e-3, description="below this NTK share no scoring pass runs and the slot is empty"
-    )
-    residual_every: int = Field(
-        1, ge=1, le=100_000, description="steps between sweeps that refresh the residual slot"
-    )
-    start: float = Field(
-        0.0, ge=0, lt=1, description="share of the steps before guidance; until then uniform"
-    )
-
-
 class RunConfig(Section):
     """Everything that determines a fit, besides its input."""
 
@@ -187,7 +178,32 @@ class RunConfig(Section):
     gauss: GaussConfig = GaussConfig()
     wire: WireConfig = WireConfig()
     hashgrid: HashgridConfig = HashgridConfig()
+    egra: EgraConfig = EgraConfig()
+    expansive: ExpansiveConfig = ExpansiveConfig()
+    soft_mining: SoftMiningConfig = SoftMiningConfig()
+    # Its key is `int`; a field of that name would hide the type.
+    int_: IntConfig = Field(IntConfig(), alias="int")
+    evos: EvosConfig = EvosConfig()
     nint: NintConfig = NintConfig()
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.sampler == "soft_mining" and self.batch.size is None:
+            if self.batch.schedule != "constant":
+                raise ValueError(
+                    "sampler soft_mining has a fixed number of particles and batch.schedule "
+                    f"{self.batch.schedule} a growing one; set batch.schedule to constant"
+                )
+        if self.egra.radius_min > self.egra.radius_max:
+            raise ValueError(
+                f"egra.radius_min {self.egra.radius_min} is above egra.radius_max "
+                f"{self.egra.radius_max}; exchange them"
+            )
+        if self.egra.low > self.egra.high:
+            raise ValueError(
+                f"egra.low {self.egra.low:g} is above egra.high {self.egra.high:g}; exchange them"
+            )
+        return self
 
 
 def dotted_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str]:

@@ -93,8 +93,21 @@ class BatchPlan:
         """
         if self.size is not None:
             return min(self.size, population)
-        fraction = schedules.batch_fraction(self.schedule, self.fraction, step, self.total_steps)
-        return max(1, min(population, int(fraction * population)))
+        return max(1, min(population, int(self.share(step, population) * population)))
+
+    def share(self, step: int, population: int) -> float:
+        """Give the batch fraction.
+
+        Args:
+            step: The step, from 0.
+            population: N.
+
+        Returns:
+            r, of which `count` is the floor of r N.
+        """
+        if self.size is not None:
+            return min(1.0, self.size / population)
+        return schedules.batch_fraction(self.schedule, self.fraction, step, self.total_steps)
 
 
 class Sampler(ABC):
@@ -106,10 +119,12 @@ class Sampler(ABC):
     Attributes:
         observes: Whether `observe` is to be called after every step.
         wants_coord_gradient: Whether it needs the gradient by the coords.
+        distinct: Whether no batch holds a point twice.
     """
 
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
+    distinct: ClassVar[bool] = True
 
     @abstractmethod
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:

@@ -12,6 +12,9 @@ from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.int import residual_score
 
 _NTK, _RESIDUAL = "ntk", "residual"
+# A whole selection, kept where it serves several steps, and the sizes of its slots.
+_SELECTED, _SIZES = "selected", "sizes"
+_SLOTS = (_NTK, _RESIDUAL, "uniform")
 
 
 class Nint(Sampler):
@@ -33,11 +36,22 @@ class Nint(Sampler):
     A scoring step asks for one VJP and one JVP sweep over N, which yield the residual too; a
     step that refreshes only the residual, for one forward sweep.
 
+    For ablations, ``score`` names what is ranked instead, per channel: ``product``, the above;
+    ``self_leverage``, K(x_i, x_i) R_i alone, the kernel's diagonal; ``residual``, R_i, without a
+    kernel; ``last_layer``, the product with the kernel of the last layer's parameters;
+    ``sketch``, an unbiased estimate of the product from random projections of J.
+
+    Under an ``interval`` other than ``dense``, most steps train again on the points of the last
+    refresh (`schedules.refreshes`), random ones included, and ask for nothing. t counts steps
+    since guidance began, whether they refresh or not, and scores are due at the first refresh
+    after another alpha of them.
+
     Source: Zhang, Zuo, Cheng, Wang, Kou, Wu, Wong, "NTK-Guided Implicit Neural Teaching", CVPR
     2026, arXiv 2511.15487.
 
     Differs: the released code ranks by another score and starts from a smaller share; that is
-    `NintReleased`. `start` and `residual_every` are ours; at 0 and 1 they change nothing.
+    `NintReleased`. Its u counts refreshes, so that alpha stretches with the interval. `start` and
+    `residual_every` are ours; at 0 and 1 they change nothing.
 
     Args:
         batch: How many points.
@@ -48,6 +62,11 @@ class Nint(Sampler):
         min_share: NTK share below which its slot is empty.
         residual_every: Steps between sweeps that refresh the ranking by residual.
         start: First step with guidance; t counts from here, and earlier batches are uniform.
+        score: What the first slot ranks by.
+        score_norm: Its norm over channels, ``l2`` or ``l1``.
+        sketches: Random projections of ``sketch``.
+        interval: Refresh strategy of the whole selection.
+        every: Interval of its ``dense2`` in steps.
     """
 
     def __init__(
@@ -61,6 +80,11 @@ class Nint(Sampler):
         min_share: float = 1e-3,
         residual_every: int = 1,
         start: int = 0,
+        score: str = "product",
+        score_norm: str = "l2",
+        sketches: int = 4,
+        interval: str = "dense",
+        every: int = 5,
     ) -> None:
         self.batch = batch
         self.xi = xi
@@ -70,16 +94,24 @@ class Nint(Sampler):
         self.min_share = min_share
         self.residual_every = residual_every
         self.start = start
+        self.score = score
+        self.score_norm = score_norm
+        self.sketches = sketches
+        self.interval = interval
+        self.every = every
         self._ranked: dict[str, Tensor] = {}
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
-        """Fill the three slots; see `Sampler.select`."""
+        """Fill the three slots, or keep them as they are; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
-        if step < self.start or count == population:
+        if step < self.start or (count == population and self._refreshes(step)):
             indices = draw_distinct(population, count, generator)
-            return Selection(indices, slots=(("uniform", count),))
-        self._refresh(step, probe)
+            return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
+        if not self._refreshes(step):
+            kept = zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True)
+            return Selection(self._ranked[_SELECTED].clone(), slots=tuple(kept))
+        self._refresh(step, probe, generator)
         ntk_count, residual_count = self._slots(step, population)
         empty = torch.empty(0, dtype=torch.int64, device=probe.device)
         ntk = self._ranked.get(_NTK, empty)[:ntk_count]
@@ -87,10 +119,23 @@ class Nint(Sampler):
         residual = hard[torch.isin(hard, ntk, invert=True)][:residual_count]
         guided = torch.cat([ntk, residual])
         rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
-        return Selection(
-            torch.cat([guided, rest]),
-            slots=(("ntk", len(ntk)), ("residual", len(residual)), ("uniform", len(rest))),
+        sizes = (len(ntk), len(residual), len(rest))
+        slots = tuple(zip(_SLOTS, sizes, strict=True))
+        return self._remembered(Selection(torch.cat([guided, rest]), slots=slots), step)
+
+    def _refreshes(self, step: int) -> bool:
+        """Whether the selection is made anew at a step."""
+        total = self.batch.total_steps - self.start
+        return step < self.start or schedules.refreshes(
+            self.interval, step - self.start, total, every=self.every
         )
+
+    def _remembered(self, selection: Selection, step: int) -> Selection:
+        if self.interval != "dense" and step >= self.start:
+            sizes = dict(selection.slots)
+            self._ranked[_SELECTED] = selection.indices.clone()
+            self._ranked[_SIZES] = torch.tensor([sizes.get(slot, 0) for slot in _SLOTS])
+        return selection
 
     def _share(self, step: int) -> float:
         share = schedules.ntk_share(
@@ -104,18 +149,17 @@ class Nint(Sampler):
         share = self._share(step)
         return int(count * share), int(count * (1 - self.xi - share) + 1e-9)
 
-    def _refresh(self, step: int, probe: Probe) -> None:
+    def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
         population = len(probe)
-        age = step - self.start
-        if age % self.alpha == 0:
+        if self._due(step, self.alpha):
             wanted = self._most(_NTK, step, self.alpha, population)
             if wanted:
-                score = torch.linalg.vector_norm(probe.ntk_product(), dim=1)
+                score = self._norm(self._channel_scores(probe, generator))
                 self._ranked[_NTK] = score.topk(wanted).indices
             else:
                 self._ranked.pop(_NTK, None)
-        if age % self.residual_every == 0:
+        if self._due(step, self.residual_every):
             # Points that the NTK slot takes first must not leave the residual slot short.
             wanted = self._most(_RESIDUAL, step, self.residual_every, population)
             if wanted:
@@ -125,15 +169,52 @@ class Nint(Sampler):
             else:
                 self._ranked.pop(_RESIDUAL, None)
 
-    def _most(self, slot: str, step: int, interval: int, population: int) -> int:
-        """Give the largest size of a slot over an interval that starts at a step."""
+    def _channel_scores(self, probe: Probe, generator: torch.Generator) -> Tensor:
+        """Give what is ranked by its norm over channels, (N, C)."""
+        match self.score:
+            case "product":
+                return probe.ntk_product()
+            case "self_leverage":
+                return probe.self_leverage() * probe.residual()
+            case "residual":
+                return probe.residual()
+            case "last_layer":
+                return probe.last_layer_product()
+            case "sketch":
+                return probe.sketched_product(generator, self.sketches)
+        raise ValueError(f"unknown NTK score {self.score!r}")
+
+    def _norm(self, scores: Tensor) -> Tensor:
+        if self.score_norm == "l1":
+            return scores.abs().sum(dim=1)
+        norm: Tensor = torch.linalg.vector_norm(scores, dim=1)
+        return norm
+
+    def _due(self, step: int, every: int) -> bool:
+        """Whether a step refreshes and another `every` steps have passed since the last refresh.
+
+        Under ``dense`` this is every `every` steps.
+        """
+        if not self._refreshes(step):
+            return False
+        last = step - 1
+        while last >= self.start and not self._refreshes(last):
+            last -= 1
+        return last < self.start or (step - self.start) // every > (last - self.start) // every
+
+    def _most(self, slot: str, step: int, every: int, population: int) -> int:
+        """Give the largest size of a slot from a step until the ranking is due again."""
         part = 0 if slot == _NTK else 1
-        return max(self._slots(later, population)[part] for later in range(step, step + interval))
+        most, later = self._slots(step, population)[part], step + 1
+        while later < self.batch.total_steps and not self._due(later, every):
+            most = max(most, self._slots(later, population)[part])
+            later += 1
+        return most
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Give the rankings in use; see `Sampler.state_dict`."""
+        """Give the rankings and the selection in use; see `Sampler.state_dict`."""
         return dict(self._ranked)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, {_NTK, _RESIDUAL})
+        self._ranked = load_indices(state, {_NTK, _RESIDUAL, _SELECTED, _SIZES})
