@@ -112,7 +112,7 @@ def main() -> None:
     """Count, time and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=1000, help="steps to count over")
-    parser.add_argument("--side", type=int, default=40, help="side of the picture to count on")
+    parser.add_argument("--side", type=int, default=64, help="side of the picture to count on")
     parser.add_argument("--timed-side", type=int, default=512, help="side to time on")
     parser.add_argument("--timed-steps", type=int, default=20, help="steps to time; 0: none")
     parser.add_argument("--only", help="names, separated by semicolons")

@@ -154,12 +154,13 @@ class Results:
         for method in self.methods:
             runs = list(self.of(method))
             cells = [method]
-            for value, digits in (
-                (lambda m: m["train_s"] / m["steps"], 4),
-                (lambda m: m["passes"]["total"] / m["steps"], 3),
-                (lambda m: m["sampler_s"] / m["train_s"], 2),
+            found = [metrics for _, metrics in runs]
+            for values, digits in (
+                ([m["train_s"] / m["steps"] for m in found], 4),
+                ([m["passes"]["total"] / m["steps"] for m in found], 3),
+                ([m["sampler_s"] / m["train_s"] for m in found], 2),
             ):
-                cells.append(grid.shown(grid.mean(value(found) for _, found in runs), digits))
+                cells.append(grid.shown(grid.mean(values), digits))
             for target in TARGETS:
                 for key, digits in (("train_s", 1), ("step", 0), ("passes", 0)):
                     costs = (grid.cost_to(series, target, key) for series, _ in runs)
