@@ -1,8 +1,9 @@
 """One safetensors file holds everything that a run needs to go on; nothing is ever unpickled."""
 
+import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,10 @@ def encode(checkpoint: Checkpoint) -> bytes:
         checkpoint: The checkpoint.
 
     Returns:
-        A safetensors file; all that is no tensor is JSON in its metadata.
+        A safetensors file; all that is no tensor is JSON in its metadata, with a SHA-256 over
+        both. Equal checkpoints give equal bytes.
     """
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "config": checkpoint.config.model_dump(mode="json"),
         "signal": checkpoint.signal.model_dump(mode="json"),
@@ -93,7 +95,28 @@ def encode(checkpoint: Checkpoint) -> bytes:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
     }
+    about["sha256"] = digest(about, tensors)
+    # One key: safetensors writes several in an order that changes from one call to the next.
     return bytes(save(tensors, metadata={_KEY: json.dumps(about, allow_nan=False)}))
+
+
+def digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hash all that a checkpoint holds.
+
+    Args:
+        about: Its JSON document; a digest in it does not count.
+        tensors: Its tensors, contiguous and on the CPU; they are not copied.
+
+    Returns:
+        A SHA-256 in hexadecimal, over the document, and each tensor's name, type, shape and bytes
+        in the order of names.
+    """
+    document = {key: value for key, value in about.items() if key != "sha256"}
+    found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def read(path: Path) -> Checkpoint:
@@ -166,6 +189,8 @@ def rebuild_field(saved: Checkpoint) -> Field:
 def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, this nint reads {FORMAT}; update nint")
+    if about["sha256"] != digest(about, tensors):
+        raise ValueError("it is damaged, for its SHA-256 is not that of its content")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")

@@ -56,6 +56,52 @@ def refused(path, reason):
     assert "\n" not in str(caught.value)
 
 
+def sealed(about, tensors):
+    """A file whose content is what its digest says, whatever that is."""
+    about = about | {"sha256": checkpoint.digest(about, tensors)}
+    return save(tensors, metadata={"nint": json.dumps(about)})
+
+
+def test_equal_checkpoints_are_equal_files(saved):
+    for _ in range(9):
+        assert checkpoint.encode(saved) == checkpoint.encode(saved)
+
+
+def test_any_flipped_bit_is_seen(saved, tmp_path):
+    data = checkpoint.encode(saved)
+    path = tmp_path / "a.safetensors"
+    body = 8 + struct.unpack("<Q", data[:8])[0]
+    # The lowest bits of floats, which leave finite numbers, and digits of settings among them.
+    for position in (*range(0, body, 23), *range(body, len(data), 41)):
+        flipped = bytearray(data)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        refused(path, "cannot read checkpoint|no sound checkpoint")
+    flipped = data.replace(b'\\"seed\\": 0', b'\\"seed\\": 1')
+    assert flipped != data
+    path.write_bytes(flipped)
+    refused(path, "it is damaged, for its SHA-256 is not that of its content")
+
+
+def test_the_digest_is_of_names_types_shapes_and_bytes():
+    about, one = {"a": 1, "b": 2}, torch.tensor([1.0, 2.0])
+    expected = checkpoint.digest(about, {"x": one, "y": one.long()})
+    same = {"b": 2, "a": 1, "sha256": "0"}
+    assert checkpoint.digest(same, {"y": one.long(), "x": one.clone()}) == expected
+    others = [
+        {"x": one, "z": one.long()},
+        {"x": one, "y": one.double().view(torch.int64)},
+        {"x": one.view(torch.int32), "y": one.long()},
+        {"x": one[:, None], "y": one.long()},
+        {"x": one},
+    ]
+    found = {checkpoint.digest(about, other) for other in others}
+    found.add(checkpoint.digest(about | {"a": 2}, {"x": one, "y": one.long()}))
+    assert len(found - {expected}) == len(others) + 1
+    for value in (torch.tensor(True), torch.empty(0, 3), one.bfloat16(), one.to(torch.complex64)):
+        assert len(checkpoint.digest({}, {"x": value})) == 64
+
+
 class Canary:
     def __reduce__(self):
         return (open, ("canary", "w"))
@@ -92,7 +138,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         })
     )
     tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
-    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    path.write_bytes(sealed(about, tensors))
     assert checkpoint.read(path).config == CONFIG
     for change, reason in (
         ({"format": 2}, "format 2, this nint reads 1; update nint"),
@@ -105,12 +151,14 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"numbers": {}}, "step: Field required"),
         ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
     ):
-        path.write_bytes(save(tensors, metadata={"nint": json.dumps(about | change)}))
+        path.write_bytes(sealed(about | change, tensors))
         refused(path, reason)
     path.write_bytes(save(tensors, metadata={"nint": "{"}))
     refused(path, "no sound checkpoint")
     path.write_bytes(save(tensors, metadata={"nint": "[1]"}))
     refused(path, "no sound checkpoint")
+    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    refused(path, "no 'sha256' in it")
     path.write_bytes(save(tensors))
     refused(path, "no 'nint' in it")
     bias = tensors["field.biases.0"]
@@ -130,5 +178,5 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
     ):
         changed = {k: v for k, v in (tensors | change).items() if v is not None}
-        path.write_bytes(save(changed, metadata={"nint": json.dumps(about)}))
+        path.write_bytes(sealed(about, changed))
         refused(path, reason)

@@ -284,6 +284,13 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
         assert "going on from the checkpoint before it" in err
         assert "going on from step 20 of 30" in err
         assert (tmp_path / "a" / LAST).read_bytes() == whole
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # of a number, which stays finite
+    (tmp_path / "a" / LAST).write_bytes(flipped)
+    (tmp_path / "a/metrics.json").unlink()
+    _, _, err = nint(capsys, "resume", tmp_path / "a")
+    assert "it is damaged, for its SHA-256 is not that of its content; going on from" in err
+    assert (tmp_path / "a" / LAST).read_bytes() == whole
     for path in (tmp_path / "a").glob("checkpoints/*"):
         path.write_bytes(b"rubbish")
     code, _, err = nint(capsys, "resume", tmp_path / "a")
