@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli.build import build_field
+from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields import Field, load_parameters
@@ -54,7 +54,7 @@ class _Numbers(BaseModel):
 
     step: int = Setting(ge=0)
     passes: dict[str, float]
-    slots: dict[str, list[tuple[str, int]]]
+    slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     signal = SignalRecord.model_validate(about["signal"])
     numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
     _check_field(config, signal, tensors, numbers)
-    _check_indices(signal, tensors, numbers)
+    _check_indices(config, signal, tensors, numbers)
     best = about["best"]
     return Checkpoint(
         config,
@@ -208,20 +208,26 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     )
 
 
-def _check_indices(signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers) -> None:
-    """Check the generator, and that the selections are of points of the signal."""
+def _check_indices(
+    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
+) -> None:
+    """Check the generator, and that what was selected or ranked are points of the signal."""
     generator = tensors.get("generator")
     if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
         raise ValueError("the state of its generator is missing or damaged")
     population = math.prod(signal.shape)
+    entries = SAMPLERS[config.sampler].index_entries
     for key, tensor in tensors.items():
-        head, _, when = key.partition(".")
-        if head != "selection":
+        head, _, name = key.partition(".")
+        if head == "selection":
+            count = sum(size for _, size in numbers.slots.get(name, []))
+            if tensor.dtype != torch.int64 or tensor.shape != (count,):
+                raise ValueError(f"{key} does not fit its slots")
+        elif head != "sampler" or name not in entries:
             continue
-        count = sum(size for _, size in numbers.slots.get(when, []))
-        if tensor.dtype != torch.int64 or tensor.shape != (count,):
-            raise ValueError(f"{key} does not fit its slots")
-        if count and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
+        elif tensor.dtype != torch.int64:
+            raise ValueError(f"{key} is {tensor.dtype}, which is no index")
+        if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
             raise ValueError(f"{key} names points that the signal does not have")
 
 

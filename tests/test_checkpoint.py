@@ -150,6 +150,10 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
         ({"numbers": {}}, "step: Field required"),
         ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
+        (
+            {"numbers": about["numbers"] | {"slots": {"first": [["ntk", 2], ["uniform", -1]]}}},
+            "slots.first.1.1: Input should be greater",
+        ),
     ):
         path.write_bytes(sealed(about | change, tensors))
         refused(path, reason)
@@ -174,6 +178,9 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"generator": bias.clone()}, "generator is missing or damaged"),
         ({"selection.last": tensors["selection.last"] + 64}, "points that the signal does not"),
         ({"selection.last": tensors["selection.last"][1:]}, "does not fit its slots"),
+        ({"sampler.ntk": tensors["sampler.ntk"] + 64}, "sampler.ntk names points that the signal"),
+        ({"sampler.ntk": tensors["sampler.ntk"] - 64}, "sampler.ntk names points that the signal"),
+        ({"sampler.ntk": tensors["sampler.ntk"].int()}, "sampler.ntk is torch.int32, which is no"),
         ({"field.biases.0": bias * float("nan")}, "field.biases.0 holds NaN or infinity"),
         ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
     ):

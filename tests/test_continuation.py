@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from nint_cli import checkpoint, run
 from nint_cli.config import SAMPLER_NAMES
@@ -306,6 +307,29 @@ def test_a_checkpoint_that_fits_no_generator_is_refused(capsys, smoke, tmp_path)
         path.write_bytes(checkpoint.encode(saved))
     code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
     assert (code, "the checkpoint does not fit its config" in err) == (3, True)
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_a_checkpoint_of_points_that_are_not_there_is_refused(capsys, smoke, tmp_path, sampler):
+    nint(capsys, *smoke, "--sampler", sampler, "-o", tmp_path / "a")
+    whole = (tmp_path / "a" / LAST).read_bytes()
+    files = list((tmp_path / "a/checkpoints").iterdir())
+    indices = {
+        key
+        for key, tensor in checkpoint.read(files[0]).state.tensors.items()
+        if key.startswith(("sampler.", "selection.")) and tensor.dtype == torch.int64
+    }
+    assert indices >= {"selection.first", "selection.last"}
+    for key in indices:
+        for path in files:
+            path.write_bytes(whole)
+            saved = checkpoint.read(path)
+            saved.state.tensors[key] = saved.state.tensors[key] + 24 * 32
+            path.write_bytes(checkpoint.encode(saved))
+        code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+        assert code == 3
+        assert f"{key} names points that the signal does not have" in err
+        assert len(err.splitlines()) == 1
 
 
 def test_a_torn_log_is_mended(capsys, smoke, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """NINT: points whose training moves the whole function."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +50,8 @@ class Nint(Sampler):
         residual_every: Steps between sweeps that refresh the ranking by residual.
         start: First step with guidance; t counts from here, and earlier batches are uniform.
     """
+
+    index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL})
 
     def __init__(
         self,
@@ -136,4 +139,4 @@ class Nint(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, {_NTK, _RESIDUAL})
+        self._ranked = load_indices(state, self.index_entries)
