@@ -4,9 +4,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from nint_cli import __version__
 from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
@@ -47,6 +48,27 @@ class SignalRecord(BaseModel):
     dtype: str = Setting(pattern="^uint(8|16)$")
 
 
+class Origin(BaseModel):
+    """What the bits of a run depend on besides its configuration and the machine.
+
+    Attributes:
+        nint: Version of nint.
+        torch: Version of PyTorch.
+        threads: Threads that PyTorch splits sums over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    nint: str
+    torch: str
+    threads: int
+
+    @classmethod
+    def here(cls) -> Self:
+        """Describe this process."""
+        return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -66,12 +88,14 @@ class Checkpoint:
         signal: What it is fitted to.
         state: Its trainer's state.
         best: Highest finite PSNR of any evaluation, in dB, and its step; or None.
+        origin: What the run began under.
     """
 
     config: RunConfig
     signal: SignalRecord
     state: TrainerState
     best: tuple[float, int] | None = None
+    origin: Origin = field(default_factory=Origin.here)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -90,6 +114,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "signal": checkpoint.signal.model_dump(mode="json"),
         "numbers": checkpoint.state.numbers,
         "best": checkpoint.best,
+        "origin": checkpoint.origin.model_dump(),
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -205,6 +230,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         signal,
         TrainerState(tensors, dict(about["numbers"])),
         None if best is None else (float(best[0]), int(best[1])),
+        Origin.model_validate(about["origin"]),
     )
 
 

@@ -43,6 +43,7 @@ def test_a_checkpoint_comes_back_whole(saved, tmp_path):
     back = checkpoint.read(path)
     assert back.config == saved.config
     assert back.signal == saved.signal
+    assert back.origin == saved.origin
     assert json.loads(json.dumps(saved.state.numbers)) == back.state.numbers
     assert back.state.tensors.keys() == saved.state.tensors.keys()
     for name, tensor in saved.state.tensors.items():
@@ -135,6 +136,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
             "signal": RECORD.model_dump(mode="json"),
             "numbers": saved.state.numbers,
             "best": None,
+            "origin": saved.origin.model_dump(),
         })
     )
     tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
@@ -148,6 +150,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"signal": about["signal"] | {"dtype": "object"}}, "dtype"),
         ({"numbers": about["numbers"] | {"step": -1}}, "step: Input should be greater"),
         ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
+        ({"origin": {"threads": 1}}, "nint: Field required"),
         ({"numbers": {}}, "step: Field required"),
         ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
         (

@@ -270,6 +270,30 @@ def test_another_input_is_refused(capsys, smoke, picture, tmp_path, monkeypatch)
     assert nint(capsys, "resume", tmp_path / "a")[0] == 0
 
 
+def test_another_torch_or_number_of_threads_is_said(capsys, smoke, tmp_path, monkeypatch):
+    path, threads = tmp_path / "a", torch.get_num_threads()
+    nint(capsys, *smoke, "-o", path)
+    assert "may differ" not in nint(capsys, "resume", path, "--steps", 34)[2]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: threads + 1)
+        patch.setattr(torch, "__version__", "9.9.0")
+        assert "may differ" not in nint(capsys, "resume", path)[2]  # for nothing is left to do
+        code, _, err = nint(capsys, "resume", path, "--steps", 37)
+        assert code == 0
+        notes = [line for line in err.splitlines() if "the bits may differ" in line]
+        assert len(notes) == 1
+    assert (
+        f"began with torch {torch.__version__}, threads {threads} and goes on with "
+        f"torch 9.9.0, threads {threads + 1}: the bits may differ"
+    ) in notes[0]
+    saved = checkpoint.read(path / "checkpoints/step-0000000037.safetensors")
+    assert saved.origin == checkpoint.Origin.here()  # that of the beginning, still
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.checkpoint.__version__", "8.8")
+        _, _, err = nint(capsys, "resume", path, "--steps", 38)
+    assert "and goes on with nint 8.8: the bits may differ" in err
+
+
 def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
     nint(capsys, *smoke, "-o", tmp_path / "a")
     whole = (tmp_path / "a" / LAST).read_bytes()
