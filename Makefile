@@ -1,4 +1,4 @@
-# Everything is set up in .venv by the first target that needs it.
+# Everything is set up in .venv, or VENV=..., by the first target that needs it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin

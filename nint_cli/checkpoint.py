@@ -1,11 +1,12 @@
 """One safetensors file holds everything that a run needs to go on; nothing is ever unpickled."""
 
+import hashlib
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli.build import build_field
+from nint_cli import __version__
+from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields import Field, load_parameters
@@ -46,6 +48,27 @@ class SignalRecord(BaseModel):
     dtype: str = Setting(pattern="^uint(8|16)$")
 
 
+class Origin(BaseModel):
+    """What the bits of a run depend on besides its configuration and the machine.
+
+    Attributes:
+        nint: Version of nint.
+        torch: Version of PyTorch.
+        threads: Threads that PyTorch splits sums over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    nint: str
+    torch: str
+    threads: int
+
+    @classmethod
+    def here(cls) -> Self:
+        """Describe this process."""
+        return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -53,7 +76,7 @@ class _Numbers(BaseModel):
 
     step: int = Setting(ge=0)
     passes: dict[str, float]
-    slots: dict[str, list[tuple[str, int]]]
+    slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
 
 
 @dataclass(frozen=True)
@@ -65,12 +88,14 @@ class Checkpoint:
         signal: What it is fitted to.
         state: Its trainer's state.
         best: Highest finite PSNR of any evaluation, in dB, and its step; or None.
+        origin: What the run began under.
     """
 
     config: RunConfig
     signal: SignalRecord
     state: TrainerState
     best: tuple[float, int] | None = None
+    origin: Origin = field(default_factory=Origin.here)
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -80,20 +105,43 @@ def encode(checkpoint: Checkpoint) -> bytes:
         checkpoint: The checkpoint.
 
     Returns:
-        A safetensors file; all that is no tensor is JSON in its metadata.
+        A safetensors file; all that is no tensor is JSON in its metadata, with a SHA-256 over
+        both. Equal checkpoints give equal bytes.
     """
-    about = {
+    about: dict[str, Any] = {
         "format": FORMAT,
         "config": checkpoint.config.model_dump(mode="json"),
         "signal": checkpoint.signal.model_dump(mode="json"),
         "numbers": checkpoint.state.numbers,
         "best": checkpoint.best,
+        "origin": checkpoint.origin.model_dump(),
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
     }
+    about["sha256"] = digest(about, tensors)
+    # One key: safetensors writes several in an order that changes from one call to the next.
     return bytes(save(tensors, metadata={_KEY: json.dumps(about, allow_nan=False)}))
+
+
+def digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hash all that a checkpoint holds.
+
+    Args:
+        about: Its JSON document; a digest in it does not count.
+        tensors: Its tensors, contiguous and on the CPU; they are not copied.
+
+    Returns:
+        A SHA-256 in hexadecimal, over the document, and each tensor's name, type, shape and bytes
+        in the order of names.
+    """
+    document = {key: value for key, value in about.items() if key != "sha256"}
+    found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def read(path: Path) -> Checkpoint:
@@ -166,6 +214,8 @@ def rebuild_field(saved: Checkpoint) -> Field:
 def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, this nint reads {FORMAT}; update nint")
+    if about["sha256"] != digest(about, tensors):
+        raise ValueError("it is damaged, for its SHA-256 is not that of its content")
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")
@@ -173,30 +223,37 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     signal = SignalRecord.model_validate(about["signal"])
     numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
     _check_field(config, signal, tensors, numbers)
-    _check_indices(signal, tensors, numbers)
+    _check_indices(config, signal, tensors, numbers)
     best = about["best"]
     return Checkpoint(
         config,
         signal,
         TrainerState(tensors, dict(about["numbers"])),
         None if best is None else (float(best[0]), int(best[1])),
+        Origin.model_validate(about["origin"]),
     )
 
 
-def _check_indices(signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers) -> None:
-    """Check the generator, and that the selections are of points of the signal."""
+def _check_indices(
+    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
+) -> None:
+    """Check the generator, and that what was selected or ranked are points of the signal."""
     generator = tensors.get("generator")
     if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
         raise ValueError("the state of its generator is missing or damaged")
     population = math.prod(signal.shape)
+    entries = SAMPLERS[config.sampler].index_entries
     for key, tensor in tensors.items():
-        head, _, when = key.partition(".")
-        if head != "selection":
+        head, _, name = key.partition(".")
+        if head == "selection":
+            count = sum(size for _, size in numbers.slots.get(name, []))
+            if tensor.dtype != torch.int64 or tensor.shape != (count,):
+                raise ValueError(f"{key} does not fit its slots")
+        elif head != "sampler" or name not in entries:
             continue
-        count = sum(size for _, size in numbers.slots.get(when, []))
-        if tensor.dtype != torch.int64 or tensor.shape != (count,):
-            raise ValueError(f"{key} does not fit its slots")
-        if count and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
+        elif tensor.dtype != torch.int64:
+            raise ValueError(f"{key} is {tensor.dtype}, which is no index")
+        if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
             raise ValueError(f"{key} names points that the signal does not have")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nint_cli import checkpoint, runfolder
-from nint_cli.checkpoint import Checkpoint
+from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
 from nint_cli.config import Resolved, RunConfig, dotted_keys, file_layer, resolve
 from nint_cli.errors import ConfigError
@@ -28,7 +28,8 @@ def resume(
     """Go on with a run in its own folder.
 
     A run that is stopped and resumed gives the bits of one that was never stopped, on the same
-    machine with the same number of threads.
+    machine with the same number of threads and versions of nint and PyTorch; where these are
+    others, a note says so.
 
     Args:
         path: The run folder.
@@ -64,6 +65,9 @@ def resume(
         for newer in folder.checkpoints():
             if newer.name > f"step-{fit.trainer.step:010d}.safetensors":
                 newer.unlink(missing_ok=True)  # damaged, and passed over
+        elsewhere = _elsewhere(saved.origin)
+        if elsewhere is not None:
+            control.note(f"'{path}' {elsewhere}")
         control.note(f"'{path}': going on from step {fit.trainer.step} of {resolved.config.steps}")
         return Outcome(path, fit.run(folder, control))
 
@@ -135,6 +139,21 @@ def _edits(
                 "so put it back, or fit into another folder"
             )
     return changes, {key: edited.origins[key] for key in changes}
+
+
+def _elsewhere(origin: Origin) -> str | None:
+    """Say why a run may not reach the bits that it would have had; None if it does."""
+    here = Origin.here().model_dump()
+    changed = {key: value for key, value in origin.model_dump().items() if value != here[key]}
+    if not changed:
+        return None
+    before, now = (
+        ", ".join(f"{key} {values[key]}" for key in changed) for values in (changed, here)
+    )
+    return (
+        f"began with {before} and goes on with {now}: the bits may differ from those of a run "
+        "that was never stopped"
+    )
 
 
 def _bound_to_steps(config: RunConfig) -> dict[str, object]:

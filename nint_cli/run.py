@@ -115,6 +115,7 @@ class FitImage:
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
+        self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = Clock(synchronise=device_synchroniser(self.device))
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
@@ -202,7 +203,11 @@ class FitImage:
         )
         with self.clock.measure("save_s"):
             saved = Checkpoint(
-                self.resolved.config, record, self.trainer.state_dict(), best=self.best
+                self.resolved.config,
+                record,
+                self.trainer.state_dict(),
+                best=self.best,
+                origin=self.origin,
             )
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved))
 

@@ -43,6 +43,7 @@ def test_a_checkpoint_comes_back_whole(saved, tmp_path):
     back = checkpoint.read(path)
     assert back.config == saved.config
     assert back.signal == saved.signal
+    assert back.origin == saved.origin
     assert json.loads(json.dumps(saved.state.numbers)) == back.state.numbers
     assert back.state.tensors.keys() == saved.state.tensors.keys()
     for name, tensor in saved.state.tensors.items():
@@ -54,6 +55,52 @@ def refused(path, reason):
     with pytest.raises(InputError, match=reason) as caught:
         checkpoint.read(path)
     assert "\n" not in str(caught.value)
+
+
+def sealed(about, tensors):
+    """A file whose content is what its digest says, whatever that is."""
+    about = about | {"sha256": checkpoint.digest(about, tensors)}
+    return save(tensors, metadata={"nint": json.dumps(about)})
+
+
+def test_equal_checkpoints_are_equal_files(saved):
+    for _ in range(9):
+        assert checkpoint.encode(saved) == checkpoint.encode(saved)
+
+
+def test_any_flipped_bit_is_seen(saved, tmp_path):
+    data = checkpoint.encode(saved)
+    path = tmp_path / "a.safetensors"
+    body = 8 + struct.unpack("<Q", data[:8])[0]
+    # The lowest bits of floats, which leave finite numbers, and digits of settings among them.
+    for position in (*range(0, body, 23), *range(body, len(data), 41)):
+        flipped = bytearray(data)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        refused(path, "cannot read checkpoint|no sound checkpoint")
+    flipped = data.replace(b'\\"seed\\": 0', b'\\"seed\\": 1')
+    assert flipped != data
+    path.write_bytes(flipped)
+    refused(path, "it is damaged, for its SHA-256 is not that of its content")
+
+
+def test_the_digest_is_of_names_types_shapes_and_bytes():
+    about, one = {"a": 1, "b": 2}, torch.tensor([1.0, 2.0])
+    expected = checkpoint.digest(about, {"x": one, "y": one.long()})
+    same = {"b": 2, "a": 1, "sha256": "0"}
+    assert checkpoint.digest(same, {"y": one.long(), "x": one.clone()}) == expected
+    others = [
+        {"x": one, "z": one.long()},
+        {"x": one, "y": one.double().view(torch.int64)},
+        {"x": one.view(torch.int32), "y": one.long()},
+        {"x": one[:, None], "y": one.long()},
+        {"x": one},
+    ]
+    found = {checkpoint.digest(about, other) for other in others}
+    found.add(checkpoint.digest(about | {"a": 2}, {"x": one, "y": one.long()}))
+    assert len(found - {expected}) == len(others) + 1
+    for value in (torch.tensor(True), torch.empty(0, 3), one.bfloat16(), one.to(torch.complex64)):
+        assert len(checkpoint.digest({}, {"x": value})) == 64
 
 
 class Canary:
@@ -89,10 +136,11 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
             "signal": RECORD.model_dump(mode="json"),
             "numbers": saved.state.numbers,
             "best": None,
+            "origin": saved.origin.model_dump(),
         })
     )
     tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
-    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    path.write_bytes(sealed(about, tensors))
     assert checkpoint.read(path).config == CONFIG
     for change, reason in (
         ({"format": 2}, "format 2, this nint reads 1; update nint"),
@@ -102,15 +150,22 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"signal": about["signal"] | {"dtype": "object"}}, "dtype"),
         ({"numbers": about["numbers"] | {"step": -1}}, "step: Input should be greater"),
         ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
+        ({"origin": {"threads": 1}}, "nint: Field required"),
         ({"numbers": {}}, "step: Field required"),
         ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
+        (
+            {"numbers": about["numbers"] | {"slots": {"first": [["ntk", 2], ["uniform", -1]]}}},
+            "slots.first.1.1: Input should be greater",
+        ),
     ):
-        path.write_bytes(save(tensors, metadata={"nint": json.dumps(about | change)}))
+        path.write_bytes(sealed(about | change, tensors))
         refused(path, reason)
     path.write_bytes(save(tensors, metadata={"nint": "{"}))
     refused(path, "no sound checkpoint")
     path.write_bytes(save(tensors, metadata={"nint": "[1]"}))
     refused(path, "no sound checkpoint")
+    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    refused(path, "no 'sha256' in it")
     path.write_bytes(save(tensors))
     refused(path, "no 'nint' in it")
     bias = tensors["field.biases.0"]
@@ -126,9 +181,12 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"generator": bias.clone()}, "generator is missing or damaged"),
         ({"selection.last": tensors["selection.last"] + 64}, "points that the signal does not"),
         ({"selection.last": tensors["selection.last"][1:]}, "does not fit its slots"),
+        ({"sampler.ntk": tensors["sampler.ntk"] + 64}, "sampler.ntk names points that the signal"),
+        ({"sampler.ntk": tensors["sampler.ntk"] - 64}, "sampler.ntk names points that the signal"),
+        ({"sampler.ntk": tensors["sampler.ntk"].int()}, "sampler.ntk is torch.int32, which is no"),
         ({"field.biases.0": bias * float("nan")}, "field.biases.0 holds NaN or infinity"),
         ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
     ):
         changed = {k: v for k, v in (tensors | change).items() if v is not None}
-        path.write_bytes(save(changed, metadata={"nint": json.dumps(about)}))
+        path.write_bytes(sealed(about, changed))
         refused(path, reason)

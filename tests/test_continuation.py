@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from nint_cli import checkpoint, run
 from nint_cli.config import SAMPLER_NAMES
@@ -269,6 +270,30 @@ def test_another_input_is_refused(capsys, smoke, picture, tmp_path, monkeypatch)
     assert nint(capsys, "resume", tmp_path / "a")[0] == 0
 
 
+def test_another_torch_or_number_of_threads_is_said(capsys, smoke, tmp_path, monkeypatch):
+    path, threads = tmp_path / "a", torch.get_num_threads()
+    nint(capsys, *smoke, "-o", path)
+    assert "may differ" not in nint(capsys, "resume", path, "--steps", 34)[2]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "get_num_threads", lambda: threads + 1)
+        patch.setattr(torch, "__version__", "9.9.0")
+        assert "may differ" not in nint(capsys, "resume", path)[2]  # for nothing is left to do
+        code, _, err = nint(capsys, "resume", path, "--steps", 37)
+        assert code == 0
+        notes = [line for line in err.splitlines() if "the bits may differ" in line]
+        assert len(notes) == 1
+    assert (
+        f"began with torch {torch.__version__}, threads {threads} and goes on with "
+        f"torch 9.9.0, threads {threads + 1}: the bits may differ"
+    ) in notes[0]
+    saved = checkpoint.read(path / "checkpoints/step-0000000037.safetensors")
+    assert saved.origin == checkpoint.Origin.here()  # that of the beginning, still
+    with monkeypatch.context() as patch:
+        patch.setattr("nint_cli.checkpoint.__version__", "8.8")
+        _, _, err = nint(capsys, "resume", path, "--steps", 38)
+    assert "and goes on with nint 8.8: the bits may differ" in err
+
+
 def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
     nint(capsys, *smoke, "-o", tmp_path / "a")
     whole = (tmp_path / "a" / LAST).read_bytes()
@@ -284,6 +309,13 @@ def test_a_damaged_checkpoint_is_passed_over(capsys, smoke, tmp_path):
         assert "going on from the checkpoint before it" in err
         assert "going on from step 20 of 30" in err
         assert (tmp_path / "a" / LAST).read_bytes() == whole
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1  # of a number, which stays finite
+    (tmp_path / "a" / LAST).write_bytes(flipped)
+    (tmp_path / "a/metrics.json").unlink()
+    _, _, err = nint(capsys, "resume", tmp_path / "a")
+    assert "it is damaged, for its SHA-256 is not that of its content; going on from" in err
+    assert (tmp_path / "a" / LAST).read_bytes() == whole
     for path in (tmp_path / "a").glob("checkpoints/*"):
         path.write_bytes(b"rubbish")
     code, _, err = nint(capsys, "resume", tmp_path / "a")
@@ -299,6 +331,29 @@ def test_a_checkpoint_that_fits_no_generator_is_refused(capsys, smoke, tmp_path)
         path.write_bytes(checkpoint.encode(saved))
     code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
     assert (code, "the checkpoint does not fit its config" in err) == (3, True)
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_a_checkpoint_of_points_that_are_not_there_is_refused(capsys, smoke, tmp_path, sampler):
+    nint(capsys, *smoke, "--sampler", sampler, "-o", tmp_path / "a")
+    whole = (tmp_path / "a" / LAST).read_bytes()
+    files = list((tmp_path / "a/checkpoints").iterdir())
+    indices = {
+        key
+        for key, tensor in checkpoint.read(files[0]).state.tensors.items()
+        if key.startswith(("sampler.", "selection.")) and tensor.dtype == torch.int64
+    }
+    assert indices >= {"selection.first", "selection.last"}
+    for key in indices:
+        for path in files:
+            path.write_bytes(whole)
+            saved = checkpoint.read(path)
+            saved.state.tensors[key] = saved.state.tensors[key] + 24 * 32
+            path.write_bytes(checkpoint.encode(saved))
+        code, _, err = nint(capsys, "resume", tmp_path / "a", "--steps", 40)
+        assert code == 3
+        assert f"{key} names points that the signal does not have" in err
+        assert len(err.splitlines()) == 1
 
 
 def test_a_torn_log_is_mended(capsys, smoke, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ Legend: N coordinates, B of them selected per step, C channels.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -120,11 +120,14 @@ class Sampler(ABC):
         observes: Whether `observe` is to be called after every step.
         wants_coord_gradient: Whether it needs the gradient by the coords.
         distinct: Whether no batch holds a point twice.
+        index_entries: Names of the entries of its state that hold indices of points; a checkpoint
+            in which one is no point of the signal is refused.
     """
 
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
     distinct: ClassVar[bool] = True
+    index_entries: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
@@ -165,7 +168,7 @@ class Sampler(ABC):
             raise ValueError(f"{type(self).__name__} has no state, got {sorted(state)}")
 
 
-def load_indices(state: Mapping[str, Tensor], names: set[str]) -> dict[str, Tensor]:
+def load_indices(state: Mapping[str, Tensor], names: Set[str]) -> dict[str, Tensor]:
     """Check the state of a sampler that remembers indices.
 
     Args:

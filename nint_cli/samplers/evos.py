@@ -103,6 +103,7 @@ class Evos(Sampler):
     """
 
     observes: ClassVar[bool] = True
+    index_entries: ClassVar[frozenset[str]] = frozenset({_ORDER})
 
     def __init__(
         self,

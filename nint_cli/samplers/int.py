@@ -1,6 +1,7 @@
 """INT: the points with the largest residual."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ class Int(Sampler):
         every: Interval of ``dense2`` in steps.
     """
 
+    index_entries: ClassVar[frozenset[str]] = frozenset({_SELECTED})
+
     def __init__(self, batch: BatchPlan, *, interval: str = "dense", every: int = 2) -> None:
         self.batch = batch
         self.interval = interval
@@ -69,7 +72,7 @@ class Int(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the points; see `Sampler.load_state_dict`."""
-        self._kept = load_indices(state, {_SELECTED})
+        self._kept = load_indices(state, self.index_entries)
 
 
 def residual_score(residual: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """NINT: points whose training moves the whole function."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -68,6 +69,8 @@ class Nint(Sampler):
         interval: Refresh strategy of the whole selection.
         every: Interval of its ``dense2`` in steps.
     """
+
+    index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL, _SELECTED})
 
     def __init__(
         self,
@@ -217,4 +220,4 @@ class Nint(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, {_NTK, _RESIDUAL, _SELECTED, _SIZES})
+        self._ranked = load_indices(state, self.index_entries | {_SIZES})

@@ -1,6 +1,7 @@
 """NINT as its released code runs, for comparison."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class NintReleased(Sampler):
         lambda_: Decay of the share per refresh.
         min_share: Share below which no refresh happens.
     """
+
+    index_entries: ClassVar[frozenset[str]] = frozenset({"ntk"})
 
     def __init__(
         self,
@@ -84,4 +87,4 @@ class NintReleased(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the cached points; see `Sampler.load_state_dict`."""
-        self._bright = load_indices(state, {"ntk"})
+        self._bright = load_indices(state, self.index_entries)
