@@ -160,6 +160,18 @@ def test_restored_state_goes_on_alike(name, stop):
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_sampler_says_which_of_its_state_are_points(name):
+    """So that a checkpoint in which one is no point is refused; `sizes` counts slots."""
+    signal = tiny_signal((9, 9))
+    sampler = sampler_of(name, signal)
+    choose(sampler, signal, generator(), 0, 7)
+    integers = {
+        key for key, value in sampler.state_dict().items() if not value.is_floating_point()
+    }
+    assert integers - {"sizes"} <= sampler.index_entries
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_foreign_state_is_refused(name):
     sampler = sampler_of(name, tiny_signal())
     with pytest.raises(ValueError, match="state"):
