@@ -31,10 +31,17 @@ def own_environment(**more: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("code", [0, 2])
 def test_ci_takes_a_fresh_virtual_environment_and_removes_it(tmp_path, code):
-    """Even where the checkout has one; and a check that fails makes CI fail."""
-    checkout, temporary = tmp_path / "checkout", tmp_path / "tmp"
+    """Even where the checkout has one, and a signal comes while it is removed.
+
+    A check that fails makes CI fail.
+    """
+    checkout, temporary, bin_ = (tmp_path / name for name in ("checkout", "tmp", "bin"))
     (checkout / ".ci").mkdir(parents=True)
     temporary.mkdir()
+    bin_.mkdir()
+    (bin_ / "rm").write_text(f'#!/bin/sh\nkill -TERM $$\nexec {shutil.which("rm")} "$@"\n')
+    (bin_ / "rm").chmod(0o755)
+    path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
     shutil.copy(ROOT / ".ci/run", checkout / ".ci/run")
     (checkout / "Makefile").write_text(MAKEFILE)
     (checkout / ".venv").mkdir()
@@ -42,7 +49,7 @@ def test_ci_takes_a_fresh_virtual_environment_and_removes_it(tmp_path, code):
     for _ in range(2):
         done = subprocess.run(
             [checkout / ".ci/run"],
-            env=own_environment(TMPDIR=str(temporary), CODE=str(code)),
+            env=own_environment(TMPDIR=str(temporary), CODE=str(code), PATH=path),
             capture_output=True,
             check=False,
         )
