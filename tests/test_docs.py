@@ -102,6 +102,23 @@ def test_scripts_run(monkeypatch):
     assert written == {"runs", "results.md", "results.csv", "curves.png"}
 
 
+def test_the_commands_behind_the_results_exist():
+    """They take too long to run here; that the scripts run at all is tested above."""
+    results = (ROOT / "docs" / "results.md").read_text()
+    lines = [line for line in results.splitlines() if line.startswith("python scripts/")]
+    assert len(lines) >= 4
+    helps = {}
+    for line in lines:
+        _, script, *words = shlex.split(line)
+        if script not in helps:
+            done = subprocess.run(
+                [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True
+            )
+            helps[script] = done.stdout
+        for word in words:
+            assert not word.startswith("--") or word in helps[script], line
+
+
 def test_python_examples_run(capsys):
     Image.fromarray(smooth_pixels()).save("photo.png")
     examples = blocks("python")
