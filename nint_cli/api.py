@@ -147,8 +147,8 @@ def _finished(outcome: Outcome) -> Run:
     metrics = outcome.metrics
     if metrics is not None and metrics.status == "diverged":
         raise DivergedError(
-            f"the loss was not finite after {metrics.steps} steps; what is in '{outcome.path}' is "
-            "the state before that; try a smaller optimiser.lr"
+            f"the loss or its gradient was not finite after {metrics.steps} steps; what is in "
+            f"'{outcome.path}' is the state before that; try a smaller optimiser.lr"
         )
     return Run(outcome.path)
 

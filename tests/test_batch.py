@@ -350,7 +350,7 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures, 
             call()
     with monkeypatch.context() as patch:
         patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: "diverged")
-        with pytest.raises(DivergedError, match="the loss was not finite after 0 steps"):
+        with pytest.raises(DivergedError, match="was not finite after 0 steps"):
             nint_cli.fit("a.png", preset="smoke", output="runs/diverged")
     assert nint_cli.load_run("runs/diverged").metrics.status == "diverged"
     run = nint_cli.fit("a.png", preset="smoke", output="runs/a")

@@ -358,7 +358,7 @@ def test_divergence_keeps_the_last_finite_state(capsys, smoke, tmp_path, monkeyp
     run = tmp_path / "run"
     code, _, err = nint(capsys, *smoke, "-o", run)
     assert code == 5
-    assert "the loss was not finite" in err
+    assert "the loss or its gradient was not finite" in err
     metrics = RunMetrics.model_validate(strict(run / "metrics.json"))
     assert (metrics.status, metrics.stop_reason, metrics.exit_code) == ("diverged", "diverged", 5)
     assert evaluate_run(run).mse == pytest.approx(metrics.mse)

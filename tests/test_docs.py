@@ -111,9 +111,8 @@ def test_the_commands_behind_the_results_exist():
     for line in lines:
         _, script, *words = shlex.split(line)
         if script not in helps:
-            done = subprocess.run(
-                [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, check=True
-            )
+            command = [sys.executable, ROOT / script, "--help"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             helps[script] = done.stdout
         for word in words:
             assert not word.startswith("--") or word in helps[script], line

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -261,6 +262,12 @@ def test_compressed_chunks_do_not_fill_the_memory(tmp_path, chunk):
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless file here")
+def test_an_endless_file_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr("nint_cli.signals.imagefile._MOST_BYTES_BESIDE", 1 << 20)
+    refused("/dev/zero", "more than 1,064,576 bytes", max_pixels=1000)
 
 
 def test_pillows_own_limit_is_left_as_it_was(tmp_path):

@@ -108,8 +108,8 @@ def tell(outcome: "Outcome", title: str) -> int:
         return 0
     if metrics.status == "diverged":
         console.error(
-            f"the loss was not finite after {metrics.steps} steps; what is in '{path}' is the "
-            "state before that; try a smaller --lr"
+            f"the loss or its gradient was not finite after {metrics.steps} steps; what is in "
+            f"'{path}' is the state before that; try a smaller --lr"
         )
     elif metrics.status == "interrupted":
         console.note(

@@ -46,6 +46,11 @@ FORMATS = {
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
 _COLOUR_SPACES = {"CMYK", "YCbCr", "LAB", "HSV"}
 _ORIENTATION = 0x0112  # the EXIF tag
+
+# A file is read up to what a picture within the limit of pixels can have, so that an endless
+# stream is refused: four channels of 16 bits, and as much again for frames, profiles and previews.
+_MOST_BYTES_PER_PIXEL = 16
+_MOST_BYTES_BESIDE = 1 << 26
 _WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -80,13 +85,19 @@ def read_picture(
         InputError: If it cannot be read; says why and, where there is a way, what to do.
     """
     path = source_path(source)
+    most = max_pixels * _MOST_BYTES_PER_PIXEL + _MOST_BYTES_BESIDE
     try:
-        data = path.read_bytes()
+        data = _read_up_to(path, most)
     except IsADirectoryError:
         raise InputError(f"cannot read '{source}': it is a folder; name a picture") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read '{source}': {reason}") from error
+    if len(data) > most:
+        raise InputError(
+            f"cannot use '{source}': more than {most:,} bytes, which no picture of "
+            f"image.max_pixels = {max_pixels:,} has; raise that limit if it is one"
+        )
     if not data:
         raise InputError(f"cannot read '{source}': the file is empty")
     conversions: list[str] = []
@@ -125,6 +136,16 @@ def encode_picture(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _read_up_to(path: Path, most: int) -> bytes:
+    """Read a file, or of a longer one a little more than so many bytes."""
+    pieces, size = [], 0
+    with path.open("rb") as file:
+        while size <= most and (piece := file.read(1 << 22)):
+            pieces.append(piece)
+            size += len(piece)
+    return b"".join(pieces)
 
 
 class _Unsupported(Exception):
