@@ -2,8 +2,8 @@
 
 Every field is trained by its published learning rate in the setting of the paper, or by its tuned
 recipe with --preset default. Prints Markdown: the PSNR after equal steps, and after equal training
-time, which is what uniform batches took for those steps. Finished runs are kept in --output, so
-the table can be interrupted and extended.
+time, which is what uniform batches took for those steps; and the training time to a target.
+Finished runs are kept in --output, so the table can be interrupted and extended.
 
     python scripts/architectures.py picture.png --output architectures
 """
@@ -62,6 +62,12 @@ def table(options: argparse.Namespace, runs: dict[tuple[str, str, int], grid.Fit
             for sampler, value in zip(samplers, steps, strict=True)
         ]
         seconds = grid.mean(time[seed] for seed in seeds)
+        targets = [
+            grid.mean(
+                grid.cost_to(series[sampler, seed], options.target, "train_s") for seed in seeds
+            )
+            for sampler in samplers
+        ]
         parameters = runs[field, samplers[0], 0].metrics()["field"]["parameters"]
         rows.append([
             field,
@@ -69,9 +75,12 @@ def table(options: argparse.Namespace, runs: dict[tuple[str, str, int], grid.Fit
             *map(grid.shown, steps),
             grid.shown(seconds, 1),
             *map(grid.shown, times),
+            *map(grid.shown, targets),
         ])
     header = ["field", "parameters", *(f"{s}, equal steps" for s in samplers), "seconds"]
-    return grid.markdown([*header, *(f"{s}, equal time" for s in samplers)], rows)
+    header += [f"{s}, equal time" for s in samplers]
+    header += [f"{s}, s to {options.target:g} dB" for s in samplers]
+    return grid.markdown(header, rows)
 
 
 def main() -> None:
@@ -85,6 +94,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="longest side in pixels")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--target", type=float, default=30.0, help="PSNR in dB to time")
     parser.add_argument("--jobs", type=int, default=1, help="fits at once; times need 1")
     options = parser.parse_args()
     runs = fits(options)
