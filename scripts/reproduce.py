@@ -31,6 +31,7 @@ METHODS = {
     "int": ("--sampler", "int"),
     "int_incremental": ("--sampler", "int", "--set", "int.interval=incremental"),
     "evos": ("--sampler", "evos"),
+    "evos_without_cfs": ("--sampler", "evos", "--set", "evos.supervision_weight=0"),
     "nint_released": ("--sampler", "nint_released"),
     "nint": ("--sampler", "nint"),
 }
