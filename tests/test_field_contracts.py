@@ -1,0 +1,249 @@
+"""What holds for every field, whatever it computes."""
+
+import pytest
+import torch
+
+from nint_cli.build import build_field, build_trainer
+from nint_cli.checkpoint import Checkpoint, SignalRecord, encode, read, rebuild_field
+from nint_cli.clock import Clock
+from nint_cli.config import FIELD_NAMES, Layer, RunConfig, preset_layer, resolve
+from nint_cli.config.layers import Setting
+from nint_cli.derivatives import ByAutograd, ByHand
+from nint_cli.metrics.image import mean_squared_error, psnr_db
+from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
+from nint_cli.signals import Picture
+from nint_cli.sweep import predict, pullback, pushforward
+from tests import oracles
+from tests.conftest import generator, smooth_pixels, tiny_signal
+
+
+class Anything:
+    """An observer that lets a fit go on."""
+
+    def after_step(self, trainer, step):
+        return None
+
+
+SMALL = {name: {"hidden_features": 8, "hidden_layers": 2} for name in FIELD_NAMES} | {
+    # Gentle slopes, or finite differences would not be those of the derivative.
+    "gauss": {"hidden_features": 8, "hidden_layers": 2, "scale": 2},
+    "wire": {"hidden_features": 5, "hidden_layers": 2, "omega_0": 3, "scale": 1},
+    # Some levels dense, some hashed with collisions.
+    "hashgrid": {"levels": 4, "coarsest": 3, "finest": 9, "log2_entries": 4, "hidden_features": 8},
+}
+
+
+def field_of(name, dims, channels):
+    config = RunConfig.model_validate({"field": name, name: SMALL[name]})
+    field = build_field(config, (5, 6, 7)[:dims], channels, generator()).double()
+    if name == "hashgrid":  # as if trained: at the start its table is all but zero
+        with torch.no_grad():
+            field.encoding.table.normal_(generator=generator(3))
+    return field
+
+
+class Frozen:
+    """FINER's activation with the factors of the points it first saw."""
+
+    def __init__(self, factors):
+        self.factors, self.calls = factors, 0
+
+    def value_and_slope(self, z):
+        factor = self.factors[self.calls % len(self.factors)]
+        self.calls += 1
+        return (factor * z).sin(), factor * (factor * z).cos()
+
+    def value(self, z):
+        return self.value_and_slope(z)[0]
+
+
+def freeze_factors(field):
+    """Replace |z| + 1 in every layer by what it is for the signal's points right now."""
+    signal = tiny_signal((5,) + (2,) * (field.coord_dim - 1), field.value_dim)
+    h, _ = signal.slice(0, len(signal))
+    factors = []
+    with torch.no_grad():
+        for weight, bias in list(zip(field.weights, field.biases, strict=True))[:-1]:
+            z = h @ weight.T + bias
+            factors.append(30.0 * (z.abs() + 1))
+            h = (factors[-1] * z).sin()
+        torch.testing.assert_close(
+            h @ field.weights[-1].T + field.biases[-1], field(signal.slice(0, len(signal))[0])
+        )
+    field.activation = Frozen(factors)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_has_shapes_and_consistent_derivatives(name, dims, channels):
+    field = field_of(name, dims, channels)
+    if name == "finer":  # whose derivative is that of another function, by design
+        freeze_factors(field)
+    signal = tiny_signal((5,) + (2,) * (dims - 1), channels)
+    assert (field.coord_dim, field.value_dim) == (dims, channels)
+    assert predict(field, signal).shape == (len(signal), channels)
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=p.dtype) for p in field.parameters()
+    ]
+    change = pushforward(field, signal, direction)
+    before = [p.detach().clone() for p in field.parameters()]
+    outputs = []
+    for step in (1e-6, -1e-6):
+        with torch.no_grad():
+            for parameter, value, part in zip(field.parameters(), before, direction, strict=True):
+                parameter.copy_(value + step * part)
+        outputs.append(predict(field, signal))
+    difference = (outputs[0] - outputs[1]) / 2e-6
+    torch.testing.assert_close(change, difference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_is_adjoint_and_works_row_by_row(name):
+    field, signal = field_of(name, 2, 3), tiny_signal()
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=p.dtype) for p in field.parameters()
+    ]
+    left = torch.randn(30, 3, generator=generator(2), dtype=torch.float64)
+    pulled = pullback(field, signal.blocks(7), lambda s, _, v: left[s : s + len(v)])
+    there = sum((a * b).sum() for a, b in zip(pulled, direction, strict=True))
+    torch.testing.assert_close(there, (pushforward(field, signal, direction) * left).sum())
+    coords, _ = signal.slice(0, 30)
+    alone = torch.cat([field(row[None]) for row in coords])
+    torch.testing.assert_close(alone, field(coords))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_derivatives_by_hand_are_those_by_autograd(name, dtype):
+    field, signal = field_of(name, 2, 3).to(dtype), tiny_signal(dtype=dtype)
+    chain = field.chain()
+    if chain is None:
+        pytest.skip("no chain, so only autograd")
+    parameters = list(field.parameters())
+    owned = [id(part) for layer in chain.layers for part in (layer.weight, layer.bias)]
+    owned += [id(part) for part in (chain.encoding.trained if chain.encoding else ())]
+    assert sorted(owned) == sorted(id(parameter) for parameter in parameters)
+    coords, values = signal.slice(0, 30)
+    direction = [
+        torch.randn(p.shape, generator=generator(1), dtype=dtype) for p in field.parameters()
+    ]
+    results = []
+    for derivatives in (ByHand(chain, parameters), ByAutograd(field)):
+        by_coords = []
+        for part in (slice(0, 11), slice(11, 30)):
+            block = derivatives.linearise(coords[part])
+            block.pull(block.prediction - values[part])
+            by_coords.append(block.coord_gradient())
+        push = derivatives.pusher(direction)
+        leverage = derivatives.self_leverage(coords)
+        results.append([
+            derivatives.predict(coords),
+            push(coords),
+            leverage,
+            *by_coords,
+            *derivatives.pulled(),
+        ])
+    for by_hand, by_autograd in zip(*results, strict=True):
+        assert not by_hand.requires_grad
+        tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {}
+        torch.testing.assert_close(by_hand, by_autograd, **tolerance)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_last_layer_alone_has_the_last_layers_kernel(name):
+    field, signal = field_of(name, 2, 3), tiny_signal()
+    coords, _ = signal.slice(0, 30)
+    product, residual = last_layer_residual_product(field, signal, block=7)
+    last = field.last_layer()
+    jacobian = oracles.jacobian(field, coords, last)
+    expected = torch.einsum("icp,jdp,jd->ic", jacobian, jacobian, residual)
+    torch.testing.assert_close(residual, oracles.residual(field, signal))
+    torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_score_works_with_every_field(name, dims):
+    field = field_of(name, dims, 2)
+    signal = tiny_signal((5, 2, 3)[:dims], 2)
+    coords, _ = signal.slice(0, len(signal))
+    product, residual = ntk_residual_product(field, signal, block=4)
+    kernel = oracles.dense_ntk(field, coords)
+    expected = torch.einsum("iakb,kb->ia", kernel, residual)
+    torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-10)
+    diagonal = torch.einsum("iaia->ia", kernel)
+    torch.testing.assert_close(ntk_diagonal(field, coords), diagonal, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_a_generator_makes_the_field_and_the_global_rng_does_not(name):
+    config = RunConfig.model_validate({"field": name, name: SMALL[name]})
+    state = torch.get_rng_state()
+    first, second, other = (build_field(config, (5, 6), 3, generator(i)) for i in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    for key, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[key]), key
+        assert not torch.equal(tensor, other.state_dict()[key]), key
+        assert tensor.dtype == torch.float32
+        assert tensor.isfinite().all()
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_a_checkpoint_brings_every_field_back(name, tmp_path):
+    config = RunConfig.model_validate({"field": name, name: SMALL[name], "steps": 2})
+    signal = Picture(smooth_pixels(7, 9), "").signal()
+    trainer = build_trainer(config, signal, Clock())
+    trainer.fit(Anything())
+    record = SignalRecord(
+        kind="image", source="x", sha256="x", shape=(7, 9), channels=3, dtype="uint8"
+    )
+    file = tmp_path / "saved.safetensors"
+    file.write_bytes(encode(Checkpoint(config, record, trainer.state_dict())))
+    saved = read(file)
+    assert torch.equal(predict(rebuild_field(saved), signal), predict(trainer.field, signal))
+    again = build_trainer(config, signal, Clock())
+    again.load_state_dict(saved.state)
+    for key, tensor in trainer.state_dict().tensors.items():
+        assert torch.equal(tensor, again.state_dict().tensors[key]), key
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_runs_under_autocast_and_compiled(name):
+    field = field_of(name, 2, 3).float()
+    coords, _ = tiny_signal(dtype=torch.float32).slice(0, 30)
+    exact = field(coords)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = field(coords).float()
+    assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
+    compiled = torch.compile(field, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(coords), exact)
+    torch._dynamo.reset()
+
+
+# Steps in which a field of that width brings the picture to 30 dB by its tuned recipe, with full
+# batches; GAUSS and WIRE take a width, and a rate for it, that the others can do without.
+TO_30_DB = {
+    "mlp": (300, 48, None),
+    "pemlp": (250, 48, None),
+    "ffn": (200, 48, None),
+    "siren": (100, 48, None),
+    "finer": (150, 48, None),
+    "gauss": (300, 128, 1e-3),
+    "wire": (300, 128, 1e-3),
+    "hashgrid": (100, 48, None),
+}
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_learns_a_small_picture(name):
+    signal = Picture(smooth_pixels(32, 32), "").signal()
+    steps, width, rate = TO_30_DB[name]
+    settings = {"field": name, "sampler": "full", "steps": steps, f"{name}.hidden_features": width}
+    if rate is not None:
+        settings["optimiser.lr"] = rate
+    layer = Layer({key: Setting(value, "") for key, value in settings.items()})
+    trainer = build_trainer(resolve([preset_layer("default"), layer]).config, signal, Clock())
+    assert trainer.fit(Anything()) == "steps"
+    mse = mean_squared_error(predict(trainer.field, signal), signal.blocks(1024))
+    assert psnr_db(mse) > 30
