@@ -240,7 +240,7 @@ def test_the_default_folder_is_named_after_input_and_sampler(capsys, smoke):
         (["ok.png", "--preset", "papr"], 2, "did you mean 'paper'"),
         (["ok.png", "--set", "nint.alfa=3"], 2, "did you mean 'nint.alpha'"),
         (["ok.png", "--set", "nint.alpha"], 2, "expected key=value"),
-        (["ok.png", "--steps", "0"], 2, "--steps steps: must be greater than or equal to 1"),
+        (["ok.png", "--steps", "0"], 2, "--steps: must be greater than or equal to 1"),
         (["ok.png", "--steps", "many"], 2, "Invalid value for '--steps'"),
         (["ok.png", "--steps", "3", "--set", "steps=4"], 2, "contradicts --set steps=4"),
         (["ok.png", "--lr", "-1"], 2, "must be greater than 0"),

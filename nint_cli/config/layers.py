@@ -141,7 +141,7 @@ def _nest(merged: Mapping[str, Setting]) -> tuple[dict[str, Any], list[str]]:
         elif not dot and head in sections:
             if value is not None:
                 faults.append(
-                    f"{_where(origin)}{key}: must be a section of keys; got {_shown(value)}"
+                    f"{_where(origin, key)}: must be a section of keys; got {_shown(value)}"
                 )
         elif not dot and key in RunConfig.model_fields:
             nested[key] = value
@@ -166,13 +166,13 @@ def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
         expected = [choice.strip("'") for choice in _choices(detail)]
         reason = f"must be one of {', '.join(expected)}"
         return (
-            f"{_where(origin)}{key}: {reason}; got '{value}'{did_you_mean(str(value), expected)}"
+            f"{_where(origin, key)}: {reason}; got '{value}'{did_you_mean(str(value), expected)}"
         )
     if detail["type"] == "string_pattern_mismatch" and key == "device":
         reason = "must be auto, cpu, cuda or cuda:N"
     if detail["type"] == "string_pattern_mismatch" and key.endswith("sha256"):
         reason = "must be 64 hexadecimal digits"
-    return f"{_where(origin)}{key}: {reason}; got {_shown(value)}"
+    return f"{_where(origin, key)}: {reason}; got {_shown(value)}"
 
 
 def _choices(detail: ErrorDetails) -> list[str]:
@@ -189,12 +189,14 @@ def _unknown(key: str, origin: str) -> str:
         by_leaf = {name.rpartition(".")[2]: name for name in reversed(known)}
         for short, full in by_leaf.items():
             hint = hint.replace(f"'{short}'", f"'{full}'")
-    return f"{_where(origin)}{key}: unknown key{hint}"
+    return f"{_where(origin, key)}: unknown key{hint}"
 
 
-def _where(origin: str) -> str:
-    """Prefix a message by its place, unless the place is a flag that already names the key."""
-    return f"{origin} " if origin.startswith("--") else f"{origin}: "
+def _where(origin: str, key: str) -> str:
+    """Name the place and the key; a named flag names both."""
+    if origin == "--set":
+        return f"--set {key}"
+    return origin if origin.startswith("--") else f"{origin}: {key}"
 
 
 def _shown(value: object) -> str:
