@@ -1,7 +1,7 @@
 """A field's prediction, and its Jacobian applied from either side, for one block of coordinates.
 
 Two ways to the same numbers: a field that says which parts it is made of (`Field.chain`) is
-differentiated by hand, any other by autograd. The two are compared in tests/test_field_contracts.py.
+differentiated by hand, any other by autograd. tests/test_field_contracts.py compares the two.
 """
 
 from nint_cli.derivatives.base import Block, Derivatives
