@@ -244,7 +244,7 @@ def test_the_default_folder_is_named_after_input_and_sampler(capsys, smoke):
         (["ok.png", "--steps", "many"], 2, "Invalid value for '--steps'"),
         (["ok.png", "--steps", "3", "--set", "steps=4"], 2, "contradicts --set steps=4"),
         (["ok.png", "--lr", "-1"], 2, "must be greater than 0"),
-        (["ok.png", "--lr", "nan"], 2, "optimiser.lr: must be"),
+        (["ok.png", "--lr", "nan"], 2, "--lr: must be"),
         (["ok.png", "--batch-fraction", "1.5"], 2, "must be less than or equal to 1"),
         (["ok.png", "--device", "gpu"], 2, "must be auto, cpu, cuda or cuda:N"),
         (["ok.png", "--device", "cuda:99"], 2, "usable CUDA devices"),
