@@ -63,7 +63,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
-            "tuned": _tuned(2e-2, 8192, 3000),
+            "tuned": _tuned(2e-2, 8192, 5000),
         },
     }
 }
