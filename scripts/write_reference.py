@@ -39,7 +39,9 @@ def _table(rows: list[str]) -> str:
 
 
 def _row(key: str, entry: dict[str, Any], default: object) -> str:
-    shown = "null" if default is None else default
+    shown = default
+    if default is None or isinstance(default, bool):
+        shown = {None: "null", True: "true", False: "false"}[default]  # as YAML writes them
     return f"| `{key}` | `{shown}` | {_values(entry)} | {entry.get('description', '')} |\n"
 
 
