@@ -118,7 +118,7 @@ class Trainer:
             loss, observation = self._update(selection)
         if loss is None:
             return None
-        if self.sampler.observes:
+        if observation is not None and self.sampler.observes:
             with self.clock.measure("sampler_s"):
                 self.sampler.observe(self.step, observation)
         if not self.selections:
@@ -128,29 +128,30 @@ class Trainer:
         self.step += 1
         return loss
 
-    def _update(self, selection: Selection) -> tuple[float | None, Observation]:
+    def _update(self, selection: Selection) -> tuple[float | None, Observation | None]:
         """Take the gradient over a batch and follow it, unless it has left the finite numbers."""
         if selection.loss is None:
-            gradient, loss, observation = self._separable(selection)
+            found = self._separable(selection)
         else:
-            gradient, loss, observation = self._coupled(selection, selection.loss)
+            found = self._coupled(selection, selection.loss)
+        gradient, loss, observation = found
         share = len(selection.indices) / len(self.signal)
         self.passes.forward += share
         self.passes.backward += share
         # One look at the device for all: a gradient can overflow before the loss does, and would
         # leave NaN in the parameters.
         norms = torch._foreach_norm(gradient)
-        found = torch.stack([loss.to(norms[0].dtype), torch.stack(norms).max()]).tolist()
-        if not all(map(math.isfinite, found)):
+        seen = torch.stack([loss.to(norms[0].dtype), torch.stack(norms).max()]).tolist()
+        if not all(map(math.isfinite, seen)):
             return None, observation
         for parameter, part in zip(self.field.parameters(), gradient, strict=True):
             parameter.grad = part
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.optimiser.step()
-        return found[0], observation
+        return seen[0], observation
 
-    def _separable(self, selection: Selection) -> tuple[list[Tensor], Tensor, Observation]:
+    def _separable(self, selection: Selection) -> tuple[list[Tensor], Tensor, Observation | None]:
         """Take the gradient of the weighted mean squared error, block by block."""
         count = len(selection.indices)
         scale = 2 / (count * self.signal.value_dim)
@@ -173,7 +174,7 @@ class Trainer:
 
     def _coupled(
         self, selection: Selection, loss: BatchLoss
-    ) -> tuple[list[Tensor], Tensor, Observation]:
+    ) -> tuple[list[Tensor], Tensor, Observation | None]:
         """Take the gradient of a loss that needs the whole batch's prediction at once."""
         blocks = list(self._batch_blocks(selection.indices))
         values = torch.cat([part for _, _, part in blocks])
@@ -248,10 +249,9 @@ class Trainer:
         self.passes = Passes(**state.numbers["passes"])
 
 
-def _observation(selection: Selection, seen: list[tuple[Tensor, Tensor]]) -> Observation:
-    """Put the blocks of a batch together again; empty where nobody looks."""
+def _observation(selection: Selection, seen: list[tuple[Tensor, Tensor]]) -> Observation | None:
+    """Put the blocks of a batch together again; None where nobody looks."""
     if not seen:
-        nothing = torch.empty(0)
-        return Observation(selection, nothing, nothing)
+        return None
     prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
     return Observation(selection, prediction, values)

@@ -45,7 +45,6 @@ SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class BatchConfig(Section):

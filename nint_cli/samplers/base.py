@@ -56,7 +56,7 @@ class Observation:
         prediction: (B, C).
         values: (B, C).
         coord_gradient: (B, D), the gradient of the step's loss by the coords; None unless the
-            sampler wants it.
+            sampler wants it and brings its own loss.
     """
 
     selection: Selection
@@ -118,7 +118,7 @@ class Sampler(ABC):
 
     Attributes:
         observes: Whether `observe` is to be called after every step.
-        wants_coord_gradient: Whether it needs the gradient by the coords.
+        wants_coord_gradient: Whether it needs the gradient by the coords of its own loss.
         distinct: Whether no batch holds a point twice.
         index_entries: Names of the entries of its state that hold indices of points; a checkpoint
             in which one is no point of the signal is refused.
