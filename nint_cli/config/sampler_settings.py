@@ -1,12 +1,10 @@
 """Settings of the samplers, a section each, named as the sampler is."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from nint_cli.config.section import Section
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from nint_cli.config.section import Section, Share
 
 
 class EgraConfig(Section):

@@ -4,7 +4,7 @@ The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, ar
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -26,7 +26,7 @@ from nint_cli.config.sampler_settings import (
     NintConfig,
     SoftMiningConfig,
 )
-from nint_cli.config.section import Section
+from nint_cli.config.section import Section, Share
 
 SamplerName = Literal[
     "full",
@@ -43,8 +43,6 @@ FieldName = Literal["mlp", "pemlp", "ffn", "siren", "finer", "gauss", "wire", "h
 RecipeName = Literal["published", "tuned"]
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BatchConfig(Section):

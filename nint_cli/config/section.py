@@ -1,7 +1,11 @@
 """What every group of settings is."""
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
