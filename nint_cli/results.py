@@ -4,9 +4,10 @@ Readers ignore keys they do not know; a key that is removed or changes its type 
 version. A figure that was not computed is null with a reason beside it, never 0.
 """
 
+import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class _Part(BaseModel):
@@ -28,33 +29,51 @@ class PerceptualQuality(_Part):
     )
 
 
-class ImageQuality(PerceptualQuality):
+class Quality(_Part):
+    """How close a reconstruction is; each modality adds its own measures."""
+
+    quality_reason: str | None = Field(None, description="why no measure has a value")
+
+    def figure(self, name: str) -> float | None:
+        """Give a measure by its key; None where it has no value.
+
+        Args:
+            name: Of a key that ends a run, such as ``psnr_db``.
+
+        Returns:
+            The figure; infinity where ``<name>_infinite`` says so.
+        """
+        if getattr(self, f"{name.removesuffix('_db')}_infinite", False):
+            return math.inf
+        value: float | None = getattr(self, name)
+        return value
+
+
+class ImageQuality(PerceptualQuality, Quality):
     """How close a picture's reconstruction is; conventions in `metrics.image`."""
 
-    mse: float | None = Field(ge=0, description="mean squared error for values in [0, 1]")
-    psnr_db: float | None = Field(description="10 log10(1/mse); null where it is infinite")
-    psnr_infinite: bool = Field(description="whether the reconstruction is exact")
-    ssim: float | None = Field(description="scikit-image, 7x7 uniform window, data range 1")
+    mse: float | None = Field(None, ge=0, description="mean squared error for values in [0, 1]")
+    psnr_db: float | None = Field(None, description="10 log10(1/mse); null where it is infinite")
+    psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
+    ssim: float | None = Field(None, description="scikit-image, 7x7 uniform window, data range 1")
     ssim_reason: str | None = Field(None, description="why ssim is null")
-    quality_reason: str | None = Field(
-        None, description="why mse, psnr_db, ssim, lpips and flip are null"
-    )
-
-    def reached(self, target_db: float) -> bool:
-        """Tell whether the PSNR is at least a target, in dB."""
-        return self.psnr_infinite or (self.psnr_db is not None and self.psnr_db >= target_db)
 
 
 class InputRecord(_Part):
     """What was fitted."""
 
-    kind: Literal["image"]
     source: str = Field(description="absolute path, or sample:NAME")
-    sha256: str = Field(description="of the decoded content, before any shrinking")
+    sha256: str = Field(description="of the decoded content, before anything is done to it")
+    conversions: list[str] = Field(description="what was done to the file's content")
+
+
+class ImageInput(InputRecord):
+    """A picture that was fitted."""
+
+    kind: Literal["image"] = "image"
     shape: list[int] = Field(description="size of the grid that was fitted: height, width")
     channels: int
     bits_per_channel: int
-    conversions: list[str] = Field(description="what was done to the file's content")
 
 
 class FieldRecord(_Part):
@@ -63,7 +82,7 @@ class FieldRecord(_Part):
     name: str
     parameters: int = Field(description="trainable numbers")
     bytes: int = Field(description="what it takes to keep the network, fixed numbers included")
-    bits_per_pixel: float = Field(description="those bytes in bits, per pixel")
+    bits_per_pixel: float | None = Field(None, description="those bytes in bits, per pixel")
 
 
 class PassCount(_Part):
@@ -96,8 +115,10 @@ class Environment(_Part):
     threads: int
 
 
-class RunMetrics(ImageQuality):
+class RunMetrics(Quality):
     """metrics.json: the outcome of a run; times in seconds.
+
+    Each modality has its own, with its measures and what it says of the input.
 
     `train_s` is what budgets and comparisons use: the sampler (`sampler_s`) and the forward,
     backward and optimiser (`update_s`), without loading, evaluation or saving.
@@ -110,8 +131,9 @@ class RunMetrics(ImageQuality):
     error: str | None = Field(None, description="why the run failed")
     exit_code: int
     target_reached: bool | None = Field(None, description="null where no target was set")
-    best_psnr_db: float | None = Field(None, description="highest finite PSNR of any evaluation")
-    best_step: int | None = Field(None, description="the step of best_psnr_db")
+    best_step: int | None = Field(
+        None, description="the step of the best evaluation, whose figure is best_psnr_db, ..."
+    )
     steps: int = Field(description="optimiser steps done")
     seed: int
     train_s: float
@@ -121,7 +143,6 @@ class RunMetrics(ImageQuality):
     evaluation_s: float
     save_s: float
     total_s: float
-    input: InputRecord
     field: FieldRecord
     passes: PassCount
     memory: MemoryRecord
@@ -130,3 +151,15 @@ class RunMetrics(ImageQuality):
     config_sha256: str
     config: dict[str, Any]
     origins: dict[str, str] = Field(description="where each setting comes from")
+
+
+class ImageMetrics(RunMetrics, ImageQuality):
+    """metrics.json of a picture."""
+
+    input: ImageInput
+    best_psnr_db: float | None = Field(None, description="highest finite PSNR of any evaluation")
+
+
+AnyMetrics = ImageMetrics
+DOCUMENT: TypeAdapter[AnyMetrics] = TypeAdapter(AnyMetrics)
+"""Reads a metrics.json of any modality."""

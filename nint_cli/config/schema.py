@@ -115,8 +115,16 @@ class StopConfig(Section):
         None, gt=0, description="seconds of training time, earlier parts of a resumed run included"
     )
     target_psnr_db: float | None = Field(
-        None, description="PSNR in dB at which an evaluation ends the run"
+        None, description="PSNR in dB at which an evaluation of a picture ends the run"
     )
+
+    def targets(self) -> dict[str, float]:
+        """Give the targets that are set, by the key of their figure, such as ``psnr_db``."""
+        return {
+            key.removeprefix("target_"): value
+            for key, value in self.model_dump().items()
+            if key.startswith("target_") and value is not None
+        }
 
 
 class CheckpointConfig(Section):

@@ -16,14 +16,31 @@ class Signal(ABC):
 
     Values come out as floating-point numbers in the range that the field is trained on; how
     they are stored is the signal's own affair.
+
+    Attributes:
+        shape: Points along each of the D axes; for points without a grid, what a grid as fine
+            as they are would have.
+        value_dim: C.
+        half_range: Coords lie in [-half_range, half_range].
     """
 
-    coord_dim: int
+    shape: tuple[int, ...]
     value_dim: int
+    half_range: float = 1.0
 
     @abstractmethod
     def __len__(self) -> int:
         """Give N."""
+
+    @property
+    def coord_dim(self) -> int:
+        """D."""
+        return len(self.shape)
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where indices are expected, and coords and values come out."""
 
     @abstractmethod
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,6 +89,8 @@ class GridSignal(Signal):
         stored: (N, C) values, in row-major order of the grid; kept in their own dtype.
         shape: Size of the grid along each axis.
         scale: What a stored value is divided by to give the field's value.
+        offset: What is added to that.
+        half_range: What the axes run to instead of 1.
         dtype: Floating-point type of coords and values.
     """
 
@@ -81,16 +100,20 @@ class GridSignal(Signal):
         shape: tuple[int, ...],
         *,
         scale: float = 1.0,
+        offset: float = 0.0,
+        half_range: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.stored = stored
         self.shape = shape
         self.scale = scale
+        self.offset = offset
+        self.half_range = half_range
         self.dtype = dtype
-        self.coord_dim = len(shape)
         self.value_dim = stored.shape[1]
         self._axes = [
-            torch.linspace(-1, 1, size, dtype=dtype, device=stored.device) for size in shape
+            torch.linspace(-half_range, half_range, size, dtype=dtype, device=stored.device)
+            for size in shape
         ]
 
     def __len__(self) -> int:
@@ -99,8 +122,18 @@ class GridSignal(Signal):
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move the values to a device, or compute in another floating-point type."""
         return type(self)(
-            self.stored.to(device), self.shape, scale=self.scale, dtype=dtype or self.dtype
+            self.stored.to(device),
+            self.shape,
+            scale=self.scale,
+            offset=self.offset,
+            half_range=self.half_range,
+            dtype=dtype or self.dtype,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are stored."""
+        return self.stored.device
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Look up points; see `Signal.at`."""
@@ -119,4 +152,4 @@ class GridSignal(Signal):
         return torch.stack(columns[::-1], dim=1)
 
     def _values(self, stored: Tensor) -> Tensor:
-        return stored.to(self.dtype) / self.scale
+        return stored.to(self.dtype) / self.scale + self.offset
