@@ -17,7 +17,7 @@ from nint_cli.continuation import resume as resume_run
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
 from nint_cli.modalities import MODALITIES
-from nint_cli.results import DOCUMENT, AnyMetrics
+from nint_cli.results import DOCUMENT, RunMetrics
 from nint_cli.run import Control, Outcome, fit_input
 from nint_cli.runfolder import RunFolder
 
@@ -33,7 +33,7 @@ class Run:
     path: Path
 
     @property
-    def metrics(self) -> AnyMetrics:
+    def metrics(self) -> RunMetrics:
         """What its metrics.json says.
 
         Raises:

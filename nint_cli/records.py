@@ -57,4 +57,57 @@ class ImageRecord(SignalRecord):
         return self.shape
 
 
-AnyRecord = ImageRecord
+class AudioRecord(SignalRecord):
+    """A sound.
+
+    Attributes:
+        kind: The modality.
+        samples: T, per channel.
+        sample_rate_hz: Samples per second.
+        subtype: Encoding of the samples, by libsndfile's name, such as ``PCM_16``.
+        scale: What the waveform is divided by to give the field's value.
+        offset: What is added to that.
+    """
+
+    kind: Literal["audio"] = "audio"
+    samples: int = Field(ge=1)
+    sample_rate_hz: int = Field(ge=1)
+    subtype: str = Field(pattern=r"^[A-Z0-9_]{1,32}$")
+    scale: float = Field(gt=0)
+    offset: float = 0.0
+
+    @property
+    def grid(self) -> tuple[int]:
+        """Samples."""
+        return (self.samples,)
+
+
+class SdfRecord(SignalRecord):
+    """A shape, normalised into the box [-1, 1]^3; original = normalised * scale + centre.
+
+    Attributes:
+        kind: The modality.
+        points: N, of the pool that is trained on.
+        shape: Points along each axis of a grid as fine as the pool.
+        centre: What lies at 0, in the input's units.
+        scale: Half the edge of the box, in the input's units.
+    """
+
+    kind: Literal["sdf"] = "sdf"
+    points: int = Field(ge=1)
+    shape: tuple[int, int, int]
+    centre: tuple[float, float, float]
+    scale: float = Field(gt=0)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Points along each axis, in effect."""
+        return self.shape
+
+    @property
+    def population(self) -> int:
+        """N."""
+        return self.points
+
+
+AnyRecord = Annotated[ImageRecord | AudioRecord | SdfRecord, Field(discriminator="kind")]

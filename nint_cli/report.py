@@ -3,12 +3,19 @@
 import math
 from collections.abc import Mapping
 
-from nint_cli.results import ImageQuality, PerceptualQuality, Quality, RunMetrics
+from nint_cli.results import (
+    AudioQuality,
+    ImageQuality,
+    PerceptualQuality,
+    Quality,
+    RunMetrics,
+    SdfQuality,
+)
 
 Row = tuple[str, str]
 """A name and a text; the text begins with a dash where there is no value, and says why."""
 
-_LABELS = {"psnr_db": "PSNR"}
+_LABELS = {"psnr_db": "PSNR", "si_snr_db": "SI-SNR", "iou": "IoU"}
 _OPTIONAL = {"LPIPS", "FLIP"}  # nobody who did not ask for them need read why they are not there
 
 
@@ -38,7 +45,8 @@ def shown(figure: str, value: float | None, *, fine: bool = False) -> str:
         return "exact" if value > 0 else "nothing"
     decibels = figure.endswith("_db")
     digits = (2 if decibels else 4) + 2 * fine
-    return f"{value:.{digits}f}" + " dB" * decibels
+    small = 0 < abs(value) < 1e-3 and not decibels
+    return f"{value:.{digits}{'g' if small else 'f'}}" + " dB" * decibels
 
 
 def quality_rows(quality: Quality, *, fine: bool = False) -> list[Row]:
@@ -56,6 +64,10 @@ def quality_rows(quality: Quality, *, fine: bool = False) -> list[Row]:
     """
     if isinstance(quality, ImageQuality):
         return _image_rows(quality, fine=fine)
+    if isinstance(quality, AudioQuality):
+        return _audio_rows(quality, fine=fine)
+    if isinstance(quality, SdfQuality):
+        return _sdf_rows(quality, fine=fine)
     raise TypeError(f"no rows for {type(quality).__name__}")
 
 
@@ -65,6 +77,38 @@ def _image_rows(quality: ImageQuality, *, fine: bool) -> list[Row]:
     if quality.ssim is None:
         ssim = f"- ({quality.ssim_reason})"
     return [("PSNR", psnr), ("SSIM", ssim), *perceptual_rows(quality, fine=fine)]
+
+
+def _audio_rows(quality: AudioQuality, *, fine: bool) -> list[Row]:
+    rows = [
+        ("SI-SNR", "si_snr_db", quality.si_snr_reason),
+        ("SNR", "snr_db", quality.snr_reason),
+        ("PSNR", "psnr_db", quality.quality_reason),
+        ("LSD", "lsd_db", quality.lsd_reason),
+        ("STOI", "stoi", quality.stoi_reason),
+        ("PESQ", "pesq", quality.pesq_reason),
+    ]
+    return [(name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows]
+
+
+def _sdf_rows(quality: SdfQuality, *, fine: bool) -> list[Row]:
+    at = f" at {quality.iou_resolution}^3" if quality.iou is not None else ""
+    rows = [
+        ("Chamfer L1", "chamfer_l1", quality.surface_reason),
+        ("Chamfer squared", "chamfer_squared", quality.surface_reason),
+        ("F-score", "f_score", quality.surface_reason),
+        ("normals", "normal_consistency", quality.surface_reason),
+        ("SDF error", "sdf_error", quality.sdf_error_reason),
+    ]
+    return [
+        ("IoU", _or_reason(quality, "iou", quality.iou_reason, fine=fine) + at),
+        *((name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows),
+    ]
+
+
+def _or_reason(quality: Quality, key: str, reason: str | None, *, fine: bool) -> str:
+    value = quality.figure(key)
+    return f"- ({reason})" if value is None else shown(key, value, fine=fine)
 
 
 def perceptual_rows(quality: PerceptualQuality, *, fine: bool = False) -> list[Row]:

@@ -53,6 +53,83 @@ def fit_image(
     return _FitCommand("image", sources, options, flags).run()
 
 
+@fit_app.command("audio")
+@with_fit_options
+def fit_audio(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
+            "(sample:chirp, sample:chord).",
+            autocompletion=names.inputs,
+        ),
+    ],
+    options: FitOptions,
+    start: Annotated[str | None, typer.Option(metavar="T", help="Begin there: 1.5s, 2m.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="T", help="Take that much, to the end if not given.")
+    ] = None,
+    mono: Annotated[
+        bool | None, typer.Option("--mono/--no-mono", help="Mix all channels into one, or not.")
+    ] = None,
+    target_si_snr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Stop when an evaluation reaches that SI-SNR in dB."),
+    ] = None,
+    target_psnr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
+    ] = None,
+) -> int:
+    """Fit a field to each sound and write its run folder; the path goes to stdout."""
+    flags: Flags = {
+        "audio.start_s": ("--start", seconds(start, "--start")),
+        "audio.duration_s": ("--duration", seconds(duration, "--duration")),
+        "audio.mono": ("--mono", mono),
+        "stop.target_si_snr_db": ("--target-si-snr", target_si_snr),
+        "stop.target_psnr_db": ("--target-psnr", target_psnr),
+    }
+    return _FitCommand("audio", sources, options, flags).run()
+
+
+@fit_app.command("sdf")
+@with_fit_options
+def fit_sdf(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
+            "(sample:torus, sample:knot, sample:gear).",
+            autocompletion=names.inputs,
+        ),
+    ],
+    options: FitOptions,
+    mc_resolution: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Grid points along each edge for the reconstructed mesh."),
+    ] = None,
+    require_watertight: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-watertight/--allow-holes", help="Refuse meshes with holes, or not."
+        ),
+    ] = None,
+    target_iou: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop when an evaluation reaches that IoU."),
+    ] = None,
+) -> int:
+    """Fit a field to the signed distance of each shape and write its run folder."""
+    flags: Flags = {
+        "sdf.mc_resolution": ("--mc-resolution", mc_resolution),
+        "sdf.require_watertight": ("--require-watertight", require_watertight),
+        "stop.target_iou": ("--target-iou", target_iou),
+    }
+    return _FitCommand("sdf", sources, options, flags).run()
+
+
 @dataclass(frozen=True)
 class _FitCommand:
     """A call of `nint fit`.
@@ -135,9 +212,12 @@ class _FitCommand:
                 f"--preset={options.preset}",
                 *(f"--config={path}" for path in options.config or []),
                 *(f"--set={text}" for text in options.set_ or []),
+                # As settings, for a flag that is off has another name than one that is on.
                 *(
-                    flag if value is True else f"{flag}={value}"
-                    for flag, value in self._flags().values()
+                    f"--set={key}={str(value).lower()}"
+                    if isinstance(value, bool)
+                    else f"{flag}={value}"
+                    for key, (flag, value) in self._flags().items()
                     if value is not None
                 ),
             ],

@@ -11,7 +11,7 @@ import typer
 from nint_cli.cli import names
 
 ProgressMode = Literal["auto", "always", "never"]
-Modality = Literal["image"]
+Modality = Literal["image", "audio", "sdf"]
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ class ImageSubject(Subject):
     @classmethod
     def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Pixels:
         """Give (H, W, C) pixels in the input's own type; see `Subject.rebuild`."""
+        assert isinstance(record, ImageRecord)
         grid = GridSignal(torch.empty(record.population, 0), record.grid)
         return to_pixels(predict(field, grid), record.grid, np.dtype(record.dtype))
 
