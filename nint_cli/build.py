@@ -139,7 +139,21 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
 
     Returns:
         The sampler.
+
+    Raises:
+        ConfigError: If it holds on to points that the signal replaces.
     """
+    sampler = _configured_sampler(config, signal)
+    if sampler.needs_fixed_points and signal.redraw_every is not None:
+        raise ConfigError(
+            f"sampler {config.sampler} holds on to points and sdf.resample draws others every "
+            f"{signal.redraw_every} steps; leave it out, or use uniform, int or nint with their "
+            "interval dense"
+        )
+    return sampler
+
+
+def _configured_sampler(config: RunConfig, signal: Signal) -> Sampler:
     batch = BatchPlan(
         config.batch.fraction, config.batch.schedule, config.batch.size, config.steps
     )
@@ -155,6 +169,11 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
             return _build_expansive(config, batch, signal)
         case "soft_mining":
             mining = config.soft_mining
+            if not signal.on_grid:
+                raise ConfigError(
+                    "sampler soft_mining moves particles between the points of a grid, and a "
+                    "shape's lie anywhere; choose another sampler"
+                )
             density = priors.edge_density(_grey(signal), zero_padded=mining.released)
             return SoftMining(
                 batch,
@@ -183,24 +202,28 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
 
 def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:
     settings = config.egra
-    edges = priors.edges(_grey(signal), settings.low, settings.high)
-    return Egra(
-        batch,
-        edges.to(signal.device),
-        both_sides=len(signal.shape) == 1,
-        **settings.model_dump(exclude={"low", "high"}),
-    )
+    more = settings.model_dump(exclude={"low", "high"})
+    if signal.on_grid:
+        edges = priors.edges(_grey(signal), settings.low, settings.high)
+    else:  # the neighbours of a point's index are anywhere, so nothing beside it
+        edges = priors.nearest(signal.blocks(1 << 18), len(signal), priors.SURROGATE_SHARE)
+        more |= {"radius_min": 0, "radius_max": 0}
+    both_sides = len(signal.shape) == 1
+    return Egra(batch, edges.to(signal.device), both_sides=both_sides, **more)
 
 
 def _build_expansive(config: RunConfig, batch: BatchPlan, signal: Signal) -> Expansive:
     settings = config.expansive
     planned = settings.anchor_share * batch.share(0, len(signal))
-    anchors = priors.anchors(
-        _grey(signal),
-        planned,
-        torch.Generator().manual_seed(config.seed),
-        released=settings.released,
-    )
+    if signal.on_grid:
+        anchors = priors.anchors(
+            _grey(signal),
+            planned,
+            torch.Generator().manual_seed(config.seed),
+            released=settings.released,
+        )
+    else:
+        anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
     return Expansive(
         batch,
         anchors.to(signal.device),

@@ -122,6 +122,11 @@ class SoftMining(Sampler):
         self.released = released
         self._state: dict[str, Tensor] = {}
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """True: its density is one of points."""
+        return True
+
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Move the particles and give the points below them; see `Sampler.select`."""
         if _PARTICLES not in self._state:

@@ -22,11 +22,15 @@ class Signal(ABC):
             as they are would have.
         value_dim: C.
         half_range: Coords lie in [-half_range, half_range].
+        on_grid: Whether the points are those of a grid of that shape, in row-major order.
+        redraw_every: Steps after which other points take the place of these; None: never.
     """
 
     shape: tuple[int, ...]
     value_dim: int
     half_range: float = 1.0
+    on_grid: bool = False
+    redraw_every: int | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -65,6 +69,17 @@ class Signal(ABC):
             Coords (stop - start, D) and values (stop - start, C).
         """
 
+    def redraw(self, number: int) -> None:
+        """Replace all points, where `redraw_every` is set.
+
+        Args:
+            number: Of the draw, from 0; the same number gives the same points.
+
+        Raises:
+            TypeError: If the signal has no other points.
+        """
+        raise TypeError(f"a {type(self).__name__} has no draw {number} of other points")
+
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Go through all points in order.
 
@@ -93,6 +108,8 @@ class GridSignal(Signal):
         half_range: What the axes run to instead of 1.
         dtype: Floating-point type of coords and values.
     """
+
+    on_grid = True
 
     def __init__(
         self,
