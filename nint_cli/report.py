@@ -88,7 +88,11 @@ def _audio_rows(quality: AudioQuality, *, fine: bool) -> list[Row]:
         ("STOI", "stoi", quality.stoi_reason),
         ("PESQ", "pesq", quality.pesq_reason),
     ]
-    return [(name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows]
+    found = [(name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows]
+    if quality.clipped_samples:
+        cut = f"{quality.clipped_samples} samples beyond full scale, in the file only"
+        found.append(("clipped", cut))
+    return found
 
 
 def _sdf_rows(quality: SdfQuality, *, fine: bool) -> list[Row]:

@@ -70,6 +70,7 @@ class AudioQuality(Quality):
     )
     psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
     snr_db: float | None = Field(None, description="power of the sound over power of the error")
+    snr_infinite: bool = Field(False, description="whether the reconstruction is exact")
     snr_reason: str | None = Field(None, description="why snr_db is null")
     si_snr_db: float | None = Field(None, description="the same for the best scale, without means")
     si_snr_infinite: bool = Field(

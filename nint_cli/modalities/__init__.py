@@ -1,9 +1,10 @@
 """What can be fitted: a module per modality, behind one interface."""
 
+from nint_cli.modalities.audio import AudioSubject
 from nint_cli.modalities.base import Evaluation, Subject
 from nint_cli.modalities.image import ImageSubject
 
-MODALITIES: dict[str, type[Subject]] = {kind.kind: kind for kind in (ImageSubject,)}
+MODALITIES: dict[str, type[Subject]] = {kind.kind: kind for kind in (ImageSubject, AudioSubject)}
 """By the name that `nint fit` takes."""
 
-__all__ = ["MODALITIES", "Evaluation", "ImageSubject", "Subject"]
+__all__ = ["MODALITIES", "AudioSubject", "Evaluation", "ImageSubject", "Subject"]

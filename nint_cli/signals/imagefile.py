@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from nint_cli.errors import InputError
 from nint_cli.signals import samples
 from nint_cli.signals.image import Picture, Pixels
+from nint_cli.signals.source import read_up_to
 
 # What decoders raise on damaged data, each format in its own way.
 _DAMAGE = (
@@ -87,7 +88,7 @@ def read_picture(
     path = source_path(source)
     most = max_pixels * _MOST_BYTES_PER_PIXEL + _MOST_BYTES_BESIDE
     try:
-        data = _read_up_to(path, most)
+        data = read_up_to(path, most)
     except IsADirectoryError:
         raise InputError(f"cannot read '{source}': it is a folder; name a picture") from None
     except (OSError, ValueError) as error:
@@ -136,16 +137,6 @@ def encode_picture(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _read_up_to(path: Path, most: int) -> bytes:
-    """Read a file, or of a longer one a little more than so many bytes."""
-    pieces, size = [], 0
-    with path.open("rb") as file:
-        while size <= most and (piece := file.read(1 << 22)):
-            pieces.append(piece)
-            size += len(piece)
-    return b"".join(pieces)
 
 
 class _Unsupported(Exception):
