@@ -20,7 +20,7 @@ LAYERS = [
     {"samplers"},
     {"trainer"},
     {"build", "results", "runfolder"},
-    {"checkpoint", "environment", "perception", "report"},
+    {"checkpoint", "environment", "perception", "pictures", "report"},
     {"evaluation"},
     {"run"},
     {"continuation"},
