@@ -3,7 +3,6 @@
 Nothing here prints, installs signal handlers, or touches PyTorch's global random state.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +16,10 @@ from nint_cli.config.layers import Setting
 from nint_cli.continuation import resume as resume_run
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
-from nint_cli.results import RunMetrics
-from nint_cli.run import Control, Outcome, fit_image
+from nint_cli.modalities import MODALITIES
+from nint_cli.results import DOCUMENT, RunMetrics
+from nint_cli.run import Control, Outcome, fit_input
 from nint_cli.runfolder import RunFolder
-from nint_cli.signals import GridSignal, Pixels, to_pixels
-from nint_cli.sweep import predict
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Run:
             NintError: If the run has none, because it was killed or is still going on.
         """
         try:
-            return RunMetrics.model_validate(RunFolder.open(self.path).metrics())
+            return DOCUMENT.validate_python(RunFolder.open(self.path).metrics())
         except ValueError as error:
             raise NintError(
                 f"'{self.path}' has no sound {runfolder.METRICS}: the run did not end; go on with "
@@ -63,23 +61,20 @@ class Run:
         """Its network, from the newest checkpoint, on the CPU; coords (B, D) to values (B, C)."""
         return checkpoint.rebuild_field(self._saved)
 
-    def reconstruction(self) -> Pixels:
+    def reconstruction(self) -> object:
         """Evaluate its network on its own grid.
 
         Returns:
-            (H, W, C) pixels in the input's own type.
+            For a picture (H, W, C) pixels in the input's own type.
         """
-        import numpy as np
-        import torch
-
-        record = self._saved.signal
-        grid = GridSignal(torch.empty(math.prod(record.shape), 0), record.shape)
-        return to_pixels(predict(self.field, grid), record.shape, np.dtype(record.dtype))
+        saved = self._saved
+        return MODALITIES[saved.signal.kind].rebuild(saved.signal, saved.config, self.field)
 
 
 def fit(
     source: str | PathLike[str],
     *,
+    modality: str = "image",
     preset: str = "default",
     config: str | PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -88,10 +83,11 @@ def fit(
     skip_existing: bool = False,
     control: Control | None = None,
 ) -> Run:
-    """Fit a field to a picture.
+    """Fit a field to a signal.
 
     Args:
-        source: A picture file, or ``sample:NAME``.
+        source: A file, or ``sample:NAME``.
+        modality: What it is: ``image``.
         preset: Shipped settings.
         config: A YAML file over them.
         settings: Settings by dotted key over both, such as ``{"steps": 100, "nint.alpha": 20}``.
@@ -104,15 +100,16 @@ def fit(
         The finished run. Raises a `NintError` where the command line would exit with its code,
         after a divergence too; `load_run` then gives the state before it.
     """
-    layers = [preset_layer(preset)]
+    layers = [preset_layer(preset, modality)]
     if config is not None:
         layers.append(file_layer(Path(config)))
     layers.append(
         Layer({key: Setting(value, "settings") for key, value in (settings or {}).items()})
     )
-    outcome = fit_image(
+    outcome = fit_input(
+        modality,
         fspath(source),
-        resolve(layers),
+        resolve(layers, modality),
         None if output is None else Path(output),
         overwrite=overwrite,
         skip_existing=skip_existing,

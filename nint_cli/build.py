@@ -37,7 +37,7 @@ from nint_cli.samplers import (
     Uniform,
     priors,
 )
-from nint_cli.signals import GridSignal
+from nint_cli.signals import Signal
 from nint_cli.trainer import Trainer
 
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -102,6 +102,8 @@ def build_field(
     shape: Sequence[int],
     value_dim: int,
     generator: torch.Generator | None = None,
+    *,
+    half_range: float = 1.0,
 ) -> Field:
     """Build the configured field on the CPU.
 
@@ -110,6 +112,7 @@ def build_field(
         shape: Points of the signal along each of its D axes.
         value_dim: C.
         generator: Source of its initial parameters; None leaves them to be loaded.
+        half_range: The signal's coords lie in [-half_range, half_range].
 
     Returns:
         The field.
@@ -121,11 +124,11 @@ def build_field(
         if value is None and choose is not None:
             settings[key] = choose(shape)
     if name == "hashgrid":
-        return HashGrid(shape, value_dim, generator=generator, **settings)
+        return HashGrid(shape, value_dim, half_range=half_range, generator=generator, **settings)
     return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
 
 
-def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
+def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
     """Build the configured sampler.
 
     What it must know of the signal beforehand is computed here, from the signal and the seed.
@@ -136,7 +139,21 @@ def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
 
     Returns:
         The sampler.
+
+    Raises:
+        ConfigError: If it holds on to points that the signal replaces.
     """
+    sampler = _configured_sampler(config, signal)
+    if sampler.needs_fixed_points and signal.redraw_every is not None:
+        raise ConfigError(
+            f"sampler {config.sampler} holds on to points and sdf.resample draws others every "
+            f"{signal.redraw_every} steps; leave it out, or use uniform, int or nint with their "
+            "interval dense"
+        )
+    return sampler
+
+
+def _configured_sampler(config: RunConfig, signal: Signal) -> Sampler:
     batch = BatchPlan(
         config.batch.fraction, config.batch.schedule, config.batch.size, config.steps
     )
@@ -152,9 +169,18 @@ def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
             return _build_expansive(config, batch, signal)
         case "soft_mining":
             mining = config.soft_mining
+            if not signal.on_grid:
+                raise ConfigError(
+                    "sampler soft_mining moves particles between the points of a grid, and a "
+                    "shape's lie anywhere; choose another sampler"
+                )
             density = priors.edge_density(_grey(signal), zero_padded=mining.released)
             return SoftMining(
-                batch, density.to(signal.stored.device), signal.shape, **mining.model_dump()
+                batch,
+                density.to(signal.device),
+                signal.shape,
+                half_range=signal.half_range,
+                **mining.model_dump(),
             )
         case "int":
             return Int(batch, **config.int_.model_dump())
@@ -174,29 +200,33 @@ def build_sampler(config: RunConfig, signal: GridSignal) -> Sampler:
             return Nint(batch, start=round(nint.start * config.steps), **settings)
 
 
-def _build_egra(config: RunConfig, batch: BatchPlan, signal: GridSignal) -> Egra:
+def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:
     settings = config.egra
-    edges = priors.edges(_grey(signal), settings.low, settings.high)
-    return Egra(
-        batch,
-        edges.to(signal.stored.device),
-        both_sides=len(signal.shape) == 1,
-        **settings.model_dump(exclude={"low", "high"}),
-    )
+    more = settings.model_dump(exclude={"low", "high"})
+    if signal.on_grid:
+        edges = priors.edges(_grey(signal), settings.low, settings.high)
+    else:  # the neighbours of a point's index are anywhere, so nothing beside it
+        edges = priors.nearest(signal.blocks(1 << 18), len(signal), priors.SURROGATE_SHARE)
+        more |= {"radius_min": 0, "radius_max": 0}
+    both_sides = len(signal.shape) == 1
+    return Egra(batch, edges.to(signal.device), both_sides=both_sides, **more)
 
 
-def _build_expansive(config: RunConfig, batch: BatchPlan, signal: GridSignal) -> Expansive:
+def _build_expansive(config: RunConfig, batch: BatchPlan, signal: Signal) -> Expansive:
     settings = config.expansive
     planned = settings.anchor_share * batch.share(0, len(signal))
-    anchors = priors.anchors(
-        _grey(signal),
-        planned,
-        torch.Generator().manual_seed(config.seed),
-        released=settings.released,
-    )
+    if signal.on_grid:
+        anchors = priors.anchors(
+            _grey(signal),
+            planned,
+            torch.Generator().manual_seed(config.seed),
+            released=settings.released,
+        )
+    else:
+        anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
     return Expansive(
         batch,
-        anchors.to(signal.stored.device),
+        anchors.to(signal.device),
         len(signal),
         planned=planned,
         loss=settings.loss,
@@ -204,11 +234,11 @@ def _build_expansive(config: RunConfig, batch: BatchPlan, signal: GridSignal) ->
     )
 
 
-def _grey(signal: GridSignal) -> priors.Grid:
+def _grey(signal: Signal) -> priors.Grid:
     return priors.grey(signal.blocks(1 << 18), signal.shape)
 
 
-def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Trainer:
+def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     """Build field, sampler and trainer for a signal.
 
     Args:
@@ -219,10 +249,12 @@ def build_trainer(config: RunConfig, signal: GridSignal, clock: Clock) -> Traine
     Returns:
         A trainer at step 0.
     """
-    device = signal.stored.device
+    device = signal.device
     # The field starts alike on every device; what training draws, it draws on its device.
     weights = torch.Generator().manual_seed(config.seed)
-    field = build_field(config, signal.shape, signal.value_dim, weights).to(device)
+    field = build_field(
+        config, signal.shape, signal.value_dim, weights, half_range=signal.half_range
+    ).to(device)
     draws = int(torch.randint(2**62, (), generator=weights))
     optimiser = config.optimiser
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic import Field as Setting
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -20,32 +19,12 @@ from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields import Field, load_parameters
+from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
 FORMAT = 1
 _KEY = "nint"
-
-
-class SignalRecord(BaseModel):
-    """What is kept of the signal: enough to rebuild the field's output, and to find the input.
-
-    Attributes:
-        kind: The modality.
-        source: The input as an absolute path, or ``sample:NAME``.
-        sha256: Hash of its decoded content.
-        shape: Size of the grid.
-        channels: C.
-        dtype: Type of the stored values, which fixes their scale.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: str = Setting(pattern="^image$")
-    source: str
-    sha256: str
-    shape: tuple[int, int]
-    channels: int = Setting(ge=1, le=64)
-    dtype: str = Setting(pattern="^uint(8|16)$")
+_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
 class Origin(BaseModel):
@@ -87,12 +66,12 @@ class Checkpoint:
         config: Its resolved configuration.
         signal: What it is fitted to.
         state: Its trainer's state.
-        best: Highest finite PSNR of any evaluation, in dB, and its step; or None.
+        best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
     """
 
     config: RunConfig
-    signal: SignalRecord
+    signal: AnyRecord
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
@@ -201,7 +180,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
     Returns:
         The field on the CPU, with its saved parameters.
     """
-    field = build_field(saved.config, saved.signal.shape, saved.signal.channels)
+    field = _field_of(saved.config, saved.signal)
     parameters = {
         name.removeprefix("field."): tensor
         for name, tensor in saved.state.tensors.items()
@@ -209,6 +188,10 @@ def rebuild_field(saved: Checkpoint) -> Field:
     }
     load_parameters(field, parameters)
     return field
+
+
+def _field_of(config: RunConfig, signal: AnyRecord) -> Field:
+    return build_field(config, signal.grid, signal.channels, half_range=signal.half_range)
 
 
 def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
@@ -220,7 +203,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")
     config = RunConfig.model_validate(about["config"])
-    signal = SignalRecord.model_validate(about["signal"])
+    signal = _RECORD.validate_python(about["signal"])
     numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
     _check_field(config, signal, tensors, numbers)
     _check_indices(config, signal, tensors, numbers)
@@ -235,13 +218,13 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
 
 
 def _check_indices(
-    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
+    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
 ) -> None:
     """Check the generator, and that what was selected or ranked are points of the signal."""
     generator = tensors.get("generator")
     if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
         raise ValueError("the state of its generator is missing or damaged")
-    population = math.prod(signal.shape)
+    population = signal.population
     entries = SAMPLERS[config.sampler].index_entries
     for key, tensor in tensors.items():
         head, _, name = key.partition(".")
@@ -258,11 +241,11 @@ def _check_indices(
 
 
 def _check_field(
-    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
+    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
 ) -> None:
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):
-        field = build_field(config, signal.shape, signal.channels)
+        field = _field_of(config, signal)
     shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
     given = {name for name in tensors if name.startswith("field.")}
     for name in sorted(given ^ {f"field.{name}" for name in shapes}):

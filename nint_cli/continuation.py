@@ -9,8 +9,8 @@ from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
 from nint_cli.config import Resolved, RunConfig, dotted_keys, file_layer, resolve
 from nint_cli.errors import ConfigError
-from nint_cli.results import RunMetrics
-from nint_cli.run import Control, FitImage, Outcome
+from nint_cli.results import DOCUMENT, RunMetrics
+from nint_cli.run import Control, Fit, Outcome
 from nint_cli.runfolder import RunFolder
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
@@ -48,7 +48,7 @@ def resume(
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
         resolved = _resolve(folder, saved, steps, time_budget_s)
-        fit = FitImage(saved.signal.source, resolved, saved)
+        fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved)
         finished = _finished(folder, fit)
         if finished is not None:
             control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")
@@ -69,7 +69,7 @@ def resume(
         if elsewhere is not None:
             control.note(f"'{path}' {elsewhere}")
         control.note(f"'{path}': going on from step {fit.trainer.step} of {resolved.config.steps}")
-        return Outcome(path, fit.run(folder, control))
+        return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
 def _resolve(
@@ -170,17 +170,18 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
     return found
 
 
-def _finished(folder: RunFolder, fit: FitImage) -> RunMetrics | None:
+def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
     """Give the metrics of a run that has nothing left to do; None if it goes on."""
     try:
-        metrics = RunMetrics.model_validate(folder.metrics())
+        metrics = DOCUMENT.validate_python(folder.metrics())
     except ValueError:
         return None  # it never came to its end
     config = fit.resolved.config
-    budget, target = config.stop.time_budget_s, config.stop.target_psnr_db
+    budget = config.stop.time_budget_s
+    figures = {name: metrics.figure(name) for name in fit.targets}
     over = (
         fit.trainer.step >= config.steps
-        or (metrics.stop_reason == "target" and target is not None and metrics.reached(target))
+        or (metrics.stop_reason == "target" and fit.reaches(figures))
         or (budget is not None and metrics.train_s >= budget)
     )
     return metrics if over and metrics.status == "complete" else None

@@ -1,57 +1,18 @@
-"""How good a reconstruction is: during a run, and later from its checkpoint alone."""
+"""Measuring a finished run again, from its checkpoint alone."""
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from nint_cli import checkpoint, results
+from nint_cli import checkpoint
 from nint_cli.build import resolve_device
-from nint_cli.config import Layer, MetricsConfig, resolve
+from nint_cli.config import Layer, RunConfig, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
-from nint_cli.perception import Perception, prepare
+from nint_cli.modalities import MODALITIES
+from nint_cli.results import PerceptualQuality, Quality
 from nint_cli.runfolder import RunFolder
-from nint_cli.signals import Picture, read_picture
-from nint_cli.sweep import predict
-
-_NOT_ASKED_FOR = Perception()
-_TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
-
-
-def image_quality(
-    prediction: Tensor, mse: float, picture: Picture, perception: Perception = _NOT_ASKED_FOR
-) -> results.ImageQuality:
-    """Measure a reconstruction of a picture.
-
-    Args:
-        prediction: (H * W, C).
-        mse: Its mean squared error.
-        picture: What it should be.
-        perception: The perceptual metrics to compute; none if it is not given.
-
-    Returns:
-        The metrics; those that have no value are null, with the reason.
-    """
-    shape = picture.pixels.shape
-    psnr = psnr_db(mse)
-    similarity = None
-    if min(shape[:2]) >= SSIM_WINDOW:
-        target = picture.pixels / np.float32(picture.maximum)
-        similarity = ssim(prediction.cpu().numpy().reshape(shape), target)
-    return results.ImageQuality(
-        **perception.measure(prediction, picture).model_dump(),
-        mse=mse,
-        psnr_db=psnr if math.isfinite(psnr) else None,
-        psnr_infinite=mse == 0,
-        ssim=similarity,
-        ssim_reason=None if similarity is not None else _TOO_SMALL,
-    )
 
 
 def evaluate_run(
@@ -60,12 +21,12 @@ def evaluate_run(
     changes: Layer | None = None,
     *,
     note: Callable[[str], None] = lambda _: None,
-) -> results.ImageQuality:
+) -> Quality:
     """Rebuild a run's field from its newest checkpoint alone and measure it.
 
     Args:
         path: The run folder.
-        against: The picture to compare with; None takes the run's own input.
+        against: The input to compare with; None takes the run's own.
         changes: Settings of the section `metrics` over the run's own.
         note: Told which checkpoints are damaged and passed over, a line each.
 
@@ -73,48 +34,46 @@ def evaluate_run(
         The quality.
 
     Raises:
-        InputError: If there is no sound checkpoint, the input is gone or has changed, the
-            picture has another size or number of channels, or the LPIPS weights are unsound.
+        InputError: If there is no sound checkpoint, the input is gone or has changed, what it is
+            compared with has another size, or the LPIPS weights are unsound.
     """
     saved, faults = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
     for fault in faults:
         note(f"{fault}; measuring the checkpoint before it")
-    record, config = saved.signal, saved.config
-    perception = _perception(config.metrics, changes or Layer())
+    record = saved.signal
+    config, gone = _measured_as(saved.config, changes or Layer())
     device = _device_of(config.device)
     source = against if against is not None else record.source
+    name_it = "name it with --against FILE"
     try:
-        picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
+        subject = MODALITIES[record.kind].read(source, config, device, like=record)
     except InputError as error:
         if against is not None:
             raise
-        raise InputError(f"{error}; name the picture with --against FILE") from error
-    if against is None and picture.sha256 != record.sha256:
-        raise InputError(
-            f"'{source}' has changed since the run; name the picture with --against FILE"
-        )
-    shape = (*record.shape, record.channels)
-    if picture.pixels.shape != shape:
-        raise InputError(
-            f"'{source}' has height, width, channels {picture.pixels.shape} where the run has "
-            f"{shape}"
-        )
-    signal = picture.signal(device)
-    prediction = predict(checkpoint.rebuild_field(saved).to(device), signal)
-    mse = mean_squared_error(prediction, signal.blocks(1 << 20))
-    return image_quality(prediction, mse, picture, perception)
+        raise InputError(f"{error}; {name_it}") from error
+    if against is None and subject.sha256 != record.sha256:
+        raise InputError(f"'{source}' has changed since the run; {name_it}")
+    mismatch = subject.mismatch(record)
+    if mismatch is not None:
+        raise InputError(mismatch)
+    field = checkpoint.rebuild_field(saved).to(device)
+    quality = subject.quality(field, subject.evaluate(field))
+    if gone is not None and isinstance(quality, PerceptualQuality):
+        return quality.model_copy(update={"lpips_reason": gone})
+    return quality
 
 
-def _perception(settings: MetricsConfig, changes: Layer) -> Perception:
-    """Prepare a run's perceptual metrics, on another machine perhaps than the run's."""
-    own = {f"metrics.{k}": Setting(v, "the run") for k, v in settings.model_dump().items()}
-    settings = resolve([Layer(own), changes]).config.metrics
-    weights = settings.lpips_weights
-    if weights is None or "metrics.lpips_weights" in changes.settings or Path(weights).exists():
-        return prepare(settings)
-    gone = f"'{weights}', which the run names, is gone; name it with --lpips-weights FILE"
-    perception = prepare(settings.model_copy(update={"lpips_weights": None}))
-    return replace(perception, lpips_reason=gone)
+def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:
+    """Lay changed metrics over a run's; say why there is no LPIPS where its weights are gone."""
+    own = {f"metrics.{k}": Setting(v, "the run") for k, v in config.metrics.model_dump().items()}
+    metrics = resolve([Layer(own), changes]).config.metrics
+    gone, weights = None, metrics.lpips_weights
+    # On another machine the file that the run names need not be; one that is named now must.
+    if weights is not None and "metrics.lpips_weights" not in changes.settings:
+        if not Path(weights).exists():
+            gone = f"'{weights}', which the run names, is gone; name it with --lpips-weights FILE"
+            metrics = metrics.model_copy(update={"lpips_weights": None})
+    return config.model_copy(update={"metrics": metrics}), gone
 
 
 def _device_of(name: str) -> torch.device:

@@ -1,65 +1,139 @@
-"""What people look at: the picture of selected coordinates, and the closing table."""
+"""What is said of a run: the closing table, and the rows of what was measured."""
 
+import math
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from nint_cli.results import (
+    AudioQuality,
+    ImageQuality,
+    PerceptualQuality,
+    Quality,
+    RunMetrics,
+    SdfQuality,
+)
 
-from nint_cli.results import PerceptualQuality, RunMetrics
-from nint_cli.samplers import Selection
-from nint_cli.signals import Pixels
+Row = tuple[str, str]
+"""A name and a text; the text begins with a dash where there is no value, and says why."""
 
-# Okabe and Ito's palette, told apart by colour-blind eyes too.
-SLOT_COLOURS = {
-    "ntk": (213, 94, 0),
-    "residual": (86, 180, 233),
-    "uniform": (240, 228, 66),
-    "full": (240, 228, 66),
-    "mutant": (240, 228, 66),
-    "edge": (0, 158, 115),
-    "anchor": (0, 158, 115),
-    "survivor": (213, 94, 0),
-    "mined": (204, 121, 167),
-}
-_SMALLEST_SIDE = 384
-_CAPTION = 16
-_GAP = 8
+_LABELS = {"psnr_db": "PSNR", "si_snr_db": "SI-SNR", "iou": "IoU"}
+_OPTIONAL = {"LPIPS", "FLIP"}  # nobody who did not ask for them need read why they are not there
 
 
-def selection_picture(
-    pixels: Pixels, selections: Mapping[str, Selection], steps: Mapping[str, int]
-) -> Pixels:
-    """Draw the chosen coordinates over the dimmed picture, one panel per selection.
+def label(figure: str) -> str:
+    """Give the name by which people know a figure, such as ``PSNR`` for ``psnr_db``."""
+    return _LABELS[figure]
+
+
+def shown(figure: str, value: float | None, *, fine: bool = False) -> str:
+    """Write a figure with its unit.
 
     Args:
-        pixels: (H, W, C), the picture that was fitted.
-        selections: What was chosen, by panel; indices are row-major.
-        steps: The step of each panel, from 1.
+        figure: Its key; one that ends in ``_db`` is in dB.
+        value: Its value.
+        fine: Whether to give more digits.
 
     Returns:
-        (H', W', 3) uint8: the panels side by side with a caption that counts each slot. Small
-        pictures are enlarged by whole pixels.
+        A text such as ``31.42 dB``.
+
+    Example:
+        >>> shown("psnr_db", 31.4159), shown("psnr_db", float("inf"))
+        ('31.42 dB', 'exact')
     """
-    panels = []
-    for name, selection in selections.items():
-        panel = _dimmed(pixels)
-        flat = panel.reshape(-1, 3)
-        start = 0
-        for slot, count in reversed(selection.slots):  # what is rare is drawn last
-            start += count
-            chosen = selection.indices[len(selection.indices) - start :][:count]
-            flat[chosen.cpu().numpy()] = SLOT_COLOURS[slot]
-        panels.append(_captioned(panel, f"step {steps[name]}", selection.slots))
-    height = max(panel.shape[0] for panel in panels)
-    gap = np.zeros((height, _GAP, 3), np.uint8)
-    row: list[NDArray[np.uint8]] = []
-    for panel in panels:
-        row += [panel, gap]
-    return np.concatenate(row[:-1], axis=1)
+    if value is None:
+        return "-"
+    if math.isinf(value):
+        return "exact" if value > 0 else "nothing"
+    decibels = figure.endswith("_db")
+    digits = (2 if decibels else 4) + 2 * fine
+    small = 0 < abs(value) < 1e-3 and not decibels
+    return f"{value:.{digits}{'g' if small else 'f'}}" + " dB" * decibels
 
 
-def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[tuple[str, str]]:
+def quality_rows(quality: Quality, *, fine: bool = False) -> list[Row]:
+    """Give the rows of what was measured.
+
+    Args:
+        quality: Of any modality.
+        fine: Whether to give more digits.
+
+    Returns:
+        The rows, the most telling first.
+
+    Raises:
+        TypeError: If there are no rows for its kind.
+    """
+    if isinstance(quality, ImageQuality):
+        return _image_rows(quality, fine=fine)
+    if isinstance(quality, AudioQuality):
+        return _audio_rows(quality, fine=fine)
+    if isinstance(quality, SdfQuality):
+        return _sdf_rows(quality, fine=fine)
+    raise TypeError(f"no rows for {type(quality).__name__}")
+
+
+def _image_rows(quality: ImageQuality, *, fine: bool) -> list[Row]:
+    psnr = shown("psnr_db", quality.figure("psnr_db"), fine=fine)
+    ssim = shown("ssim", quality.ssim, fine=fine)
+    if quality.ssim is None:
+        ssim = f"- ({quality.ssim_reason})"
+    return [("PSNR", psnr), ("SSIM", ssim), *perceptual_rows(quality, fine=fine)]
+
+
+def _audio_rows(quality: AudioQuality, *, fine: bool) -> list[Row]:
+    rows = [
+        ("SI-SNR", "si_snr_db", quality.si_snr_reason),
+        ("SNR", "snr_db", quality.snr_reason),
+        ("PSNR", "psnr_db", quality.quality_reason),
+        ("LSD", "lsd_db", quality.lsd_reason),
+        ("STOI", "stoi", quality.stoi_reason),
+        ("PESQ", "pesq", quality.pesq_reason),
+    ]
+    return [(name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows]
+
+
+def _sdf_rows(quality: SdfQuality, *, fine: bool) -> list[Row]:
+    at = f" at {quality.iou_resolution}^3" if quality.iou is not None else ""
+    rows = [
+        ("Chamfer L1", "chamfer_l1", quality.surface_reason),
+        ("Chamfer squared", "chamfer_squared", quality.surface_reason),
+        ("F-score", "f_score", quality.surface_reason),
+        ("normals", "normal_consistency", quality.surface_reason),
+        ("SDF error", "sdf_error", quality.sdf_error_reason),
+    ]
+    return [
+        ("IoU", _or_reason(quality, "iou", quality.iou_reason, fine=fine) + at),
+        *((name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows),
+    ]
+
+
+def _or_reason(quality: Quality, key: str, reason: str | None, *, fine: bool) -> str:
+    value = quality.figure(key)
+    return f"- ({reason})" if value is None else shown(key, value, fine=fine)
+
+
+def perceptual_rows(quality: PerceptualQuality, *, fine: bool = False) -> list[Row]:
+    """Give the rows of the perceptual metrics.
+
+    Args:
+        quality: What was measured.
+        fine: Whether to give more digits.
+
+    Returns:
+        A row each.
+    """
+    done = "".join(f", {conversion}" for conversion in quality.perceptual_conversions)
+    values = [
+        ("LPIPS", quality.lpips, quality.lpips_reason),
+        ("FLIP", quality.flip, quality.flip_reason),
+    ]
+    digits = 4 + 2 * fine
+    return [
+        (name, f"- ({reason})" if value is None else f"{value:.{digits}f} (0 is equal{done})")
+        for name, value, reason in values
+    ]
+
+
+def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[Row]:
     """Give the closing table.
 
     Args:
@@ -67,17 +141,14 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[tuple[str, st
         files: Paths of what was written, by what they are.
 
     Returns:
-        Rows of a name and a text.
+        The rows; of the perceptual metrics only those that have a value.
     """
-    quality = "exact" if metrics.psnr_infinite else f"{metrics.psnr_db:.2f} dB"
-    ssim = f"{metrics.ssim:.4f}" if metrics.ssim is not None else f"- ({metrics.ssim_reason})"
+    rows = quality_rows(metrics)
     others = [
         f"{name} {getattr(metrics, name + '_s'):.1f}" for name in ("load", "evaluation", "save")
     ]
     return [
-        ("PSNR", quality),
-        ("SSIM", ssim),
-        *(row for row in perceptual_rows(metrics) if not row[1].startswith("-")),
+        *(row for row in rows if row[0] not in _OPTIONAL or not row[1].startswith("-")),
         ("steps", f"{metrics.steps} ({metrics.status})"),
         (
             "training",
@@ -90,47 +161,11 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[tuple[str, st
     ]
 
 
-def perceptual_rows(quality: PerceptualQuality, digits: int = 4) -> list[tuple[str, str]]:
-    """Give the rows of the perceptual metrics.
-
-    Args:
-        quality: What was measured.
-        digits: Decimals.
-
-    Returns:
-        A name and a text each; the text begins with a dash where the metric was not computed.
-    """
-    done = "".join(f", {conversion}" for conversion in quality.perceptual_conversions)
-    values = [
-        ("LPIPS", quality.lpips, quality.lpips_reason),
-        ("FLIP", quality.flip, quality.flip_reason),
+def missed(metrics: RunMetrics) -> str:
+    """Say what a run reached of the targets that its configuration sets."""
+    targets = [
+        key.removeprefix("target_")
+        for key, value in metrics.config["stop"].items()
+        if key.startswith("target_") and value is not None
     ]
-    return [
-        (name, f"- ({reason})" if value is None else f"{value:.{digits}f} (0 is equal{done})")
-        for name, value, reason in values
-    ]
-
-
-def _dimmed(pixels: Pixels) -> NDArray[np.uint8]:
-    """Give the picture in dark grey, three channels."""
-    colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
-    grey = colours.astype(np.float32).mean(axis=2) / np.iinfo(pixels.dtype).max
-    return np.repeat((grey * 110).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _captioned(
-    panel: NDArray[np.uint8], title: str, slots: tuple[tuple[str, int], ...]
-) -> NDArray[np.uint8]:
-    factor = max(1, -(-_SMALLEST_SIDE // max(panel.shape[:2])))
-    panel = panel.repeat(factor, axis=0).repeat(factor, axis=1)
-    width = max(panel.shape[1], 260)
-    image = Image.new("RGB", (width, panel.shape[0] + _CAPTION))
-    image.paste(Image.fromarray(panel), (0, _CAPTION))
-    draw = ImageDraw.Draw(image)
-    draw.text((2, 2), title, fill=(255, 255, 255))
-    x = 2 + draw.textlength(title + "   ")
-    for slot, count in slots:
-        label = f"{slot} {count}   "
-        draw.text((x, 2), label, fill=SLOT_COLOURS[slot])
-        x += draw.textlength(label)
-    return np.asarray(image)
+    return ", ".join(f"{label(key)} {shown(key, metrics.figure(key))}" for key in targets)

@@ -5,26 +5,27 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
-from torch import Tensor
 
-from nint_cli import __version__, checkpoint, environment, report, results, runfolder
+from nint_cli import __version__, checkpoint, environment, results, runfolder
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock, device_synchroniser
-from nint_cli.config import Resolved
-from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
-from nint_cli.evaluation import image_quality
-from nint_cli.metrics.image import mean_squared_error, psnr_db
-from nint_cli.perception import prepare
+from nint_cli.config import Resolved, RunConfig
+from nint_cli.errors import (
+    ConfigError,
+    InputError,
+    NintError,
+    OutOfMemoryError,
+    is_out_of_memory,
+)
+from nint_cli.modalities import MODALITIES, Evaluation, Subject
 from nint_cli.runfolder import RunFolder
-from nint_cli.signals import encode_picture, read_picture, to_pixels
-from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 _EVALUATIONS = 10
@@ -41,8 +42,8 @@ class Progress(Protocol):
     def step(self, number: int, loss: float) -> None:
         """See a step."""
 
-    def evaluated(self, psnr: float) -> None:
-        """See an evaluation, in dB."""
+    def evaluated(self, figure: str, value: float | None) -> None:
+        """See an evaluation by the modality's headline."""
 
     def finish(self) -> None:
         """See the end, whatever it is."""
@@ -57,7 +58,7 @@ class Silent:
     def step(self, number: int, loss: float) -> None:
         """Say nothing."""
 
-    def evaluated(self, psnr: float) -> None:
+    def evaluated(self, figure: str, value: float | None) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
@@ -96,20 +97,24 @@ def config_digest(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-class FitImage:
-    """A fit of one picture, from its configuration to its run folder.
+class Fit:
+    """A fit of one input, from its configuration to its run folder.
 
     Args:
-        source: A picture file, or ``sample:NAME``.
+        kind: The modality, a key of `MODALITIES`.
+        source: A file, or ``sample:NAME``.
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
 
     Raises:
-        InputError: If the picture or the LPIPS weights cannot be read, the picture is not the one
-            of `saved`, or `saved` does not fit its own configuration.
+        ConfigError: If a target is set that the modality has no figure for.
+        InputError: If the input or the LPIPS weights cannot be read, the input is not the one of
+            `saved`, or `saved` does not fit its own configuration.
     """
 
-    def __init__(self, source: str, resolved: Resolved, saved: Checkpoint | None = None) -> None:
+    def __init__(
+        self, kind: str, source: str, resolved: Resolved, saved: Checkpoint | None = None
+    ) -> None:
         config = resolved.config
         self._started = time.monotonic()
         self.resolved = resolved
@@ -119,15 +124,14 @@ class FitImage:
         self.clock = Clock(synchronise=device_synchroniser(self.device))
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
+        modality = MODALITIES[kind]
+        self.targets = _targets(config, modality)
         with self.clock.measure("load_s"):
-            self.perception = prepare(config.metrics)
-            self.picture = read_picture(
-                source, size=config.image.size, max_pixels=config.image.max_pixels
-            )
-            if saved is not None and self.picture.sha256 != saved.signal.sha256:
+            like = saved.signal if saved is not None else None
+            self.subject = modality.read(source, config, self.device, like)
+            if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
-            self.signal = self.picture.signal(self.device)
-            self.trainer = build_trainer(config, self.signal, self.clock)
+            self.trainer = build_trainer(config, self.subject.signal, self.clock)
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)
@@ -156,8 +160,8 @@ class FitImage:
             if is_out_of_memory(error):
                 self._note_failure(folder, text, OutOfMemoryError.exit_code)
                 raise OutOfMemoryError(
-                    f"out of memory ({text.strip().splitlines()[0]}); use a smaller picture, "
-                    "--set image.size=512, or a smaller batch, --batch-fraction 0.05"
+                    f"out of memory ({text.strip().splitlines()[0]}); use {self.subject.smaller}, "
+                    "or a smaller batch, --batch-fraction 0.05"
                 ) from error
             self._note_failure(
                 folder, text, error.exit_code if isinstance(error, NintError) else 1
@@ -169,8 +173,8 @@ class FitImage:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(runfolder.CONFIG, text.encode())
-        if config.metrics.lpips_weights is not None and self.perception.lpips_reason is not None:
-            control.note(f"no LPIPS: {self.perception.lpips_reason}")
+        for note in self.subject.notes:
+            control.note(note)
         recorder = _Recorder(self, folder, control)
         control.progress.start(config.steps, self.trainer.step)
         try:
@@ -179,32 +183,31 @@ class FitImage:
             control.progress.finish()
         return self._finish(folder, recorder, control, reason)
 
-    def evaluate(self) -> tuple[Tensor, float]:
-        """Predict all values afresh; give them (N, C) and their mean squared error."""
+    def evaluate(self) -> Evaluation:
+        """Look at the field afresh."""
         with self.clock.measure("evaluation_s"):
-            prediction = predict(self.trainer.field, self.signal)
-            return prediction, mean_squared_error(prediction, self.signal.blocks(1 << 20))
+            return self.subject.evaluate(self.trainer.field)
 
-    def consider_best(self, psnr: float) -> None:
-        """Remember the highest PSNR, in dB, of the evaluations that are due by the settings."""
-        if math.isfinite(psnr) and (self.best is None or psnr > self.best[0]):
-            self.best = (psnr, self.trainer.step)
+    def consider_best(self, evaluation: Evaluation) -> None:
+        """Remember the highest headline of the evaluations that are due by the settings."""
+        figure = evaluation.figures[self.subject.headline]
+        if figure is not None and math.isfinite(figure):
+            if self.best is None or figure > self.best[0]:
+                self.best = (figure, self.trainer.step)
+
+    def reaches(self, figures: Mapping[str, float | None]) -> bool:
+        """Tell whether figures reach every target that is set; False where there is none."""
+        return bool(self.targets) and all(
+            (figure := figures.get(name)) is not None and figure >= target
+            for name, target in self.targets.items()
+        )
 
     def save_checkpoint(self, folder: RunFolder) -> None:
         """Write the state of the run."""
-        height, width, channels = self.picture.pixels.shape
-        record = checkpoint.SignalRecord(
-            kind="image",
-            source=runfolder.identity(self.source),
-            sha256=self.picture.sha256,
-            shape=(height, width),
-            channels=channels,
-            dtype=str(self.picture.pixels.dtype),
-        )
         with self.clock.measure("save_s"):
             saved = Checkpoint(
                 self.resolved.config,
-                record,
+                self.subject.record(),
                 self.trainer.state_dict(),
                 best=self.best,
                 origin=self.origin,
@@ -214,25 +217,24 @@ class FitImage:
     def _finish(
         self, folder: RunFolder, recorder: "_Recorder", control: Control, reason: str
     ) -> results.RunMetrics:
-        prediction, mse = self.evaluate()
+        evaluation = self.evaluate()
         if reason != "signal":  # or a run that was stopped would differ from one that was not
-            self.consider_best(psnr_db(mse))
+            self.consider_best(evaluation)
         if self.logged_step != self.trainer.step:
-            recorder.log(prediction, mse)
+            recorder.log(evaluation)
         self.save_checkpoint(folder)
         with self.clock.measure("evaluation_s"):
-            quality = image_quality(prediction, mse, self.picture, self.perception)
+            quality = self.subject.quality(self.trainer.field, evaluation)
         with self.clock.measure("save_s"):
-            pixels = to_pixels(prediction, self.signal.shape, self.picture.pixels.dtype)
-            folder.write(runfolder.RECONSTRUCTION, encode_picture(pixels))
+            files = self.subject.reconstruct(self.trainer.field, evaluation)
             steps = {"first": 1, "last": self.trainer.step}
             if self.trainer.selections:
-                chosen = report.selection_picture(
-                    self.picture.pixels, self.trainer.selections, steps
-                )
-                folder.write(runfolder.SELECTION, encode_picture(chosen))
-        target = self.resolved.config.stop.target_psnr_db
-        reached = None if target is None else psnr_db(mse) >= target
+                files |= self.subject.illustrate(self.trainer.selections, steps)
+            for name, content in files.items():
+                folder.write(name, content)
+        reached = None
+        if self.targets:
+            reached = self.reaches({name: quality.figure(name) for name in self.targets})
         exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
@@ -242,9 +244,7 @@ class FitImage:
 
     def _note_failure(self, folder: RunFolder, error: str, exit_code: int) -> None:
         """Leave a metrics.json that says what happened, if the folder still takes one."""
-        quality = results.ImageQuality(
-            mse=None, psnr_db=None, psnr_infinite=False, ssim=None, quality_reason="the run failed"
-        )
+        quality = results.Quality(quality_reason="the run failed")
         metrics = self._metrics(quality, "error", exit_code, error=error)
         try:
             folder.write_json(runfolder.METRICS, metrics.model_dump(mode="json"))
@@ -252,39 +252,24 @@ class FitImage:
             return  # the disk that made the run fail has no room for the note either
 
     def _metrics(
-        self, quality: results.ImageQuality, reason: str, exit_code: int, **more: object
+        self, quality: results.Quality, reason: str, exit_code: int, **more: object
     ) -> results.RunMetrics:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
-        pixels = self.picture.pixels
-        network = self.trainer.field
         document: dict[str, Any] = {
             **quality.model_dump(),
             "nint_version": __version__,
             "status": _STATUS.get(reason, "complete"),
             "stop_reason": reason,
             "exit_code": exit_code,
-            "best_psnr_db": self.best[0] if self.best else None,
+            f"best_{self.subject.headline}": self.best[0] if self.best else None,
             "best_step": self.best[1] if self.best else None,
             "steps": self.trainer.step,
             "seed": config.seed,
             **self.clock.seconds(),
             "total_s": time.monotonic() - self._started,
-            "input": results.InputRecord(
-                kind="image",
-                source=runfolder.identity(self.source),
-                sha256=self.picture.sha256,
-                shape=list(pixels.shape[:2]),
-                channels=pixels.shape[2],
-                bits_per_channel=8 * pixels.dtype.itemsize,
-                conversions=list(self.picture.conversions),
-            ),
-            "field": results.FieldRecord(
-                name=config.field,
-                parameters=network.parameter_count(),
-                bytes=network.byte_count(),
-                bits_per_pixel=8 * network.byte_count() / len(self.signal),
-            ),
+            "input": self.subject.input_record(),
+            "field": self.subject.field_record(config.field, self.trainer.field),
             "passes": results.PassCount(
                 **vars(self.trainer.passes), total=self.trainer.passes.total
             ),
@@ -296,18 +281,34 @@ class FitImage:
             "origins": self.resolved.origins,
             **more,
         }
-        return results.RunMetrics(**document)
+        return self.subject.metrics(**document)
+
+
+def _targets(config: RunConfig, modality: type[Subject]) -> dict[str, float]:
+    """Give the figures that end a run, by key.
+
+    Raises:
+        ConfigError: If one is set that the modality does not have.
+    """
+    targets = config.stop.targets()
+    for name in targets:
+        if name not in modality.targets:
+            raise ConfigError(
+                f"stop.target_{name}: nint fit {modality.kind} has no such figure; there is "
+                + " and ".join(f"stop.target_{each}" for each in modality.targets)
+            )
+    return targets
 
 
 class _Recorder:
     """Evaluates, logs, saves, shows and stops a run while it goes on."""
 
-    def __init__(self, fit: FitImage, folder: RunFolder, control: Control) -> None:
+    def __init__(self, fit: Fit, folder: RunFolder, control: Control) -> None:
         config = fit.resolved.config
         self._fit = fit
         self._folder = folder
         self._control = control
-        self._stop = config.stop
+        self._budget = config.stop.time_budget_s
         self._evaluate_every = config.evaluation.every or max(1, config.steps // _EVALUATIONS)
         self._save_every = config.checkpoint.every
         self._loss: float | None = None
@@ -321,44 +322,42 @@ class _Recorder:
         save = self._save_every is not None and step.number % self._save_every == 0
         due = save or step.number % self._evaluate_every == 0
         save = self._control.save_now() or save
-        psnr = None
+        reached = False
         if save or due:
-            prediction, mse = self._fit.evaluate()
-            psnr = psnr_db(mse)
+            evaluation = self._fit.evaluate()
+            reached = self._fit.reaches(evaluation.figures)
             if due:
-                self._fit.consider_best(psnr)
-            self.log(prediction, mse)  # so every checkpoint has its row in the log
+                self._fit.consider_best(evaluation)
+            self.log(evaluation)  # so every checkpoint has its row in the log
         if save:
             self._fit.save_checkpoint(self._folder)
         self.signal = self._control.stop_signal()
         if self.signal:
             return "signal"
-        target, budget = self._stop.target_psnr_db, self._stop.time_budget_s
-        if psnr is not None and target is not None and psnr >= target:
+        if reached:
             return "target"
-        if budget is not None and self._fit.clock.train_s >= budget:
+        if self._budget is not None and self._fit.clock.train_s >= self._budget:
             return "time_budget"
         return None
 
-    def log(self, prediction: Tensor, mse: float) -> None:
+    def log(self, evaluation: Evaluation) -> None:
         trainer = self._fit.trainer
-        more = {}
-        if self._fit.resolved.config.evaluation.ssim:
-            with self._fit.clock.measure("evaluation_s"):
-                more["ssim"] = image_quality(prediction, mse, self._fit.picture).ssim
         self._fit.logged_step = trainer.step
-        psnr = psnr_db(mse)
-        self._control.progress.evaluated(psnr)
+        headline = self._fit.subject.headline
+        self._control.progress.evaluated(headline, evaluation.figures[headline])
         self._folder.append_log({
             "step": trainer.step,
             "train_s": self._fit.clock.train_s,
             "passes": trainer.passes.total,
             "loss": self._loss,
-            "psnr_db": psnr if math.isfinite(psnr) else None,
-            "mse": mse,
-            **more,
+            **{name: finite(figure) for name, figure in evaluation.figures.items()},
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
+
+
+def finite(figure: float | None) -> float | None:
+    """Give a figure as JSON can write it, None where it is infinite."""
+    return figure if figure is not None and math.isfinite(figure) else None
 
 
 @dataclass(frozen=True)
@@ -370,15 +369,18 @@ class Outcome:
         metrics: Its metrics.json; None where the run was there before and was kept.
         kept: Whether it was.
         target_missed: Whether the one that was kept missed a target that is required.
+        files: Names of the files in it that people look at, by what they are.
     """
 
     path: Path
     metrics: results.RunMetrics | None
     kept: bool = False
     target_missed: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
-def fit_image(
+def fit_input(
+    kind: str,
     source: str,
     resolved: Resolved,
     path: Path | None = None,
@@ -387,10 +389,11 @@ def fit_image(
     skip_existing: bool = False,
     control: Control | None = None,
 ) -> Outcome:
-    """Fit a picture into a run folder.
+    """Fit an input into a run folder.
 
     Args:
-        source: A picture file, or ``sample:NAME``.
+        kind: The modality, a key of `MODALITIES`.
+        source: A file, or ``sample:NAME``.
         resolved: The configuration.
         path: The run folder; None chooses one by input and sampler.
         overwrite: Replace a run that is there.
@@ -403,7 +406,7 @@ def fit_image(
     """
     control = control or Control()
     path = path or runfolder.default_folder(source, resolved.config.sampler)
-    fit = FitImage(source, resolved)
+    fit = Fit(kind, source, resolved)
     if skip_existing and path.exists():
         difference = _why_not_the_same(path, fit)
         if difference is None:
@@ -415,26 +418,26 @@ def fit_image(
             return Outcome(path, None, kept=True, target_missed=missed)
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
-    with RunFolder.create(path, source, overwrite=overwrite) as folder:
+    results_of = fit.subject.files.values()
+    with RunFolder.create(path, source, results=results_of, overwrite=overwrite) as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
-        for conversion in fit.picture.conversions:
+        for conversion in fit.subject.conversions:
             control.note(f"'{source}': {conversion}")
         control.note(_describe(fit))
-        return Outcome(path, fit.run(folder, control))
+        return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
-def _describe(fit: FitImage) -> str:
-    height, width = fit.signal.shape
+def _describe(fit: Fit) -> str:
     config = fit.resolved.config
     return (
-        f"{fit.source}, {width}x{height} pixels, {config.field} with "
+        f"{fit.source}, {fit.subject.describe()}, {config.field} with "
         f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler}, on "
         f"{fit.device}"
     )
 
 
-def _why_not_the_same(path: Path, fit: FitImage) -> str | None:
+def _why_not_the_same(path: Path, fit: Fit) -> str | None:
     """Say why a run cannot stand for this fit; None if it can."""
     metrics = RunFolder(path).metrics()
     if not metrics:
@@ -442,7 +445,7 @@ def _why_not_the_same(path: Path, fit: FitImage) -> str | None:
     if metrics.get("status") != "complete":
         return f"the run in it is {metrics.get('status')}"
     record = metrics.get("input")
-    if not isinstance(record, dict) or record.get("sha256") != fit.picture.sha256:
+    if not isinstance(record, dict) or record.get("sha256") != fit.subject.sha256:
         return "the run in it is of another input"
     settings = fit.resolved.config.model_dump(mode="json")
     if metrics.get("config_sha256") != config_digest(settings):

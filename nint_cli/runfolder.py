@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,6 @@ from nint_cli.errors import InputError, OutputError
 CONFIG = "config.yaml"
 LOG = "log.jsonl"
 METRICS = "metrics.json"
-RECONSTRUCTION = "reconstruction.png"
-SELECTION = "selection.png"
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
@@ -154,12 +152,15 @@ class RunFolder:
         self._lock: BaseFileLock | None = None
 
     @classmethod
-    def create(cls, path: Path, source: str, *, overwrite: bool = False) -> Self:
+    def create(
+        cls, path: Path, source: str, *, results: Iterable[str] = (), overwrite: bool = False
+    ) -> Self:
         """Claim and lock a folder for a new run.
 
         Args:
             path: The folder; made, with its parents, if it is not there.
             source: The input, noted in the manifest.
+            results: Names of further files that the run may write.
             overwrite: Remove the files of an earlier run, and only those.
 
         Returns:
@@ -170,7 +171,8 @@ class RunFolder:
                 write is in the way, if it is in use, or if it cannot be written.
         """
         folder = cls(path)
-        folder._refuse_what_is_in_the_way(overwrite=overwrite)
+        names = {MANIFEST, CONFIG, LOG, METRICS, *results}
+        folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
         try:
             (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -181,7 +183,7 @@ class RunFolder:
             raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
         folder._acquire()
         try:
-            folder._refuse_what_is_in_the_way(overwrite=overwrite)
+            folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
             folder._remove_run()
             folder._write_manifest({"input": identity(source), "files": [], "owner": _owner()})
         except BaseException:
@@ -189,10 +191,9 @@ class RunFolder:
             raise
         return folder
 
-    def _refuse_what_is_in_the_way(self, *, overwrite: bool) -> None:
-        names = (MANIFEST, CONFIG, LOG, METRICS, RECONSTRUCTION, SELECTION)
+    def _refuse_what_is_in_the_way(self, names: Iterable[str], *, overwrite: bool) -> None:
         with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
-            found = [name for name in names if os.path.lexists(self.path / name)]
+            found = [name for name in sorted(names) if os.path.lexists(self.path / name)]
             if (self.path / CHECKPOINTS).is_symlink():
                 found.append(CHECKPOINTS)  # which would lead out of the folder
             manifest = _read_manifest(self.path)

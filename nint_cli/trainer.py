@@ -87,6 +87,7 @@ class Trainer:
         self.clock = clock
         self.passes = Passes()
         self.step = 0
+        self._draw = 0
         self.selections: dict[str, Selection] = {}
         self.optimiser = torch.optim.Adam(field.parameters(), lr=learning_rate(0), fused=True)
 
@@ -111,6 +112,7 @@ class Trainer:
 
     def _train_step(self) -> float | None:
         """Do one step; give its loss, or None where it or its gradient is not finite."""
+        self._renew_points()
         with self.clock.measure("sampler_s"):
             probe = Probe(self.field, self.signal, self.passes)
             selection = self.sampler.select(self.step, probe, self.generator)
@@ -127,6 +129,17 @@ class Trainer:
         self.selections["last"] = selection
         self.step += 1
         return loss
+
+    def _renew_points(self) -> None:
+        """Let the signal draw the points of this step, where they are not those of the last."""
+        every = self.signal.redraw_every
+        if every is None or self.step // every == self._draw:
+            return
+        self._draw = self.step // every
+        with self.clock.measure("load_s"):  # reading, as INT's own times do not count it
+            self.signal.redraw(self._draw)
+        if self.step % every == 0:  # otherwise a run goes on, with what its sampler remembers
+            self.sampler.forget()
 
     def _update(self, selection: Selection) -> tuple[float | None, Observation | None]:
         """Take the gradient over a batch and follow it, unless it has left the finite numbers."""

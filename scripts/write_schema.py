@@ -11,7 +11,7 @@ SCHEMA = Path(results.__file__).parent / "metrics.schema.json"
 def schema_text() -> str:
     """Give the schema as it should stand in the file."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema |= results.RunMetrics.model_json_schema()
+    schema |= results.DOCUMENT.json_schema()
     return json.dumps(schema, indent=2) + "\n"
 
 

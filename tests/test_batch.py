@@ -134,14 +134,14 @@ def test_batch_results_as_json(capsys, pictures):
 def test_a_bug_in_one_item_is_that_items(capsys, pictures, monkeypatch):
     from nint_cli import run
 
-    original = run.fit_image
+    original = run.fit_input
 
-    def sometimes(source, *args, **kwargs):
+    def sometimes(kind, source, *args, **kwargs):
         if source == "a.png":
             raise KeyError("oops")
-        return original(source, *args, **kwargs)
+        return original(kind, source, *args, **kwargs)
 
-    monkeypatch.setattr(run, "fit_image", sometimes)
+    monkeypatch.setattr(run, "fit_input", sometimes)
     code, _, err = nint(capsys, "fit", "image", "a.png", "b.png", "-o", "out", *FAST)
     assert (code, "internal error: KeyError" in err) == (8, True)
     assert [i["exit_code"] for i in strict(Path("out/batch.json"))["items"]] == [1, 0]

@@ -8,10 +8,11 @@ from safetensors.torch import save
 
 from nint_cli import checkpoint
 from nint_cli.build import build_trainer
-from nint_cli.checkpoint import Checkpoint, SignalRecord
+from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
+from nint_cli.records import ImageRecord
 from nint_cli.signals import Picture
 from tests.conftest import smooth_pixels
 
@@ -20,7 +21,7 @@ CONFIG = RunConfig.model_validate({
     "siren": {"hidden_features": 8, "hidden_layers": 1},
     "nint": {"lambda": 0.5},
 })
-RECORD = SignalRecord(
+RECORD = ImageRecord(
     kind="image", source="/x.png", sha256="0" * 64, shape=(8, 8), channels=3, dtype="uint8"
 )
 

@@ -1,6 +1,7 @@
 """What a user at a shell sees: exit codes, streams, files."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,10 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import cli, evaluation, results
-from nint_cli.config import SAMPLER_NAMES
+from nint_cli import cli, results
+from nint_cli.build import build_field
+from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.evaluation import evaluate_run
-from nint_cli.results import RunMetrics
+from nint_cli.modalities import Evaluation, ImageSubject
+from nint_cli.results import ImageMetrics
 from nint_cli.signals import encode_picture, read_picture
 from tests.conftest import SHARED, smooth_pixels
 
@@ -79,7 +82,7 @@ def test_a_fit_writes_a_whole_run_folder(capsys, smoke, tmp_path):
         "checkpoints/step-0000000020.safetensors",
         "checkpoints/step-0000000030.safetensors",
     }
-    metrics = RunMetrics.model_validate(strict(run / "metrics.json"))
+    metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
     assert (metrics.status, metrics.stop_reason, metrics.exit_code) == ("complete", "steps", 0)
     assert (metrics.steps, metrics.seed, metrics.schema_version) == (30, 0, "1.0")
     assert metrics.train_s == pytest.approx(metrics.sampler_s + metrics.update_s)
@@ -168,7 +171,7 @@ def test_eval_rebuilds_the_run_from_its_checkpoint_alone(capsys, smoke, picture,
     assert (code, "has changed since the run" in err) == (3, True)
     picture.unlink()
     code, _, err = nint(capsys, "eval", run)
-    assert (code, "name the picture with --against FILE" in err) == (3, True)
+    assert (code, "name it with --against FILE" in err) == (3, True)
     for path in run.glob("checkpoints/*"):
         path.unlink()
     assert nint(capsys, "eval", run)[0] == 3
@@ -188,16 +191,19 @@ def test_a_one_pixel_picture_has_no_ssim_and_may_be_exact(capsys, tmp_path):
         capsys, "fit", "image", source, "--preset", "smoke", "--steps", 1, "-o", run
     )
     assert code == 0, err
-    metrics = RunMetrics.model_validate(strict(run / "metrics.json"))
+    metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
     assert metrics.ssim is None
     assert "7x7" in metrics.ssim_reason
     assert metrics.psnr_infinite == (metrics.mse == 0) == (metrics.psnr_db is None)
 
 
 def test_an_exact_reconstruction_is_said_to_be_exact():
-    picture = read_picture("sample:cat", size=16)
-    _, values = picture.signal().slice(0, len(picture.signal()))
-    quality = evaluation.image_quality(values, 0.0, picture)
+    config = RunConfig.model_validate({"image": {"size": 16}})
+    subject = ImageSubject.read("sample:cat", config, torch.device("cpu"))
+    _, values = subject.signal.slice(0, len(subject.signal))
+    found = Evaluation({"psnr_db": math.inf, "mse": 0.0}, values)
+    quality = subject.quality(build_field(config, (16, 16), 3), found)
+    assert quality.figure("psnr_db") == math.inf
     assert quality.psnr_db is None
     assert quality.psnr_infinite
     assert quality.ssim == pytest.approx(1)
@@ -334,7 +340,9 @@ def test_memory_that_runs_out_has_its_exit_code(capsys, smoke, monkeypatch):
     assert "use a smaller picture" in err.splitlines()[-1]
     metrics = strict(Path("runs/picture/nint/metrics.json"))
     assert (metrics["status"], metrics["exit_code"]) == ("failed", 6)
-    monkeypatch.setattr("nint_cli.run.read_picture", exhausted)  # before there is a folder
+    monkeypatch.setattr(
+        "nint_cli.modalities.image.read_picture", exhausted
+    )  # before there is a folder
     assert nint(capsys, *smoke, "--overwrite")[0] == 6
 
 
@@ -359,7 +367,7 @@ def test_divergence_keeps_the_last_finite_state(capsys, smoke, tmp_path, monkeyp
     code, _, err = nint(capsys, *smoke, "-o", run)
     assert code == 5
     assert "the loss or its gradient was not finite" in err
-    metrics = RunMetrics.model_validate(strict(run / "metrics.json"))
+    metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
     assert (metrics.status, metrics.stop_reason, metrics.exit_code) == ("diverged", "diverged", 5)
     assert evaluate_run(run).mse == pytest.approx(metrics.mse)
 
@@ -383,7 +391,7 @@ def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    metrics = RunMetrics.model_validate(strict(run / "metrics.json"))
+    metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
     assert (metrics.status, metrics.exit_code) == ("interrupted", code)
     assert 0 < metrics.steps < 1_000_000
     assert evaluate_run(run).psnr_db == pytest.approx(metrics.psnr_db, abs=1e-6)

@@ -6,8 +6,8 @@ import torch
 from nint_cli import schedules
 from nint_cli.build import build_sampler
 from nint_cli.config import SAMPLER_NAMES, RunConfig
+from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.probe import Probe
-from nint_cli.report import SLOT_COLOURS
 from nint_cli.sweep import Passes
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal

@@ -25,7 +25,7 @@ from nint_cli.config import (
 )
 from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import dotted_keys
-from nint_cli.results import RunMetrics
+from nint_cli.results import ImageMetrics
 from nint_cli.signals.samples import picture_names
 from tests.conftest import smooth_pixels
 
@@ -159,7 +159,7 @@ def test_every_key_of_the_metrics_that_is_documented_exists():
     table = README.partition("metrics.json (schema 1.0")[2].partition("stdout")[0]
     keys = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert keys
-    assert keys <= set(RunMetrics.model_fields)
+    assert keys <= set(ImageMetrics.model_fields)
 
 
 def test_every_key_in_the_readme_exists():
@@ -248,7 +248,7 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
-    assert {f"nint_cli/configs/{name}.yaml" for name in preset_names()} <= names
+    assert {f"nint_cli/configs/image/{name}.yaml" for name in preset_names()} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)
     script = (
         "import nint_cli; from nint_cli.config import preset_names; "

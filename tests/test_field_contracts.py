@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from nint_cli.build import build_field, build_trainer
-from nint_cli.checkpoint import Checkpoint, SignalRecord, encode, read, rebuild_field
+from nint_cli.checkpoint import Checkpoint, encode, read, rebuild_field
 from nint_cli.clock import Clock
 from nint_cli.config import FIELD_NAMES, Layer, RunConfig, preset_layer, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.derivatives import ByAutograd, ByHand
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
+from nint_cli.records import ImageRecord
 from nint_cli.signals import Picture
 from nint_cli.sweep import predict, pullback, pushforward
 from tests import oracles
@@ -195,7 +196,7 @@ def test_a_checkpoint_brings_every_field_back(name, tmp_path):
     signal = Picture(smooth_pixels(7, 9), "").signal()
     trainer = build_trainer(config, signal, Clock())
     trainer.fit(Anything())
-    record = SignalRecord(
+    record = ImageRecord(
         kind="image", source="x", sha256="x", shape=(7, 9), channels=3, dtype="uint8"
     )
     file = tmp_path / "saved.safetensors"

@@ -12,7 +12,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
     {"errors"},
-    {"schedules", "metrics", "fields", "signals", "clock", "config"},
+    {"schedules", "metrics", "fields", "signals", "clock", "config", "records"},
     {"derivatives"},
     {"sweep"},
     {"ntk"},
@@ -21,8 +21,8 @@ LAYERS = [
     {"trainer"},
     {"build", "results", "runfolder"},
     {"checkpoint", "environment", "perception", "pictures", "report"},
-    {"evaluation"},
-    {"run"},
+    {"modalities"},
+    {"evaluation", "run"},
     {"continuation"},
     {"api"},
     {"cli"},

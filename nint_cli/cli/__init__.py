@@ -18,7 +18,7 @@ from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
 
 app = typer.Typer(
     name="nint",
-    help="Fit implicit neural representations to pictures, with NTK-guided sampling.",
+    help="Fit implicit neural representations to pictures, sounds and shapes.",
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -44,7 +44,7 @@ def _options(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    """Fit implicit neural representations to pictures, with NTK-guided sampling."""
+    """Fit implicit neural representations to pictures, sounds and shapes."""
     if context.invoked_subcommand is None:
         console.result(context.get_help())
 

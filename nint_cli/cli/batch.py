@@ -59,6 +59,7 @@ class Batch:
     """Fits of many inputs under one configuration.
 
     Args:
+        modality: What they are.
         sources: The inputs; one that is named twice is fitted once.
         resolved: The configuration.
         root: The folder of their run folders; None puts each where a run of its own would be.
@@ -69,6 +70,7 @@ class Batch:
 
     def __init__(
         self,
+        modality: str,
         sources: list[str],
         resolved: "Resolved",
         *,
@@ -77,6 +79,7 @@ class Batch:
         options: list[str],
         progress: str,
     ) -> None:
+        self._modality = modality
         self._resolved = resolved
         self._settings = settings
         self._options = options
@@ -155,7 +158,8 @@ class Batch:
             with steered(
                 self._progress, require_target="--require-target" in self._options
             ) as control:
-                outcome = run.fit_image(
+                outcome = run.fit_input(
+                    self._modality,
                     item.source,
                     self._resolved,
                     Path(item.path),
@@ -177,7 +181,7 @@ class Batch:
     def _fit_apart(self, item: Item) -> int:
         words = [*self._settings, *self._options, "--quiet", "-o", item.path, "--", item.source]
         child = subprocess.Popen(
-            [sys.executable, "-m", "nint_cli", "fit", "image", *words],
+            [sys.executable, "-m", "nint_cli", "fit", self._modality, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

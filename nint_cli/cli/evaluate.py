@@ -12,7 +12,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     against: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Compare with this picture instead of the run's input."),
+        typer.Option(metavar="FILE", help="Compare with this file instead of the run's input."),
     ] = None,
     lpips_weights: Annotated[
         Path | None,
@@ -31,7 +31,7 @@ def evaluate(
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
     from nint_cli.config import Layer, flag_layer
     from nint_cli.evaluation import evaluate_run
-    from nint_cli.report import perceptual_rows
+    from nint_cli.report import quality_rows
 
     flags: dict[str, tuple[str, object]] = {
         "metrics.lpips_weights": ("--lpips-weights", lpips_weights and str(lpips_weights)),
@@ -42,8 +42,6 @@ def evaluate(
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0
-    psnr = "exact" if quality.psnr_infinite else f"{quality.psnr_db:.4f} dB"
-    ssim = f"{quality.ssim:.6f}" if quality.ssim is not None else f"- ({quality.ssim_reason})"
-    rows = [("PSNR", psnr), ("SSIM", ssim), *perceptual_rows(quality, digits=6)]
+    rows = quality_rows(quality, fine=True)
     console.result("\n".join(f"{name} {console.printable(text)}" for name, text in rows))
     return 0

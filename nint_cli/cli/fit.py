@@ -1,12 +1,14 @@
 """``nint fit``: fit a field to a signal."""
 
-import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nint_cli.cli import console, names
+from nint_cli.cli.options import FitOptions, with_fit_options
+from nint_cli.cli.settings import commented, resolve_layers
 from nint_cli.cli.steering import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
 
@@ -17,7 +19,8 @@ fit_app = typer.Typer(
     help="Fit a field to a signal.", invoke_without_command=True, rich_markup_mode=None
 )
 
-ProgressMode = Literal["auto", "always", "never"]
+Flags = dict[str, tuple[str, object]]
+"""Named flags by the dotted key that they set: the flag and its value, None if not given."""
 
 
 @fit_app.callback()
@@ -28,6 +31,7 @@ def _fit(context: typer.Context) -> None:
 
 
 @fit_app.command("image")
+@with_fit_options
 def fit_image(
     sources: Annotated[
         list[str],
@@ -38,217 +42,197 @@ def fit_image(
             autocompletion=names.inputs,
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Run folder, runs/<input>/<sampler> if not given; with several inputs, the "
-            "folder of their run folders.",
-        ),
+    options: FitOptions,
+    target_psnr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")
-    ] = False,
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing",
-            help="Keep an earlier run that is complete and has the same input and settings.",
+) -> int:
+    """Fit a field to each picture and write its run folder; the path goes to stdout."""
+    flags: Flags = {"stop.target_psnr_db": ("--target-psnr", target_psnr)}
+    return _FitCommand("image", sources, options, flags).run()
+
+
+@fit_app.command("audio")
+@with_fit_options
+def fit_audio(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
+            "(sample:chirp, sample:chord).",
+            autocompletion=names.inputs,
         ),
-    ] = False,
-    preset: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Shipped settings: default, paper or smoke.",
-            autocompletion=names.presets,
-        ),
-    ] = "default",
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
+    ],
+    options: FitOptions,
+    start: Annotated[str | None, typer.Option(metavar="T", help="Begin there: 1.5s, 2m.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="T", help="Take that much, to the end if not given.")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="One setting, such as nint.alpha=20 or image.size=256; may be repeated.",
-            autocompletion=names.keys,
-        ),
+    mono: Annotated[
+        bool | None, typer.Option("--mono/--no-mono", help="Mix all channels into one, or not.")
     ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="full, uniform, egra, expansive, soft_mining, int, evos, nint or nint_released.",
-            autocompletion=names.samplers,
-        ),
-    ] = None,
-    field: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
-            autocompletion=names.fields,
-        ),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None,
-    time_budget: Annotated[
-        str | None,
-        typer.Option(metavar="T", help="Stop after that much training time: 90s, 5m, 1h."),
+    target_si_snr: Annotated[
+        float | None,
+        typer.Option(metavar="DB", help="Stop when an evaluation reaches that SI-SNR in dB."),
     ] = None,
     target_psnr: Annotated[
         float | None,
         typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
     ] = None,
-    require_target: Annotated[
-        bool, typer.Option("--require-target", help="Exit with code 7 if the target is missed.")
-    ] = False,
-    batch_fraction: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Share of the coordinates per step.")
-    ] = None,
-    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")
-    ] = 1,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")
-    ] = False,
-    progress: Annotated[
-        ProgressMode,
-        typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of run folders.")
-    ] = False,
-    print_config: Annotated[
-        bool,
-        typer.Option("--print-config", help="Show every setting and where it comes from; no fit."),
-    ] = False,
 ) -> int:
-    """Fit a field to each picture and write its run folder; the path goes to stdout."""
-    console.set_loudness(quiet=quiet, verbose=verbose)
-    flags: dict[str, tuple[str, object]] = {
-        "sampler": ("--sampler", sampler),
-        "field": ("--field", field),
-        "steps": ("--steps", steps),
-        "stop.time_budget_s": ("--time-budget", seconds(time_budget, "--time-budget")),
+    """Fit a field to each sound and write its run folder; the path goes to stdout."""
+    flags: Flags = {
+        "audio.start_s": ("--start", seconds(start, "--start")),
+        "audio.duration_s": ("--duration", seconds(duration, "--duration")),
+        "audio.mono": ("--mono", mono),
+        "stop.target_si_snr_db": ("--target-si-snr", target_si_snr),
         "stop.target_psnr_db": ("--target-psnr", target_psnr),
-        "batch.fraction": ("--batch-fraction", batch_fraction),
-        "optimiser.lr": ("--lr", lr),
-        "seed": ("--seed", seed),
-        "device": ("--device", device),
     }
-    resolved = resolve_layers(preset, config or [], set_ or [], flags)
-    if require_target and resolved.config.stop.target_psnr_db is None:
-        raise ConfigError("--require-target: there is no target; add --target-psnr")
-    if overwrite and skip_existing:
-        raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
-    if print_config:
-        console.result(commented(resolved))
-        return 0
-    if len(sources) > 1:
+    return _FitCommand("audio", sources, options, flags).run()
+
+
+@fit_app.command("sdf")
+@with_fit_options
+def fit_sdf(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
+            "(sample:torus, sample:knot, sample:gear).",
+            autocompletion=names.inputs,
+        ),
+    ],
+    options: FitOptions,
+    mc_resolution: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Grid points along each edge for the reconstructed mesh."),
+    ] = None,
+    require_watertight: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-watertight/--allow-holes", help="Refuse meshes with holes, or not."
+        ),
+    ] = None,
+    target_iou: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop when an evaluation reaches that IoU."),
+    ] = None,
+) -> int:
+    """Fit a field to the signed distance of each shape and write its run folder."""
+    flags: Flags = {
+        "sdf.mc_resolution": ("--mc-resolution", mc_resolution),
+        "sdf.require_watertight": ("--require-watertight", require_watertight),
+        "stop.target_iou": ("--target-iou", target_iou),
+    }
+    return _FitCommand("sdf", sources, options, flags).run()
+
+
+@dataclass(frozen=True)
+class _FitCommand:
+    """A call of `nint fit`.
+
+    Attributes:
+        modality: What is fitted.
+        sources: The inputs.
+        options: What all modalities share.
+        own: The flags of the modality; those that set a target are named ``--target-...``.
+    """
+
+    modality: str
+    sources: list[str]
+    options: FitOptions
+    own: Flags
+
+    def run(self) -> int:
+        """Do what was asked for; give the exit code."""
+        options = self.options
+        console.set_loudness(quiet=options.quiet, verbose=options.verbose)
+        flags = self._flags()
+        resolved = resolve_layers(
+            self.modality, options.preset, options.config or [], options.set_ or [], flags
+        )
+        if options.require_target and not resolved.config.stop.targets():
+            target = next(flag for flag, _ in self.own.values() if flag.startswith("--target"))
+            raise ConfigError(f"--require-target: there is no target; add {target}")
+        if options.overwrite and options.skip_existing:
+            raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
+        if options.print_config:
+            console.result(commented(resolved))
+            return 0
+        return self._fit_many(resolved) if len(self.sources) > 1 else self._fit_one(resolved)
+
+    def _flags(self) -> Flags:
+        options = self.options
+        return {
+            **self.own,
+            "sampler": ("--sampler", options.sampler),
+            "field": ("--field", options.field),
+            "steps": ("--steps", options.steps),
+            "stop.time_budget_s": (
+                "--time-budget",
+                seconds(options.time_budget, "--time-budget"),
+            ),
+            "batch.fraction": ("--batch-fraction", options.batch_fraction),
+            "optimiser.lr": ("--lr", options.lr),
+            "seed": ("--seed", options.seed),
+            "device": ("--device", options.device),
+        }
+
+    def _fit_one(self, resolved: "Resolved") -> int:
+        from nint_cli import run
+
+        options = self.options
+        with steered(self._progress, require_target=options.require_target) as control:
+            outcome = run.fit_input(
+                self.modality,
+                self.sources[0],
+                resolved,
+                options.output,
+                overwrite=options.overwrite,
+                skip_existing=options.skip_existing,
+                control=control,
+            )
+        code = tell(outcome, f"nint fit {self.modality}")
+        console.result(metrics_document(outcome.path) if options.json else shown(outcome.path))
+        return code
+
+    def _fit_many(self, resolved: "Resolved") -> int:
         from nint_cli.cli.batch import Batch
 
+        options = self.options
         return Batch(
-            sources,
+            self.modality,
+            self.sources,
             resolved,
-            root=output,
+            root=options.output,
             settings=[
-                f"--preset={preset}",
-                *(f"--config={path}" for path in config or []),
-                *(f"--set={text}" for text in set_ or []),
-                *(f"{flag}={value}" for flag, value in flags.values() if value is not None),
+                f"--preset={options.preset}",
+                *(f"--config={path}" for path in options.config or []),
+                *(f"--set={text}" for text in options.set_ or []),
+                # As settings, for a flag that is off has another name than one that is on.
+                *(
+                    f"--set={key}={str(value).lower()}"
+                    if isinstance(value, bool)
+                    else f"{flag}={value}"
+                    for key, (flag, value) in self._flags().items()
+                    if value is not None
+                ),
             ],
             options=[
-                *(["--overwrite"] if overwrite else []),
-                *(["--skip-existing"] if skip_existing else []),
-                *(["--require-target"] if require_target else []),
-                *(["--verbose"] if verbose else []),
+                *(["--overwrite"] if options.overwrite else []),
+                *(["--skip-existing"] if options.skip_existing else []),
+                *(["--require-target"] if options.require_target else []),
+                *(["--verbose"] if options.verbose else []),
             ],
-            progress="never" if quiet else progress,
-        ).run(jobs=jobs, fail_fast=fail_fast, json=json)
+            progress=self._progress,
+        ).run(jobs=options.jobs, fail_fast=options.fail_fast, json=options.json)
 
-    from nint_cli import run
-
-    with steered("never" if quiet else progress, require_target=require_target) as control:
-        outcome = run.fit_image(
-            sources[0],
-            resolved,
-            output,
-            overwrite=overwrite,
-            skip_existing=skip_existing,
-            control=control,
-        )
-    code = tell(outcome, "nint fit image")
-    console.result(metrics_document(outcome.path) if json else shown(outcome.path))
-    return code
-
-
-def resolve_layers(
-    preset: str,
-    files: list[Path],
-    assignments: list[str],
-    flags: dict[str, tuple[str, object]],
-) -> "Resolved":
-    """Stack the layers: preset, files, --set, flags.
-
-    Args:
-        preset: Name of the preset.
-        files: YAML files, the strongest last.
-        assignments: Texts of ``--set``.
-        flags: Named flags by dotted key; None was not given.
-
-    Returns:
-        The configuration with origins.
-    """
-    from nint_cli.config import file_layer, flag_layer, preset_layer, resolve, set_layer
-
-    settings = set_layer(assignments)
-    layers = [preset_layer(preset), *map(file_layer, files), settings, flag_layer(flags, settings)]
-    return resolve(layers)
-
-
-def commented(resolved: "Resolved") -> str:
-    """Write every setting as YAML with its origin as a comment.
-
-    Args:
-        resolved: The configuration.
-
-    Returns:
-        A YAML document.
-    """
-    lines, section = [], ""
-    for key, value in resolved.values().items():
-        head, dot, name = key.rpartition(".")
-        if head != section:
-            lines.append(f"{head}:")
-            section = head
-        origin = console.printable(resolved.origins[key])
-        lines.append(f"{'  ' if dot else ''}{name}: {_scalar(value)}  # {origin}")
-    return "\n".join(lines)
-
-
-def _scalar(value: object) -> str:
-    """Write a scalar as YAML reads it."""
-    if value is None:
-        return "null"
-    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z/][\w./-]*", value):
-        import json
-
-        return json.dumps(value)  # a file may be called anything
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    @property
+    def _progress(self) -> str:
+        return "never" if self.options.quiet else self.options.progress
 
 
 def metrics_document(path: Path) -> str:

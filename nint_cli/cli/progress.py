@@ -1,11 +1,11 @@
 """How a fit is shown while it goes on."""
 
-import math
 import time
 
 from tqdm import tqdm
 
 from nint_cli.cli import console
+from nint_cli.report import label, shown
 from nint_cli.run import Progress, Silent
 
 _LINE_EVERY_S = 10.0
@@ -32,10 +32,10 @@ class Bar:
         self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update(number - self._bar.n)
 
-    def evaluated(self, psnr: float) -> None:
-        """Show the newest PSNR, in dB."""
-        self._shown = {"PSNR": f"{psnr:.2f} dB"} | self._shown
-        self._shown["PSNR"] = f"{psnr:.2f} dB"
+    def evaluated(self, figure: str, value: float | None) -> None:
+        """Show the newest figure, before the loss."""
+        self._shown = {label(figure): shown(figure, value)} | self._shown
+        self._shown[label(figure)] = shown(figure, value)
 
     def finish(self) -> None:
         """Leave the bar as it is."""
@@ -50,7 +50,7 @@ class Lines:
         self._total = total_steps
         self._first = self._last = done
         self._began = self._spoke = time.monotonic()
-        self._psnr = math.nan
+        self._evaluated = ""
 
     def step(self, number: int, loss: float) -> None:
         """Print a line if one is due."""
@@ -59,17 +59,16 @@ class Lines:
         if share < _LINE_EVERY_SHARE and now - self._spoke < _LINE_EVERY_S:
             return
         rate = (number - self._first) / max(now - self._began, 1e-9)
-        psnr = "" if math.isnan(self._psnr) else f", PSNR {self._psnr:.2f} dB"
         left = (self._total - number) / rate
         console.note(
-            f"step {number}/{self._total}, loss {loss:.2e}{psnr}, {rate:.1f} steps/s, "
+            f"step {number}/{self._total}, loss {loss:.2e}{self._evaluated}, {rate:.1f} steps/s, "
             f"{left:.0f} s left"
         )
         self._last, self._spoke = number, now
 
-    def evaluated(self, psnr: float) -> None:
-        """Keep the newest PSNR, in dB, for the next line."""
-        self._psnr = psnr
+    def evaluated(self, figure: str, value: float | None) -> None:
+        """Keep the newest figure for the next line."""
+        self._evaluated = f", {label(figure)} {shown(figure, value)}"
 
     def finish(self) -> None:
         """Say nothing more."""

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.fit import ProgressMode, metrics_document
+from nint_cli.cli.fit import metrics_document
+from nint_cli.cli.options import ProgressMode
 from nint_cli.cli.steering import seconds, shown, steered, tell
 
 

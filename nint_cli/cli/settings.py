@@ -1,12 +1,16 @@
 """``nint config``: look at settings, and check files of them."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nint_cli.cli import console, names
-from nint_cli.cli.fit import commented, resolve_layers
+from nint_cli.cli.options import Modality
+
+if TYPE_CHECKING:
+    from nint_cli.config import Resolved
 
 config_app = typer.Typer(
     help="Show, describe and check settings.", invoke_without_command=True, rich_markup_mode=None
@@ -24,6 +28,9 @@ def _config(context: typer.Context) -> None:
 
 @config_app.command()
 def show(
+    modality: Annotated[
+        Modality, typer.Option("--for", help="The modality whose presets and recipes count.")
+    ] = "image",
     preset: Annotated[
         str,
         typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=names.presets),
@@ -38,7 +45,7 @@ def show(
     ] = None,
 ) -> int:
     """Show every setting, as YAML, with where it comes from."""
-    console.result(commented(resolve_layers(preset, config or [], set_ or [], {})))
+    console.result(commented(resolve_layers(modality, preset, config or [], set_ or [], {})))
     return 0
 
 
@@ -70,3 +77,61 @@ def validate(files: Files) -> int:
     if faults:
         raise ConfigError(*faults)
     return 0
+
+
+def resolve_layers(
+    modality: str,
+    preset: str,
+    files: list[Path],
+    assignments: list[str],
+    flags: dict[str, tuple[str, object]],
+) -> "Resolved":
+    """Stack the layers: preset, files, --set, flags.
+
+    Args:
+        modality: What is fitted.
+        preset: Name of the preset.
+        files: YAML files, the strongest last.
+        assignments: Texts of ``--set``.
+        flags: Named flags by dotted key; None was not given.
+
+    Returns:
+        The configuration with origins.
+    """
+    from nint_cli.config import file_layer, flag_layer, preset_layer, resolve, set_layer
+
+    settings = set_layer(assignments)
+    preset_settings = preset_layer(preset, modality)
+    layers = [preset_settings, *map(file_layer, files), settings, flag_layer(flags, settings)]
+    return resolve(layers, modality)
+
+
+def commented(resolved: "Resolved") -> str:
+    """Write every setting as YAML with its origin as a comment.
+
+    Args:
+        resolved: The configuration.
+
+    Returns:
+        A YAML document.
+    """
+    lines, section = [], ""
+    for key, value in resolved.values().items():
+        head, dot, name = key.rpartition(".")
+        if head != section:
+            lines.append(f"{head}:")
+            section = head
+        origin = console.printable(resolved.origins[key])
+        lines.append(f"{'  ' if dot else ''}{name}: {_scalar(value)}  # {origin}")
+    return "\n".join(lines)
+
+
+def _scalar(value: object) -> str:
+    """Write a scalar as YAML reads it."""
+    if value is None:
+        return "null"
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z/][\w./-]*", value):
+        import json
+
+        return json.dumps(value)  # a file may be called anything
+    return str(value).lower() if isinstance(value, bool) else str(value)

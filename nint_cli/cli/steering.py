@@ -98,7 +98,7 @@ def tell(outcome: "Outcome", title: str) -> int:
         The exit code.
     """
     from nint_cli import runfolder
-    from nint_cli.report import summary
+    from nint_cli.report import missed, summary
 
     metrics, path = outcome.metrics, outcome.path
     if outcome.target_missed:
@@ -115,15 +115,11 @@ def tell(outcome: "Outcome", title: str) -> int:
         console.note(
             f"interrupted after {metrics.steps} steps; go on with `nint resume` and '{path}'"
         )
-    names = {
-        "reconstruction": runfolder.RECONSTRUCTION,
-        "selected coordinates": runfolder.SELECTION,
-        "metrics": runfolder.METRICS,
-    }
+    names = {**outcome.files, "metrics": runfolder.METRICS}
     files = {name: str(path / file) for name, file in names.items() if (path / file).exists()}
     console.table(title, summary(metrics, files))
     if metrics.exit_code == 7:
-        console.error(f"the target was missed: {metrics.psnr_db} dB after {metrics.steps} steps")
+        console.error(f"the target was missed: {missed(metrics)} after {metrics.steps} steps")
     return metrics.exit_code
 
 

@@ -5,6 +5,7 @@ from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.sampler_settings import NintConfig
 from nint_cli.config.schema import (
     FIELD_NAMES,
+    MODALITY_NAMES,
     SAMPLER_NAMES,
     BatchConfig,
     MetricsConfig,
@@ -16,6 +17,7 @@ from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
 
 __all__ = [
     "FIELD_NAMES",
+    "MODALITY_NAMES",
     "SAMPLER_NAMES",
     "BatchConfig",
     "Layer",

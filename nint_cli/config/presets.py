@@ -1,4 +1,4 @@
-"""The shipped presets: YAML files under ``configs/``."""
+"""The shipped presets: YAML files under ``configs/``, in a folder per modality."""
 
 from functools import cache
 from pathlib import Path
@@ -16,20 +16,24 @@ def _folder() -> Path:
     return shipped if shipped.is_dir() else package.parent / "configs"
 
 
-def preset_names() -> list[str]:
+def preset_names(modality: str = "image") -> list[str]:
     """List the presets.
+
+    Args:
+        modality: What is fitted.
 
     Returns:
         Their names, sorted.
     """
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return sorted(path.stem for path in (_folder() / modality).glob("*.yaml"))
 
 
-def preset_layer(name: str) -> Layer:
+def preset_layer(name: str, modality: str = "image") -> Layer:
     """Read a preset.
 
     Args:
         name: One of `preset_names`.
+        modality: What is fitted.
 
     Returns:
         Its settings; the origin is the preset's name with line and column.
@@ -37,26 +41,31 @@ def preset_layer(name: str) -> Layer:
     Raises:
         ConfigError: If there is no such preset.
     """
-    names = preset_names()
+    names = preset_names(modality)
     if name not in names:
         hint = did_you_mean(name, names)
         raise ConfigError(f"--preset {name}: no such preset{hint}; there are {', '.join(names)}")
-    text = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    text = _text(name, modality)
     return parse_yaml(text, f"preset {name}")
 
 
-def preset_summary(name: str) -> str:
+def preset_summary(name: str, modality: str = "image") -> str:
     """Give the comment that a preset begins with.
 
     Args:
         name: One of `preset_names`.
+        modality: What is fitted.
 
     Returns:
         Its text, as one line.
     """
     words = []
-    for line in (_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in _text(name, modality).splitlines():
         if not line.startswith("#"):
             break
         words += line.lstrip("# ").split()
     return " ".join(words)
+
+
+def _text(name: str, modality: str) -> str:
+    return (_folder() / modality / f"{name}.yaml").read_text(encoding="utf-8")

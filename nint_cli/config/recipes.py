@@ -65,6 +65,33 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
             "published": _published(1e-2, "Müller et al., 2022"),
             "tuned": _tuned(2e-2, 8192, 5000),
         },
-    }
+    },
+    # Provisional: to be tuned.
+    "audio": {
+        name: {"published": _published(lr, source), "tuned": _tuned(tuned, 4096, 800)}
+        for name, lr, source, tuned in (
+            ("mlp", 1e-4, "INT's release", 1e-3),
+            ("pemlp", 1e-4, "INT's release", 1e-3),
+            ("ffn", 1e-4, "INT's release", 1e-3),
+            ("siren", 1e-4, "INT's release", 2e-4),
+            ("finer", 1e-4, "INT's release", 2e-4),
+            ("gauss", 1e-4, "INT's release", 3e-4),
+            ("wire", 1e-4, "INT's release", 2e-4),
+            ("hashgrid", 1e-2, "Müller et al., 2022", 1e-2),
+        )
+    },
+    "sdf": {
+        name: {"published": _published(lr, source), "tuned": _tuned(tuned, 8192, 400)}
+        for name, lr, source, tuned in (
+            ("mlp", 1e-4, "INT's release", 1e-3),
+            ("pemlp", 5e-4, "FINER's release", 1e-3),
+            ("ffn", 1e-4, "INT's release", 1e-3),
+            ("siren", 1e-4, "INT's release", 5e-4),
+            ("finer", 1e-4, "FINER's release", 5e-4),
+            ("gauss", 1e-4, "FINER's release", 3e-4),
+            ("wire", 1e-4, "FINER's release", 2e-4),
+            ("hashgrid", 1e-2, "Müller et al., 2022", 5e-3),
+        )
+    },
 }
 """By modality, field and recipe."""

@@ -18,6 +18,7 @@ from nint_cli.config.field_settings import (
     SirenConfig,
     WireConfig,
 )
+from nint_cli.config.modality_settings import AudioConfig, ImageConfig, SdfConfig
 from nint_cli.config.sampler_settings import (
     EgraConfig,
     EvosConfig,
@@ -28,6 +29,7 @@ from nint_cli.config.sampler_settings import (
 )
 from nint_cli.config.section import Section, Share
 
+ModalityName = Literal["image", "audio", "sdf"]
 SamplerName = Literal[
     "full",
     "uniform",
@@ -41,6 +43,7 @@ SamplerName = Literal[
 ]
 FieldName = Literal["mlp", "pemlp", "ffn", "siren", "finer", "gauss", "wire", "hashgrid"]
 RecipeName = Literal["published", "tuned"]
+MODALITY_NAMES: tuple[str, ...] = get_args(ModalityName)
 SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
 FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
 
@@ -115,8 +118,22 @@ class StopConfig(Section):
         None, gt=0, description="seconds of training time, earlier parts of a resumed run included"
     )
     target_psnr_db: float | None = Field(
-        None, description="PSNR in dB at which an evaluation ends the run"
+        None, description="PSNR in dB at which an evaluation of a picture or a sound ends the run"
     )
+    target_si_snr_db: float | None = Field(
+        None, description="SI-SNR in dB at which an evaluation of a sound ends the run"
+    )
+    target_iou: float | None = Field(
+        None, gt=0, le=1, description="IoU at which an evaluation of a shape ends the run"
+    )
+
+    def targets(self) -> dict[str, float]:
+        """Give the targets that are set, by the key of their figure, such as ``psnr_db``."""
+        return {
+            key.removeprefix("target_"): value
+            for key, value in self.model_dump().items()
+            if key.startswith("target_") and value is not None
+        }
 
 
 class CheckpointConfig(Section):
@@ -124,22 +141,6 @@ class CheckpointConfig(Section):
 
     every: int | None = Field(
         500, ge=1, description="steps between checkpoints; null: only at the end"
-    )
-
-
-class ImageConfig(Section):
-    """How a picture is read."""
-
-    size: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="longest side in pixels after shrinking; null: as it is in the file",
-    )
-    max_pixels: int = Field(
-        100_000_000,
-        ge=1,
-        description="a picture with more pixels is refused before it is decoded",
     )
 
 
@@ -167,6 +168,8 @@ class RunConfig(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
     stop: StopConfig = StopConfig()
     image: ImageConfig = ImageConfig()
+    audio: AudioConfig = AudioConfig()
+    sdf: SdfConfig = SdfConfig()
     mlp: MlpConfig = MlpConfig()
     pemlp: PemlpConfig = PemlpConfig()
     ffn: FfnConfig = FfnConfig()
@@ -191,6 +194,11 @@ class RunConfig(Section):
                     "sampler soft_mining has a fixed number of particles and batch.schedule "
                     f"{self.batch.schedule} a growing one; set batch.schedule to constant"
                 )
+        if self.sdf.fine_share + self.sdf.coarse_share > 1:
+            raise ValueError(
+                f"sdf.fine_share {self.sdf.fine_share:g} and sdf.coarse_share "
+                f"{self.sdf.coarse_share:g} are together more than 1; lower one of them"
+            )
         if self.egra.radius_min > self.egra.radius_max:
             raise ValueError(
                 f"egra.radius_min {self.egra.radius_min} is above egra.radius_max "

@@ -36,6 +36,7 @@ class GridEncoding(nn.Module, Encoding):
         resolutions: Vertices per axis (levels, D), rising from level to level.
         entries: T, the most rows that a level's table has; a power of two.
         features: Features per level.
+        half_range: The grids span [-half_range, half_range].
     """
 
     starts: Tensor
@@ -43,9 +44,15 @@ class GridEncoding(nn.Module, Encoding):
     factors: Tensor
 
     def __init__(
-        self, resolutions: Sequence[Sequence[int]], *, entries: int, features: int
+        self,
+        resolutions: Sequence[Sequence[int]],
+        *,
+        entries: int,
+        features: int,
+        half_range: float = 1.0,
     ) -> None:
         super().__init__()
+        self.half_range = half_range
         sizes = [math.prod(level) for level in resolutions]
         self.dense = sum(size <= entries for size in sizes)  # larger levels are hashed
         self.entries = entries
@@ -83,9 +90,10 @@ class GridEncoding(nn.Module, Encoding):
         """Find the corners of the cell of each point on each level; points outside are clamped."""
         rows: list[Tensor] = []
         weights: list[Tensor] = []
-        for axis, along in enumerate(coords.clamp(-1, 1).unbind(1)):
+        reach = self.half_range
+        for axis, along in enumerate(coords.clamp(-reach, reach).unbind(1)):
             cells = self.cells[:, axis].to(coords.dtype)
-            position = (along + 1) * (cells / 2)
+            position = (along + reach) * (cells / (2 * reach))
             corner = torch.minimum(position.detach().floor(), cells - 1)
             inside = position - corner
             low = corner.int() * self.factors[:, axis]
@@ -156,7 +164,7 @@ class HashGrid(ChainField):
     Source: Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a
     Multiresolution Hash Encoding", ACM Transactions on Graphics 41(4), 2022, arXiv 2201.05989.
 
-    Level l has a grid over [-1, 1]^D whose numbers of vertices grow geometrically from the
+    Level l has a grid over the coords' range whose numbers of vertices grow geometrically from the
     coarsest to the finest, in proportion to the signal's own grid along each axis. A point reads
     the 2^D corners of its cell, with multilinear weights. A level with at most T vertices has a
     row of the table for each; a larger one shares T rows by the authors' hash, the exclusive or
@@ -178,6 +186,7 @@ class HashGrid(ChainField):
         coarsest: Vertices along the longest axis on the first level.
         finest: Vertices along the longest axis on the last level.
         log2_entries: log2 of T.
+        half_range: Coords lie in [-half_range, half_range], which the grids span.
         hidden_features: Width of the ReLU layers.
         hidden_layers: Number of ReLU layers.
         generator: Source of the initial parameters; None leaves them uninitialised.
@@ -195,6 +204,7 @@ class HashGrid(ChainField):
         coarsest: int = 16,
         finest: int = 256,
         log2_entries: int = 14,
+        half_range: float = 1.0,
         hidden_features: int = 64,
         hidden_layers: int = 2,
         generator: torch.Generator | None = None,
@@ -203,6 +213,7 @@ class HashGrid(ChainField):
             level_resolutions(shape, levels, coarsest, finest),
             entries=2**log2_entries,
             features=features,
+            half_range=half_range,
         )
         super().__init__(len(shape), value_dim, hidden_features, hidden_layers, encoding=encoding)
         self.width = max(self.width, levels * 2 ** len(shape))

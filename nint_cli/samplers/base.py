@@ -129,6 +129,18 @@ class Sampler(ABC):
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """Whether it holds on to points, so that a signal must not draw others meanwhile."""
+        return False
+
+    def forget(self) -> None:
+        """Take every index that is remembered for void, because the signal has drawn new points.
+
+        Called before `select`, and only where `needs_fixed_points` is False.
+        """
+        assert not self.needs_fixed_points, "a sampler that needs fixed points cannot forget them"
+
     @abstractmethod
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose the points of a step.

@@ -63,6 +63,11 @@ class Egra(Sampler):
         self.radius_max = radius_max
         self.both_sides = both_sides
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """True: its edges are points."""
+        return True
+
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Draw by weight, the points beside edges first; see `Sampler.select`."""
         population = len(probe)

@@ -133,6 +133,11 @@ class Evos(Sampler):
         self.last_interval = last_interval
         self._state: dict[str, Tensor] = {}
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """True: its ranking is used for many steps."""
+        return True
+
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Take all points, or survivors and mutants; see `Sampler.select`."""
         population = len(probe)

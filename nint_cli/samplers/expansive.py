@@ -61,6 +61,11 @@ class Expansive(Sampler):
         others[anchors] = False
         self.others = others.nonzero().flatten()
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """True: its anchors are points."""
+        return True
+
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Join the anchors with random others; see `Sampler.select`."""
         population = len(probe)

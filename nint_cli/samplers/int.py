@@ -50,6 +50,11 @@ class Int(Sampler):
         self.every = every
         self._kept: dict[str, Tensor] = {}
 
+    @property
+    def needs_fixed_points(self) -> bool:
+        """Whether points are kept between refreshes."""
+        return self.interval != "dense"
+
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose the points with the largest residual; see `Sampler.select`."""
         total = self.batch.total_steps

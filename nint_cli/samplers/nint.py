@@ -103,6 +103,17 @@ class Nint(Sampler):
         self.interval = interval
         self.every = every
         self._ranked: dict[str, Tensor] = {}
+        self._void = False
+
+    @property
+    def needs_fixed_points(self) -> bool:
+        """Whether a selection is kept between refreshes."""
+        return self.interval != "dense"
+
+    def forget(self) -> None:
+        """Rank anew at the next step; see `Sampler.forget`."""
+        self._ranked.clear()
+        self._void = True
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
@@ -155,14 +166,14 @@ class Nint(Sampler):
     def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
         population = len(probe)
-        if self._due(step, self.alpha):
+        if self._void or self._due(step, self.alpha):
             wanted = self._most(_NTK, step, self.alpha, population)
             if wanted:
                 score = self._norm(self._channel_scores(probe, generator))
                 self._ranked[_NTK] = score.topk(wanted).indices
             else:
                 self._ranked.pop(_NTK, None)
-        if self._due(step, self.residual_every):
+        if self._void or self._due(step, self.residual_every):
             # Points that the NTK slot takes first must not leave the residual slot short.
             wanted = self._most(_RESIDUAL, step, self.residual_every, population)
             if wanted:
@@ -171,6 +182,7 @@ class Nint(Sampler):
                 self._ranked[_RESIDUAL] = score.topk(min(population, wanted + spare)).indices
             else:
                 self._ranked.pop(_RESIDUAL, None)
+        self._void = False
 
     def _channel_scores(self, probe: Probe, generator: torch.Generator) -> Tensor:
         """Give what is ranked by its norm over channels, (N, C)."""

@@ -56,6 +56,12 @@ class NintReleased(Sampler):
         self.lambda_ = lambda_
         self.min_share = min_share
         self._bright: dict[str, Tensor] = {}
+        self._void = False
+
+    def forget(self) -> None:
+        """Score anew at the next step; see `Sampler.forget`."""
+        self._bright.clear()
+        self._void = True
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the slots as the released code does; see `Sampler.select`."""
@@ -66,9 +72,11 @@ class NintReleased(Sampler):
         )
         bright_count = int(count * share)
         calls = step + 1
-        if (calls == 1 or calls % self.alpha == 0) and share >= self.min_share:
+        due = self._void or calls == 1 or calls % self.alpha == 0
+        if due and share >= self.min_share:
             score = probe.prediction().square().sum(dim=1)
             self._bright["ntk"] = score.topk(bright_count).indices
+        self._void = False
         bright = self._bright.get("ntk", torch.empty(0, dtype=torch.int64, device=probe.device))
         bright = bright[:bright_count]
         score = residual_score(probe.residual()).index_fill(0, bright, -1.0)

@@ -80,6 +80,7 @@ class SoftMining(Sampler):
         batch: How many particles; the same at every step.
         density: (N + 1) cumulative distribution for restarts.
         shape: Size of the grid along each axis.
+        half_range: Coords lie in [-half_range, half_range].
         alpha: Softness after the warm-up.
         warmup: Steps in which the softness would reach 1.
         step_size: a.
@@ -99,6 +100,7 @@ class SoftMining(Sampler):
         density: Tensor,
         shape: tuple[int, ...],
         *,
+        half_range: float = 1.0,
         alpha: float = 0.6,
         warmup: int = 1000,
         step_size: float = 20.0,
@@ -110,6 +112,7 @@ class SoftMining(Sampler):
         self.batch = batch
         self.density = density
         self.shape = shape
+        self.half_range = half_range
         self.alpha = alpha
         self.warmup = warmup
         self.step_size = step_size
@@ -118,6 +121,11 @@ class SoftMining(Sampler):
         self.restart_share = restart_share
         self.released = released
         self._state: dict[str, Tensor] = {}
+
+    @property
+    def needs_fixed_points(self) -> bool:
+        """True: its density is one of points."""
+        return True
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Move the particles and give the points below them; see `Sampler.select`."""
@@ -144,8 +152,8 @@ class SoftMining(Sampler):
         divisor = (weight * particle_loss if self.released else particle_loss) + _EPSILON
         drift = gradient / divisor[:, None]
         if not self.released:
-            # From a mean over B points and x in [-1, 1] to 4096 points and grid steps.
-            per_step = [2 / max(1, size - 1) for size in self.shape]
+            # From a mean over B points and x in the coords' range to 4096 points and grid steps.
+            per_step = [2 * self.half_range / max(1, size - 1) for size in self.shape]
             drift = drift * drift.new_tensor(per_step) * (len(error) / _TUNED_BATCH)
         like = self._state[_PARTICLES]
         self._state[_DRIFT] = drift.to(like)

@@ -16,14 +16,35 @@ class Signal(ABC):
 
     Values come out as floating-point numbers in the range that the field is trained on; how
     they are stored is the signal's own affair.
+
+    Attributes:
+        shape: Points along each of the D axes; for points without a grid, what a grid as fine
+            as they are would have.
+        value_dim: C.
+        half_range: Coords lie in [-half_range, half_range].
+        on_grid: Whether the points are those of a grid of that shape, in row-major order.
+        redraw_every: Steps after which other points take the place of these; None: never.
     """
 
-    coord_dim: int
+    shape: tuple[int, ...]
     value_dim: int
+    half_range: float = 1.0
+    on_grid: bool = False
+    redraw_every: int | None = None
 
     @abstractmethod
     def __len__(self) -> int:
         """Give N."""
+
+    @property
+    def coord_dim(self) -> int:
+        """D."""
+        return len(self.shape)
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where indices are expected, and coords and values come out."""
 
     @abstractmethod
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,6 +68,17 @@ class Signal(ABC):
         Returns:
             Coords (stop - start, D) and values (stop - start, C).
         """
+
+    def redraw(self, number: int) -> None:
+        """Replace all points, where `redraw_every` is set.
+
+        Args:
+            number: Of the draw, from 0; the same number gives the same points.
+
+        Raises:
+            TypeError: If the signal has no other points.
+        """
+        raise TypeError(f"a {type(self).__name__} has no draw {number} of other points")
 
     def blocks(self, size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Go through all points in order.
@@ -72,8 +104,12 @@ class GridSignal(Signal):
         stored: (N, C) values, in row-major order of the grid; kept in their own dtype.
         shape: Size of the grid along each axis.
         scale: What a stored value is divided by to give the field's value.
+        offset: What is added to that.
+        half_range: What the axes run to instead of 1.
         dtype: Floating-point type of coords and values.
     """
+
+    on_grid = True
 
     def __init__(
         self,
@@ -81,16 +117,20 @@ class GridSignal(Signal):
         shape: tuple[int, ...],
         *,
         scale: float = 1.0,
+        offset: float = 0.0,
+        half_range: float = 1.0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.stored = stored
         self.shape = shape
         self.scale = scale
+        self.offset = offset
+        self.half_range = half_range
         self.dtype = dtype
-        self.coord_dim = len(shape)
         self.value_dim = stored.shape[1]
         self._axes = [
-            torch.linspace(-1, 1, size, dtype=dtype, device=stored.device) for size in shape
+            torch.linspace(-half_range, half_range, size, dtype=dtype, device=stored.device)
+            for size in shape
         ]
 
     def __len__(self) -> int:
@@ -99,8 +139,18 @@ class GridSignal(Signal):
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move the values to a device, or compute in another floating-point type."""
         return type(self)(
-            self.stored.to(device), self.shape, scale=self.scale, dtype=dtype or self.dtype
+            self.stored.to(device),
+            self.shape,
+            scale=self.scale,
+            offset=self.offset,
+            half_range=self.half_range,
+            dtype=dtype or self.dtype,
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are stored."""
+        return self.stored.device
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Look up points; see `Signal.at`."""
@@ -119,4 +169,4 @@ class GridSignal(Signal):
         return torch.stack(columns[::-1], dim=1)
 
     def _values(self, stored: Tensor) -> Tensor:
-        return stored.to(self.dtype) / self.scale
+        return stored.to(self.dtype) / self.scale + self.offset

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from nint_cli.report import SLOT_COLOURS, selection_picture
+from nint_cli.pictures.image import selection_picture
+from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.samplers import Selection
 from tests.conftest import smooth_pixels
 

@@ -1,0 +1,150 @@
+"""The options that every `nint fit` command shares, and how a command comes by them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from nint_cli.cli import names
+
+ProgressMode = Literal["auto", "always", "never"]
+Modality = Literal["image", "audio", "sdf"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What any modality is fitted by; each field is an option of the same name."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Run folder, runs/<input>/<sampler> if not given; with several inputs, the "
+            "folder of their run folders.",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")
+    ] = False
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep an earlier run that is complete and has the same input and settings.",
+        ),
+    ] = False
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Shipped settings: default, paper or smoke.",
+            autocompletion=names.presets,
+        ),
+    ] = "default"
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting, such as nint.alpha=20; may be repeated.",
+            autocompletion=names.keys,
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="full, uniform, egra, expansive, soft_mining, int, evos, nint or nint_released.",
+            autocompletion=names.samplers,
+        ),
+    ] = None
+    field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
+            autocompletion=names.fields,
+        ),
+    ] = None
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Stop after that much training time: 90s, 5m, 1h."),
+    ] = None
+    require_target: Annotated[
+        bool, typer.Option("--require-target", help="Exit with code 7 if the target is missed.")
+    ] = False
+    batch_fraction: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Share of the coordinates per step.")
+    ] = None
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+    ] = None
+    jobs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")
+    ] = 1
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first input that fails.")
+    ] = False
+    progress: Annotated[
+        ProgressMode,
+        typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
+    ] = "auto"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
+    ] = False
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of run folders.")
+    ] = False
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Show every setting and where it comes from; no fit."),
+    ] = False
+
+
+def with_fit_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Let a command take the fields of `FitOptions` as options, after its own.
+
+    Args:
+        command: Takes its own parameters and, as `options`, a `FitOptions`.
+
+    Returns:
+        A function in whose signature Typer finds them all.
+    """
+    shared = get_type_hints(FitOptions, include_extras=True)
+
+    def run(**words: Any) -> int:  # noqa: ANN401 (each as its option says)
+        options = FitOptions(**{name: words.pop(name) for name in shared})
+        return command(**words, options=options)
+
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "options"
+    ]
+    more = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=shared[field.name],
+        )
+        for field in fields(FitOptions)
+    ]
+    parameters = [*own, *more]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # for Typer
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run

@@ -1,0 +1,106 @@
+"""How inputs are read and judged, a section per modality, named as `nint fit` names it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nint_cli.config.section import Section, Share
+
+
+class ImageConfig(Section):
+    """How a picture is read."""
+
+    size: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="longest side in pixels after shrinking; null: as it is in the file",
+    )
+    max_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        description="a picture with more pixels is refused before it is decoded",
+    )
+
+
+class AudioConfig(Section):
+    """How a sound is read, and what a field of it sees."""
+
+    start_s: float = Field(0.0, ge=0, description="where to begin, in seconds")
+    duration_s: float | None = Field(
+        None, gt=0, description="how much to take, in seconds; null: to the end"
+    )
+    mono: bool = Field(False, description="whether to mix all channels into one")
+    max_samples: int = Field(
+        100_000_000,
+        ge=1,
+        description="a sound with more numbers, samples times channels, is refused before it is "
+        "decoded",
+    )
+    range: Literal["peak", "unit"] = Field(
+        "peak",
+        description="what the field is trained on: the waveform over its peak, or mapped from "
+        "[-1, 1] to [0, 1]",
+    )
+    half_range: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="coords run from minus this to this; null: from the field and the number of "
+        "samples",
+    )
+
+
+class SdfConfig(Section):
+    """How a shape is read, where its distance is sampled, and how it is judged."""
+
+    points: int = Field(
+        1 << 19, ge=64, le=1 << 28, description="points of the pool that is trained on"
+    )
+    fine_share: Share = Field(
+        0.45, description="share of the pool close to the surface, at the fine scale"
+    )
+    coarse_share: Share = Field(
+        0.35,
+        description="share of the pool near the surface, at the coarse scale; the rest is "
+        "uniform in the box",
+    )
+    fine_scale: float = Field(
+        0.01, gt=0, le=2, description="standard distance of the fine points, in half boxes"
+    )
+    coarse_scale: float = Field(0.1, gt=0, le=2, description="the same of the coarse points")
+    noise: Literal["normal", "laplace"] = Field(
+        "normal", description="how points are strewn around the surface, per coordinate"
+    )
+    resample: int | None = Field(
+        None, ge=1, description="steps between draws of a new pool; null: one pool for all"
+    )
+    half_range: float = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="half the edge of the box in coords; distances are in the same unit",
+    )
+    max_faces: int = Field(
+        5_000_000, ge=1, description="a mesh with more triangles is refused, early where it can be"
+    )
+    require_watertight: bool = Field(
+        False,
+        description="whether to refuse a mesh with holes instead of closing them by the "
+        "winding number",
+    )
+    mc_resolution: int = Field(
+        256, ge=8, le=1024, description="grid points along each edge for the reconstructed mesh"
+    )
+    iou_resolution: int = Field(
+        128, ge=8, le=1024, description="cells along each edge of the grid of the IoU"
+    )
+    watch_resolution: int = Field(
+        64, ge=8, le=512, description="the same while the run goes on, for log and targets"
+    )
+    surface_samples: int = Field(
+        300_000,
+        ge=100,
+        le=10_000_000,
+        description="points on each surface for distances between them",
+    )

@@ -1,0 +1,157 @@
+"""What every modality is: how its inputs are read, judged, and reproduced."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from nint_cli.config import RunConfig
+from nint_cli.fields import Field
+from nint_cli.records import AnyRecord
+from nint_cli.results import FieldRecord, InputRecord, Quality, RunMetrics
+from nint_cli.samplers import Selection
+from nint_cli.signals import Signal
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A look at the field while a run goes on.
+
+    Attributes:
+        figures: What the log keeps, by key; infinite where a fit is exact, None where a figure has
+            no value. The modality's headline is among them.
+        prediction: (N, C) at all points of the signal, where it was computed.
+    """
+
+    figures: Mapping[str, float | None]
+    prediction: Tensor | None = None
+
+
+class Subject(ABC):
+    """One input of a modality, decoded, as a run fits it and judges the result.
+
+    Attributes:
+        kind: The modality's name, as `nint fit` takes it.
+        headline: The figure that a run of this modality is known by; larger is better. It decides
+            what the best evaluation is.
+        targets: The figures that can end a run, keys of `StopConfig` without ``target_``.
+        metrics: The model of its metrics.json.
+        smaller: What to do where memory runs out.
+        files: Names of the files that `reconstruct` and `illustrate` may write.
+        source: The input as it was named.
+        signal: What the field is fitted to, on the device to train on.
+        notes: What is worth knowing before a fit, a line each.
+    """
+
+    kind: ClassVar[str]
+    headline: ClassVar[str]
+    targets: ClassVar[tuple[str, ...]]
+    metrics: ClassVar[type[RunMetrics]]
+    smaller: ClassVar[str]
+    files: ClassVar[Mapping[str, str]]
+    source: str
+    signal: Signal
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls,
+        source: str,
+        config: RunConfig,
+        device: torch.device,
+        like: AnyRecord | None = None,
+    ) -> Self:
+        """Read an input.
+
+        Args:
+            source: A file, or ``sample:NAME``.
+            config: How to read and to judge it.
+            device: Where the signal is kept.
+            like: The record of a run whose scale and frame hold for this input; None makes its
+                own.
+
+        Returns:
+            The input, ready to be fitted.
+        """
+
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Hash of its decoded content."""
+
+    @property
+    @abstractmethod
+    def conversions(self) -> tuple[str, ...]:
+        """What was done to the file's content, in plain words."""
+
+    @abstractmethod
+    def mismatch(self, record: AnyRecord) -> str | None:
+        """Say why a run's field cannot be compared with this input; None if it can."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say what it is and how large, in a few words."""
+
+    @abstractmethod
+    def record(self) -> AnyRecord:
+        """Give what checkpoints keep of it."""
+
+    @abstractmethod
+    def input_record(self) -> InputRecord:
+        """Give what metrics.json says of it."""
+
+    @abstractmethod
+    def field_record(self, name: str, field: Field) -> FieldRecord:
+        """Give what metrics.json says of a field that is fitted to it."""
+
+    @abstractmethod
+    def evaluate(self, field: Field) -> Evaluation:
+        """Look at a field during a run: what is cheap enough for that."""
+
+    @abstractmethod
+    def quality(self, field: Field, evaluation: Evaluation) -> Quality:
+        """Measure a field in full.
+
+        Args:
+            field: The field.
+            evaluation: What `evaluate` gave for it.
+
+        Returns:
+            The measures; those that have no value are null, with the reason.
+        """
+
+    @abstractmethod
+    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+        """Give the files that a run leaves of its result, by name."""
+
+    @classmethod
+    @abstractmethod
+    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> object:
+        """Give what a field stands for, without its input.
+
+        Args:
+            record: What a checkpoint keeps of the input.
+            config: Of the run.
+            field: The field.
+
+        Returns:
+            The content in its natural form: pixels of a picture.
+        """
+
+    @abstractmethod
+    def illustrate(
+        self, selections: Mapping[str, Selection], steps: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        """Draw what was chosen to train on.
+
+        Args:
+            selections: What was chosen, by panel.
+            steps: The step of each panel, from 1.
+
+        Returns:
+            Files by name.
+        """
