@@ -9,7 +9,13 @@ import scipy.signal
 from pystoi.utils import resample_oct
 
 from nint_cli.metrics import audio, speech
-from nint_cli.metrics.audio import log_spectral_distance_db, psnr_db, si_snr_db, snr_db
+from nint_cli.metrics.audio import (
+    log_spectral_distance_db,
+    mean_squared_error,
+    psnr_db,
+    si_snr_db,
+    snr_db,
+)
 from nint_cli.metrics.measured import Measured
 from nint_cli.signals import read_sound
 from tests.conftest import SHARED
@@ -86,15 +92,18 @@ def test_si_snr_where_it_is_not_defined():
     assert si_snr_db(prediction, one_channel).value is not None
 
 
-def test_psnr_clips_both_and_has_a_range_of_two():
+def test_the_squared_error_clips_both():
     prediction, values = pair(noise=0.5)
     prediction, values = 3 * prediction, 3 * values
-    mse = np.mean((np.clip(prediction, -1, 1) - np.clip(values, -1, 1)) ** 2)
-    assert psnr_db(prediction, values) == pytest.approx(20 * math.log10(2 / math.sqrt(mse)))
-    assert psnr_db(np.array([[0.2]]), np.array([[0.0]])) == pytest.approx(20)
-    assert psnr_db(np.array([[1.5]]), np.array([[1.0]])) == math.inf
-    silence = np.zeros((9, 1))
-    assert psnr_db(silence, silence) == math.inf
+    expected = np.mean((np.clip(prediction, -1, 1) - np.clip(values, -1, 1)) ** 2)
+    assert mean_squared_error(prediction, values) == pytest.approx(expected)
+    assert mean_squared_error(np.array([[1.5]]), np.array([[1.0]])) == 0
+
+
+def test_psnr_has_a_range_of_two():
+    assert psnr_db(1e-4) == pytest.approx(20 * math.log10(2 / 1e-2))
+    assert psnr_db(4) == 0
+    assert psnr_db(0) == math.inf
 
 
 # By spectra

@@ -72,23 +72,32 @@ def si_snr_db(prediction: Waveform, values: Waveform) -> Measured:
     return _ratio_db(_energy(scaled), _energy(prediction - scaled))
 
 
-def psnr_db(prediction: Waveform, values: Waveform) -> float:
-    """Compute the peak signal-to-noise ratio for a data range of 2.
-
-    This is the convention of the released code of NINT: both are clipped to [-1, 1].
+def mean_squared_error(prediction: Waveform, values: Waveform) -> float:
+    """Compute the mean squared error of what can be played.
 
     Args:
-        prediction: (T, C); clipped to [-1, 1].
+        prediction: (T, C); clipped to [-1, 1], as the released code of NINT does.
         values: (T, C), the sound; clipped to [-1, 1].
 
     Returns:
-        10 log10(4 / mean squared error), in dB; infinity where the error is 0.
+        Mean over samples and channels.
+    """
+    return _energy(prediction.clip(-1, 1) - values.clip(-1, 1)) / values.size
+
+
+def psnr_db(mse: float) -> float:
+    """Compute the peak signal-to-noise ratio for a data range of 2, from -1 to 1.
+
+    Args:
+        mse: Mean squared error.
+
+    Returns:
+        10 log10(4 / mse), in dB; infinity where the error is 0.
 
     Example:
-        >>> psnr_db(np.array([[0.2]]), np.array([[0.0]]))
+        >>> psnr_db(0.04)
         20.0
     """
-    mse = _energy(prediction.clip(-1, 1) - values.clip(-1, 1)) / values.size
     return math.inf if mse == 0 else 10 * math.log10(4 / mse)
 
 
