@@ -1,8 +1,16 @@
-"""Built-in inputs, so that everything can be tried without a file: scikit-image's pictures."""
+"""Built-in inputs, by kind, so that everything can be tried without a file.
 
+Pictures are scikit-image's; sounds are computed, in `tones`.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nint_cli.errors import InputError, did_you_mean
+from nint_cli.signals import tones
 
 PREFIX = "sample:"
 
@@ -25,6 +33,7 @@ _PICTURES = {
     "rocket": "rocket.jpg",
     "text": "text.png",
 }
+_SOUNDS = {"chirp": tones.chirp, "chord": tones.chord}
 
 
 def picture_names() -> list[str]:
@@ -47,7 +56,32 @@ def picture_path(name: str) -> Path:
     import skimage
 
     if name not in _PICTURES:
-        hint = did_you_mean(name, _PICTURES)
-        names = ", ".join(picture_names())
-        raise InputError(f"no built-in picture '{PREFIX}{name}'{hint}; there are {names}")
+        raise InputError(_unknown("picture", name, _PICTURES))
     return Path(skimage.__file__).parent / "data" / _PICTURES[name]
+
+
+def sound_names() -> list[str]:
+    """List the built-in sounds; each is an input as ``sample:NAME``."""
+    return sorted(_SOUNDS)
+
+
+def sound(name: str) -> tuple[NDArray[np.int16], int]:
+    """Compute a built-in sound.
+
+    Args:
+        name: One of `sound_names`.
+
+    Returns:
+        (T,) samples, and how many there are in a second.
+
+    Raises:
+        InputError: If there is no such sound.
+    """
+    if name not in _SOUNDS:
+        raise InputError(_unknown("sound", name, _SOUNDS))
+    return _SOUNDS[name](), tones.SAMPLE_RATE_HZ
+
+
+def _unknown(kind: str, name: str, names: Iterable[str]) -> str:
+    hint = did_you_mean(name, names)
+    return f"no built-in {kind} '{PREFIX}{name}'{hint}; there are {', '.join(sorted(names))}"
