@@ -97,6 +97,19 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def coords_half_range(config: RunConfig, samples: int) -> float:
+    """Choose the range of a sound's coords.
+
+    Args:
+        config: The configuration; `audio.half_range` decides where it is given.
+        samples: Samples per channel.
+
+    Returns:
+        What coords run to.
+    """
+    return config.audio.half_range or 1.0
+
+
 def build_field(
     config: RunConfig,
     shape: Sequence[int],

@@ -63,11 +63,9 @@ class AudioQuality(Quality):
     """How close a sound's reconstruction is; conventions in `metrics.audio`."""
 
     mse: float | None = Field(
-        None, ge=0, description="mean squared error, full scale being [-1, 1]"
+        None, ge=0, description="mean squared error of both, clipped to [-1, 1]"
     )
-    psnr_db: float | None = Field(
-        None, description="10 log10(4/mse), both clipped to [-1, 1]; null where it is infinite"
-    )
+    psnr_db: float | None = Field(None, description="10 log10(4/mse); null where it is infinite")
     psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
     snr_db: float | None = Field(None, description="power of the sound over power of the error")
     snr_infinite: bool = Field(False, description="whether the reconstruction is exact")

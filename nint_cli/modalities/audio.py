@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
 
 from nint_cli.build import coords_half_range
 from nint_cli.config import RunConfig
 from nint_cli.fields import Field
-from nint_cli.metrics.audio import log_spectral_distance_db, psnr_db, si_snr_db, snr_db
+from nint_cli.metrics.audio import (
+    log_spectral_distance_db,
+    mean_squared_error,
+    psnr_db,
+    si_snr_db,
+    snr_db,
+)
 from nint_cli.metrics.measured import Measured
 from nint_cli.metrics.speech import pesq, stoi
 from nint_cli.modalities.base import Evaluation, Subject
@@ -161,10 +166,11 @@ class AudioSubject(Subject):
         """Predict all samples; see `Subject.evaluate`."""
         prediction = predict(field, self.signal)
         waveform = to_waveform(prediction, self.scaling)
+        mse = mean_squared_error(waveform, self._waveform)
         figures = {
             "si_snr_db": si_snr_db(waveform, self._waveform).value,
-            "psnr_db": psnr_db(waveform, self._waveform),
-            "mse": float(np.square(waveform - self._waveform).mean()),
+            "psnr_db": psnr_db(mse),
+            "mse": mse,
         }
         return Evaluation(figures, prediction)
 
@@ -173,7 +179,7 @@ class AudioSubject(Subject):
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
         snr = snr_db(waveform, self._waveform)
         si_snr = si_snr_db(waveform, self._waveform)
-        psnr = psnr_db(waveform, self._waveform)
+        psnr = evaluation.figures["psnr_db"]
         distance = log_spectral_distance_db(waveform, self._waveform)
         heard = {
             "stoi": stoi(waveform, self._waveform, rate),
@@ -183,7 +189,7 @@ class AudioSubject(Subject):
         return AudioQuality(
             mse=evaluation.figures["mse"],
             psnr_db=_finite(psnr),
-            psnr_infinite=math.isinf(psnr),
+            psnr_infinite=psnr == math.inf,
             snr_db=_finite(snr.value),
             snr_infinite=_infinite(snr),
             snr_reason=snr.reason,

@@ -11,11 +11,18 @@ import trimesh
 from numpy.typing import NDArray
 
 from nint_cli.errors import InputError
-from nint_cli.signals import samples, solids
+from nint_cli.signals import samples
 from nint_cli.signals.shape import Shape, boundary_loops, frame_of, signed_volume
 from nint_cli.signals.source import read_up_to
 
-FORMATS = {".obj": "obj", ".ply": "ply", ".stl": "stl", ".off": "off", ".glb": "glb", ".3mf": "3mf"}
+FORMATS = {
+    ".obj": "obj",
+    ".ply": "ply",
+    ".stl": "stl",
+    ".off": "off",
+    ".glb": "glb",
+    ".3mf": "3mf",
+}
 """What can be read, by the end of the file's name."""
 
 # A file is read up to what a mesh within the limit of faces can have, so that an endless stream is
@@ -49,7 +56,7 @@ def read_shape(
     """
     conversions: list[str] = []
     if source.startswith(samples.PREFIX):
-        vertices, faces = solids.solid(source.removeprefix(samples.PREFIX))
+        vertices, faces = samples.shape(source.removeprefix(samples.PREFIX))
     else:
         data, kind = _read(source, max_faces)
         try:
@@ -63,8 +70,7 @@ def read_shape(
                 f"cannot read '{source}': damaged or unsupported ({reason[:200]})"
             ) from error
     try:
-        if len(faces) > max_faces:
-            raise _too_many(len(faces), max_faces)
+        _check_count(len(faces), max_faces)
         return _checked(vertices, faces, conversions, require_watertight=require_watertight)
     except _Unsupported as error:
         raise InputError(f"cannot use '{source}': {error}") from None
@@ -74,11 +80,12 @@ class _Unsupported(Exception):
     """What a mesh is that cannot be fitted, as a clause."""
 
 
-def _too_many(faces: int, max_faces: int) -> _Unsupported:
-    return _Unsupported(
-        f"it has {faces:,} triangles, more than sdf.max_faces = {max_faces:,}; simplify it, or "
-        "raise that limit"
-    )
+def _check_count(faces: int, max_faces: int) -> None:
+    if faces > max_faces:
+        raise _Unsupported(
+            f"it has {faces:,} triangles, more than sdf.max_faces = {max_faces:,}; simplify it, "
+            "or raise that limit"
+        )
 
 
 def _read(source: str, max_faces: int) -> tuple[bytes, str]:
@@ -117,8 +124,7 @@ def _check_header(data: bytes, kind: str, max_faces: int) -> None:
         promised = int(found[1]) if found else 0
     elif kind == "stl" and len(data) >= 84 and not data[:1024].lstrip().startswith(b"solid"):
         (promised,) = struct.unpack_from("<I", data, 80)
-    if promised > max_faces:
-        raise _too_many(promised, max_faces)
+    _check_count(promised, max_faces)
 
 
 def _decode(data: bytes, kind: str, conversions: list[str]) -> tuple[Vertices, Faces]:
@@ -187,9 +193,7 @@ def _checked(
     return Shape(vertices, faces, frame, holes, digest.hexdigest(), tuple(conversions))
 
 
-def _tidied(
-    vertices: Vertices, faces: Faces, conversions: list[str]
-) -> tuple[Vertices, Faces]:
+def _tidied(vertices: Vertices, faces: Faces, conversions: list[str]) -> tuple[Vertices, Faces]:
     """Join equal vertices, drop those of no face, and degenerate and repeated faces."""
     vertices, names = np.unique(vertices, axis=0, return_inverse=True)
     faces = names.reshape(-1)[faces]
