@@ -20,7 +20,7 @@ LAYERS = [
     {"samplers"},
     {"trainer"},
     {"build", "results", "runfolder"},
-    {"checkpoint", "environment", "perception", "pictures", "report"},
+    {"checkpoint", "environment", "perception", "pictures", "report", "surface"},
     {"modalities"},
     {"evaluation", "run"},
     {"continuation"},
