@@ -19,7 +19,7 @@ LAYERS = [
     {"probe"},
     {"samplers"},
     {"trainer"},
-    {"build", "results", "runfolder"},
+    {"build", "results", "runfolder", "surface"},
     {"checkpoint", "environment", "perception", "pictures", "report"},
     {"modalities"},
     {"evaluation", "run"},
