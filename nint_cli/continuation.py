@@ -48,7 +48,7 @@ def resume(
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
         resolved = _resolve(folder, saved, steps, time_budget_s)
-        fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved)
+        fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.kept)
         finished = _finished(folder, fit)
         if finished is not None:
             control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")

@@ -37,7 +37,8 @@ def evaluate_run(
         InputError: If there is no sound checkpoint, the input is gone or has changed, what it is
             compared with has another size, or the LPIPS weights are unsound.
     """
-    saved, faults = checkpoint.newest(RunFolder.open(path).checkpoints(), path)
+    folder = RunFolder.open(path)
+    saved, faults = checkpoint.newest(folder.checkpoints(), path)
     for fault in faults:
         note(f"{fault}; measuring the checkpoint before it")
     record = saved.signal
@@ -46,7 +47,7 @@ def evaluate_run(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = MODALITIES[record.kind].read(source, config, device, like=record)
+        subject = MODALITIES[record.kind].read(source, config, device, record, folder.kept)
     except InputError as error:
         if against is not None:
             raise

@@ -24,7 +24,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
-from nint_cli.modalities import MODALITIES, Evaluation, Subject
+from nint_cli.modalities import MODALITIES, Evaluation, Kept, Subject, nothing_kept
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
 
@@ -105,6 +105,7 @@ class Fit:
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
+        kept: Gives files of the run's folder by name.
 
     Raises:
         ConfigError: If a target is set that the modality has no figure for.
@@ -113,7 +114,12 @@ class Fit:
     """
 
     def __init__(
-        self, kind: str, source: str, resolved: Resolved, saved: Checkpoint | None = None
+        self,
+        kind: str,
+        source: str,
+        resolved: Resolved,
+        saved: Checkpoint | None = None,
+        kept: Kept = nothing_kept,
     ) -> None:
         config = resolved.config
         self._started = time.monotonic()
@@ -128,7 +134,7 @@ class Fit:
         self.targets = _targets(config, modality)
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
-            self.subject = modality.read(source, config, self.device, like)
+            self.subject = modality.read(source, config, self.device, like, kept)
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
@@ -173,6 +179,8 @@ class Fit:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(runfolder.CONFIG, text.encode())
+            for name, content in self.subject.cache().items():
+                folder.write(name, content)
         for note in self.subject.notes:
             control.note(note)
         recorder = _Recorder(self, folder, control)

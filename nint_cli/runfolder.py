@@ -276,6 +276,13 @@ class RunFolder:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def kept(self, name: str) -> bytes | None:
+        """Read one of the run's files; None where it cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return None
+
     def remove(self, name: str) -> None:
         """Remove one of the run's files, if it is there.
 

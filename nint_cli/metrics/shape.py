@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
-Faces = NDArray[np.integer]
 
 F_SCORE_DISTANCE = 0.02
 """1 % of the box's edge, in units of the box."""
@@ -83,67 +82,24 @@ def sdf_error(predicted: NDArray[np.floating], true: NDArray[np.floating], band:
     return float(np.abs(difference).mean())
 
 
-def sample_surface(
-    vertices: Floats, faces: Faces, count: int, generator: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Draw points uniformly by area.
-
-    Source: Osada, Funkhouser, Chazelle, Dobkin, "Shape Distributions", ACM TOG 2002, for the point
-    within its triangle.
-
-    Args:
-        vertices: (V, 3).
-        faces: (F, 3).
-        count: How many points.
-        generator: The randomness.
-
-    Returns:
-        (count, 3) points, and the unit normals of their triangles.
-
-    Raises:
-        ValueError: If the triangles have no area.
-    """
-    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
-    normals = np.cross(second - first, third - first)
-    doubled = np.linalg.norm(normals, axis=1)
-    ends = np.cumsum(doubled)
-    if not len(ends) or not ends[-1] > 0:
-        raise ValueError("the surface has no area")
-    drawn = generator.random((count, 3))
-    chosen = np.searchsorted(ends, drawn[:, 0] * ends[-1], side="right")
-    chosen = np.minimum(chosen, np.flatnonzero(doubled)[-1])  # where the product was rounded up
-    root, along = np.sqrt(drawn[:, 1:2]), drawn[:, 2:3]
-    points = (
-        (1 - root) * first[chosen]
-        + root * (1 - along) * second[chosen]
-        + root * along * third[chosen]
-    )
-    return points, normals[chosen] / doubled[chosen, None]
-
-
 def surface_distances(
-    mesh_a: tuple[Floats, Faces],
-    mesh_b: tuple[Floats, Faces],
-    count: int,
-    generator: np.random.Generator,
+    sample_a: tuple[Floats, Floats],
+    sample_b: tuple[Floats, Floats],
     *,
     threshold: float = F_SCORE_DISTANCE,
 ) -> SurfaceDistances:
     """Compare two surfaces by random points on them.
 
     Args:
-        mesh_a: Vertices (V, 3) in units of the box, and faces (F, 3).
-        mesh_b: The other one.
-        count: Points on each surface.
-        generator: The randomness.
+        sample_a: Points (n, 3), uniform by area, in units of the box, and their unit normals.
+        sample_b: The same of the other one.
         threshold: Distance below which a point counts for the F-score, in units of the box.
 
     Returns:
         Distances and normals compared in both directions. A surface without area is refused as
         `sample_surface` does.
     """
-    points_a, normals_a = sample_surface(*mesh_a, count, generator)
-    points_b, normals_b = sample_surface(*mesh_b, count, generator)
+    (points_a, normals_a), (points_b, normals_b) = sample_a, sample_b
     a_to_b, nearest_b = cKDTree(points_b).query(points_a, workers=-1)
     b_to_a, nearest_a = cKDTree(points_a).query(points_b, workers=-1)
     cosines = (

@@ -20,7 +20,7 @@ from nint_cli.metrics.audio import (
 )
 from nint_cli.metrics.measured import Measured
 from nint_cli.metrics.speech import pesq, stoi
-from nint_cli.modalities.base import Evaluation, Subject
+from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
 from nint_cli.pictures.audio import selection_picture, sound_picture
 from nint_cli.records import AnyRecord, AudioRecord
 from nint_cli.results import AudioInput, AudioMetrics, AudioQuality, FieldRecord, RunMetrics
@@ -78,6 +78,7 @@ class AudioSubject(Subject):
         config: RunConfig,
         device: torch.device,
         like: AnyRecord | None = None,
+        kept: Kept = nothing_kept,
     ) -> Self:
         """Read a sound, or a cut of it; see `Subject.read`."""
         settings = config.audio

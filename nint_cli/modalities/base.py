@@ -1,7 +1,7 @@
 """What every modality is: how its inputs are read, judged, and reproduced."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -14,6 +14,13 @@ from nint_cli.records import AnyRecord
 from nint_cli.results import FieldRecord, InputRecord, Quality, RunMetrics
 from nint_cli.samplers import Selection
 from nint_cli.signals import Signal
+
+Kept = Callable[[str], bytes | None]
+
+
+def nothing_kept(_name: str) -> bytes | None:
+    """Give None: there is no run yet."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Subject(ABC):
         config: RunConfig,
         device: torch.device,
         like: AnyRecord | None = None,
+        kept: Kept = nothing_kept,
     ) -> Self:
         """Read an input.
 
@@ -73,6 +81,7 @@ class Subject(ABC):
             device: Where the signal is kept.
             like: The record of a run whose scale and frame hold for this input; None makes its
                 own.
+            kept: Gives what `cache` left in the run's folder, by name; None where it is not there.
 
         Returns:
             The input, ready to be fitted.
@@ -107,6 +116,10 @@ class Subject(ABC):
     @abstractmethod
     def field_record(self, name: str, field: Field) -> FieldRecord:
         """Give what metrics.json says of a field that is fitted to it."""
+
+    def cache(self) -> dict[str, bytes]:
+        """Give files, by name, that spare a run which goes on what was computed in reading."""
+        return {}
 
     @abstractmethod
     def evaluate(self, field: Field) -> Evaluation:

@@ -11,7 +11,7 @@ import torch
 from nint_cli.config import RunConfig
 from nint_cli.fields import Field
 from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
-from nint_cli.modalities.base import Evaluation, Subject
+from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
 from nint_cli.perception import Perception, prepare
 from nint_cli.pictures.image import selection_picture
 from nint_cli.records import AnyRecord, ImageRecord
@@ -64,6 +64,7 @@ class ImageSubject(Subject):
         config: RunConfig,
         device: torch.device,
         like: AnyRecord | None = None,  # a picture's scale is that of its type
+        kept: Kept = nothing_kept,
     ) -> Self:
         """Read a picture; see `Subject.read`."""
         perception = prepare(config.metrics)

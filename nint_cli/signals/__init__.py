@@ -7,11 +7,10 @@ from nint_cli.signals.image import Picture, Pixels, to_pixels
 from nint_cli.signals.imagefile import encode_picture, read_picture
 from nint_cli.signals.meshfile import read_shape
 from nint_cli.signals.points import PointSignal
-from nint_cli.signals.shape import Frame, Shape
+from nint_cli.signals.shape import Shape
 from nint_cli.signals.wavfile import encode_sound
 
 __all__ = [
-    "Frame",
     "GridSignal",
     "Picture",
     "Pixels",

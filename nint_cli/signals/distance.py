@@ -1,130 +1,162 @@
-"""Signed distances to a triangle mesh, by libigl.
+"""How far it is to a shape's surface, and on which side of it a point is.
 
-Legend: V vertices, F faces, M points.
+Legend: M points.
 """
 
-from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nint_cli.errors import ConfigError
+from nint_cli.signals.shape import Points, Shape
 
-Points = NDArray[np.float64]
-"""(M, 3)."""
+Numbers = NDArray[np.float64]
+"""(M,)."""
 
-_AT_ONCE = 1 << 18
-# The fast winding number is a truncated series. Where it does not tell inside from outside by
-# this margin, the exact one decides.
-_DOUBT = 0.25
-_CELLS = 32
+_AT_ONCE = 1 << 16  # points between two chances for Ctrl-C
+_ACCURACY = 2.0  # of the fast winding number; wrong by up to 0.005 then
+
+# The hierarchy of the fast winding number holds float32, so that a point closer than its rounding
+# may be taken to be on the other side. There the exact one decides; and below the rounding of
+# float64, nothing does.
+_CLOSE = 1e-6
+_ON_SURFACE = 1e-14
+_EXACT_PAIRS = 1 << 28  # of points and faces, between two chances for Ctrl-C
 
 
-class MeshDistance:
-    """Signed distances to a mesh, negative inside.
+class DistanceField:
+    """The signed distance to a shape: negative inside, in the units of the box.
 
-    The distance is that to the nearest triangle, exactly. Inside is where the winding number is
-    above 1/2: for a closed mesh what it encloses, for several bodies their union, and for a mesh
-    with holes what it would enclose if they were closed. Source: Barill, Dickson, Schmidt, Levin,
-    Jacobson, "Fast Winding Numbers for Soups and Clouds", ACM Transactions on Graphics 37(4),
-    2018; Jacobson, Kavan, Sorkine-Hornung, "Robust Inside-Outside Segmentation using Generalized
-    Winding Numbers", ACM Transactions on Graphics 32(4), 2013.
+    The distance is that to the nearest point of any triangle, by a tree of boxes. The sign is that
+    of the generalised winding number w, the share of all directions in which the surface shows its
+    inside, by a tree of dipoles. A watertight surface has whole numbers, and what has not w = 0 is
+    inside, as in the nonzero rule of vector graphics: bodies that overlap are united, one that is
+    turned inside out is still a body, and a hollow is outside if its wall faces it. Where there are
+    holes, w changes smoothly across them and the inside is w > 1/2.
 
-    Sign and distance are taken apart on purpose: libigl's own signed distance by the fast winding
-    number is the distance times 1 - 2 w, which is wrong wherever w is not exactly 0 or 1.
+    Sources: Jacobson, Kavan, Sorkine-Hornung, "Robust Inside-Outside Segmentation using Generalized
+    Winding Numbers", SIGGRAPH 2013; Barill, Dickson, Schmidt, Levin, Jacobson, "Fast Winding
+    Numbers for Soups and Clouds", SIGGRAPH 2018; both by libigl.
+
+    Differs: libigl's own signed distance by the fast winding number is d (1 - 2 w), which is off
+    by 1 % of d; here d is exact, and near the surface the exact winding number has the last word.
 
     Args:
-        vertices: (V, 3) float64.
-        faces: (F, 3) int64, counterclockwise seen from outside.
+        shape: The shape. The trees are built once, here.
 
     Raises:
         ConfigError: If libigl is not installed.
     """
 
-    def __init__(self, vertices: Points, faces: NDArray[np.int64]) -> None:
+    def __init__(self, shape: Shape) -> None:
         try:
             import igl
         except ImportError as error:
             raise ConfigError(
-                "signed distances need libigl, which is not installed; pip install 'nint[sdf]'"
+                f"signed distances need a package that is not installed ({error.name}); "
+                "pip install 'nint[sdf]'"
             ) from error
-        self._igl = igl
-        self.vertices = np.ascontiguousarray(vertices, np.float64)
-        self.faces = np.ascontiguousarray(faces, np.int64)
+        self.shape = shape
+        self._exact_winding: Any = igl.winding_number
+        self._boxes = igl.AABB()
+        self._boxes.init(shape.vertices, shape.faces)
+        self._dipoles = igl.FastWindingNumberBVH()
+        self._dipoles.init(shape.vertices, shape.faces)
 
-    @cached_property
-    def _tree(self) -> Any:  # noqa: ANN401 (libigl has no types)
-        tree = self._igl.AABB()
-        tree.init(self.vertices, self.faces)
-        return tree
-
-    @cached_property
-    def _hierarchy(self) -> Any:  # noqa: ANN401
-        hierarchy = self._igl.FastWindingNumberBVH()
-        hierarchy.init(self.vertices, self.faces)
-        return hierarchy
-
-    def unsigned(self, points: Points) -> NDArray[np.float64]:
-        """Give the distance to the nearest triangle.
+    def signed(self, points: Points) -> Numbers:
+        """Compute signed distances.
 
         Args:
-            points: (M, 3).
+            points: (M, 3) in the box's coordinates.
 
         Returns:
-            (M,), in the units of the vertices.
+            (M,), negative inside; 0 on the surface, up to the rounding of float64.
         """
-        found = np.empty(len(points))
-        order = _by_place(points)
-        for rows, part in _parts(points[order]):
-            squared, _, _ = self._tree.squared_distance(self.vertices, self.faces, part)
-            found[order[rows]] = np.sqrt(squared)
-        return found
+        return self._in_blocks(points, self._signed)
 
-    def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Tell which points are inside.
+    def unsigned(self, points: Points) -> Numbers:
+        """Compute distances without a sign; see `signed`."""
+        return self._in_blocks(points, self._unsigned)
+
+    def winding_number(self, points: Points) -> Numbers:
+        """Compute fast winding numbers, to 0.005 where a point is not on the surface.
 
         Args:
-            points: (M, 3).
+            points: (M, 3) in the box's coordinates.
 
         Returns:
             (M,).
         """
-        found = np.empty(len(points), bool)
-        for rows, part in _parts(points):
-            winding = self._hierarchy.winding_number(part)
-            doubtful = np.flatnonzero(abs(winding - 0.5) < _DOUBT)
-            if len(doubtful):
-                winding[doubtful] = self._igl.winding_number(
-                    self.vertices, self.faces, np.ascontiguousarray(part[doubtful])
-                )
-            found[rows] = winding > 0.5
-        return found
+        return self._in_blocks(points, self._winding)
 
-    def __call__(self, points: Points) -> NDArray[np.float64]:
-        """Give signed distances.
+    def is_inside(self, winding: Numbers) -> NDArray[np.bool_]:
+        """Tell from winding numbers (M,) which points are inside, (M,)."""
+        return (np.abs(winding) if self.shape.watertight else winding) > 0.5
+
+    def cast(self, origins: Points, directions: Points) -> tuple[Numbers, NDArray[np.int64]]:
+        """Follow rays to where they first meet the surface, from either side.
 
         Args:
-            points: (M, 3).
+            origins: (M, 3) where they start.
+            directions: (M, 3) of unit length.
 
         Returns:
-            (M,), negative inside, in the units of the vertices.
+            How far that is, (M,), infinite where they miss; and the faces (M,), -1 there.
         """
-        distance = self.unsigned(points)
-        np.negative(distance, out=distance, where=self.inside(points))
-        return distance
+        distance, face = np.empty(len(origins)), np.empty(len(origins), np.int64)
+        for start in range(0, len(origins), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            found, far, _ = self._boxes.intersect_ray_first(
+                self.shape.vertices, self.shape.faces, origins[part], directions[part]
+            )
+            face[part] = found
+            distance[part] = np.where(found >= 0, far, np.inf)
+        return distance, face
+
+    def _in_blocks(self, points: Points, compute: Any) -> Numbers:
+        """Go through points in an order in which neighbours follow each other.
+
+        They take the same ways down the trees, and find them in the caches: three times as fast.
+        """
+        found = np.empty(len(points))
+        order = along_curve(points)
+        for start in range(0, len(points), _AT_ONCE):
+            part = order[start : start + _AT_ONCE]
+            found[part] = compute(np.ascontiguousarray(points[part], np.float64))
+        return found
+
+    def _signed(self, points: Points) -> Numbers:
+        distance, winding = self._unsigned(points), self._winding(points)
+        distance[distance < _ON_SURFACE] = 0
+        close = np.flatnonzero((distance < _CLOSE) & (distance > 0))
+        step = max(1, _EXACT_PAIRS // len(self.shape.faces))
+        for start in range(0, len(close), step):
+            part = close[start : start + step]
+            winding[part] = self._exact_winding(
+                self.shape.vertices, self.shape.faces, points[part]
+            )
+        return np.where(self.is_inside(winding), -distance, distance)
+
+    def _unsigned(self, points: Points) -> Numbers:
+        squared = self._boxes.squared_distance(self.shape.vertices, self.shape.faces, points)[0]
+        return np.sqrt(squared)
+
+    def _winding(self, points: Points) -> Numbers:
+        return np.asarray(self._dipoles.winding_number(points, _ACCURACY))
 
 
-def _by_place(points: Points) -> NDArray[np.int64]:
-    """Order points so that neighbours follow each other: they look at the same triangles."""
-    low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
-    cells = ((points - low) / np.maximum(high - low, 1e-300) * _CELLS).astype(np.int64)
-    return np.lexsort((points[:, 0], *cells.T)).astype(np.int64)
+def along_curve(points: Points) -> NDArray[np.int64]:
+    """Order points along Morton's curve through a grid of 1024^3 cells over [-1, 1]^3.
 
+    Args:
+        points: (M, 3).
 
-def _parts(points: Points) -> Iterator[tuple[slice, Points]]:
-    """Go through points in blocks, as libigl takes them."""
-    for start in range(0, len(points), _AT_ONCE):
-        rows = slice(start, min(start + _AT_ONCE, len(points)))
-        yield rows, np.ascontiguousarray(points[rows], np.float64)
+    Returns:
+        (M,) indices.
+    """
+    cells = ((points.clip(-1, 1) + 1) * 511.999).astype(np.uint32)
+    for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
+        cells = (cells | cells << np.uint32(shift)) & np.uint32(mask)
+    codes = cells[:, 0] << np.uint32(2) | cells[:, 1] << np.uint32(1) | cells[:, 2]
+    return np.argsort(codes, kind="stable")

@@ -1,52 +1,60 @@
-"""Mesh files to shapes. trimesh reads, from a short list of formats."""
+"""Mesh files to shapes.
+
+trimesh decodes, with a short list of formats; what it reads is a bundle of bytes without a name,
+so that it cannot open any other file, let alone an address. Whatever has been decoded is checked
+and mended here: trimesh's own mending works to absolute distances.
+"""
 
 import hashlib
 import io
+import logging
 import re
-import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import trimesh
-from numpy.typing import NDArray
 
 from nint_cli.errors import InputError
-from nint_cli.signals import samples
-from nint_cli.signals.shape import Shape, boundary_loops, frame_of, signed_volume
-from nint_cli.signals.source import read_up_to
+from nint_cli.signals import mending, solids
+from nint_cli.signals.meshheader import FORMATS, is_binary_stl, kind_of, promised_faces
+from nint_cli.signals.samples import PREFIX
+from nint_cli.signals.shape import BOX_SHARE, Faces, Points, Shape
 
-FORMATS = {
-    ".obj": "obj",
-    ".ply": "ply",
-    ".stl": "stl",
-    ".off": "off",
-    ".glb": "glb",
-    ".3mf": "3mf",
-}
-"""What can be read, by the end of the file's name."""
+# A file is read up to what a mesh within the limit of faces can have: texts with normals and
+# texture coordinates take this much, and pictures may lie beside them.
+_MOST_BYTES_PER_FACE = 400
+_MOST_BYTES_BESIDE = 1 << 28
 
-# A file is read up to what a mesh within the limit of faces can have, so that an endless stream is
-# refused: text of three vertices with normals, and as much again for textures beside.
-_MOST_BYTES_PER_FACE = 512
-_MOST_BYTES_BESIDE = 1 << 26
-_FLAT = 1e-9  # extent across, in boxes; and volume, in cubic boxes
+# Below this thickness, of a box of length 2, a mesh is a plane with the rounding of float32; below
+# this volume, nothing is inside it.
+_PLANE = 1e-6
+_NO_VOLUME = 1e-9
+_SMALLEST, _LARGEST = 1e-290, 1e290
 
-Vertices = NDArray[np.float64]
-Faces = NDArray[np.int64]
+_OBJ_ZERO = re.compile(rb"^f[^\n]*[ \t]0+(?:[/ \t\r]|$)", re.MULTILINE)
+_OBJ_RELATIVE = re.compile(rb"^f[^\n]*[ \t]-\d", re.MULTILINE)
+
+Part = tuple[Points, Faces]
+
+
+class _Unsupported(Exception):
+    """The file is sound, but nothing that can be fitted."""
 
 
 def read_shape(
     source: str, *, max_faces: int = 5_000_000, require_watertight: bool = False
 ) -> Shape:
-    """Read a mesh.
+    """Read a mesh, put all its parts in place, mend what can be mended, and bring it to the box.
 
-    Faces that look inwards are turned around, several bodies are one shape (their union), and
-    the scenes of GLB and 3MF are flattened with their transforms.
+    Parts may overlap: their union is what is meant.
 
     Args:
-        source: A file of one of `FORMATS`, or ``sample:NAME``.
-        max_faces: Refuse a larger mesh, by its header where that tells.
-        require_watertight: Refuse a mesh with holes.
+        source: An OBJ, PLY, STL, OFF, GLB or 3MF file, or ``sample:NAME``.
+        max_faces: Refuse a mesh with more, where the file tells their number before it is decoded.
+        require_watertight: Refuse a mesh with holes, which the winding number closes otherwise.
 
     Returns:
         The shape.
@@ -55,160 +63,236 @@ def read_shape(
         InputError: If it cannot be read; says why and, where there is a way, what to do.
     """
     conversions: list[str] = []
-    if source.startswith(samples.PREFIX):
-        vertices, faces = samples.shape(source.removeprefix(samples.PREFIX))
-    else:
-        data, kind = _read(source, max_faces)
-        try:
-            _check_header(data, kind, max_faces)
-            vertices, faces = _decode(data, kind, conversions)
-        except _Unsupported as error:
-            raise InputError(f"cannot use '{source}': {error}") from None
-        except Exception as error:  # trimesh's readers raise anything on damaged data
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
-                f"cannot read '{source}': damaged or unsupported ({reason[:200]})"
-            ) from error
     try:
-        _check_count(len(faces), max_faces)
-        return _checked(vertices, faces, conversions, require_watertight=require_watertight)
+        if source.startswith(PREFIX):
+            vertices, faces = solids.solid(source.removeprefix(PREFIX))
+        else:
+            vertices, faces = _joined(_parts(source, max_faces, conversions), conversions)
+        shape = _shape(vertices, faces, conversions)
     except _Unsupported as error:
         raise InputError(f"cannot use '{source}': {error}") from None
-
-
-class _Unsupported(Exception):
-    """What a mesh is that cannot be fitted, as a clause."""
-
-
-def _check_count(faces: int, max_faces: int) -> None:
-    if faces > max_faces:
-        raise _Unsupported(
-            f"it has {faces:,} triangles, more than sdf.max_faces = {max_faces:,}; simplify it, "
-            "or raise that limit"
+    if require_watertight and not shape.watertight:
+        raise InputError(
+            f"cannot use '{source}': it is not watertight ({_openness(shape.holes)}); close it, or "
+            "drop sdf.require_watertight"
         )
+    return shape
 
 
-def _read(source: str, max_faces: int) -> tuple[bytes, str]:
-    """Give a file's content and its format."""
+def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
+    """Read a file and decode it."""
     path = Path(source)
     most = max_faces * _MOST_BYTES_PER_FACE + _MOST_BYTES_BESIDE
     try:
-        data = read_up_to(path, most)
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except IsADirectoryError:
         raise InputError(f"cannot read '{source}': it is a folder; name a mesh") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read '{source}': {reason}") from error
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        names = ", ".join(name.removeprefix(".").upper() for name in FORMATS)
-        raise InputError(
-            f"cannot use '{source}': its name does not end as that of a mesh of a known kind "
-            f"({names}); convert it first"
-        )
-    if len(data) > most:
-        raise InputError(
-            f"cannot use '{source}': more than {most:,} bytes, which no mesh of sdf.max_faces = "
-            f"{max_faces:,} has; raise that limit if it is one"
-        )
     if not data:
         raise InputError(f"cannot read '{source}': the file is empty")
-    return data, kind
+    if len(data) > most:
+        raise _Unsupported(
+            f"more than {most:,} bytes, which no mesh of sdf.max_faces = {max_faces:,} has; raise "
+            "that limit if it is one"
+        )
+    kind = kind_of(data, path.suffix)
+    if kind is None:
+        raise InputError(
+            f"cannot read '{source}': no mesh of a known kind ({', '.join(FORMATS)}); save it as "
+            "one of these"
+        )
+    if path.suffix.lower() != f".{kind.lower()}":
+        conversions.append(f"read as {kind}, whatever its name says")
+    try:
+        return _decoded(data, kind, max_faces)
+    except (_Unsupported, MemoryError):
+        raise
+    except ImportError as error:
+        raise InputError(
+            f"cannot read '{source}': {kind} needs a package that is not installed ({error.name}); "
+            "pip install 'nint[sdf]', or save it as PLY"
+        ) from error
+    except Exception as error:  # whatever a decoder makes of damaged data
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
 
 
-def _check_header(data: bytes, kind: str, max_faces: int) -> None:
-    """Refuse by what a header promises, before anything is made of it."""
-    promised = 0
-    if kind == "ply":
-        found = re.search(rb"^element face (\d{1,18})\s*$", data[:65536], re.MULTILINE)
-        promised = int(found[1]) if found else 0
-    elif kind == "stl" and len(data) >= 84 and not data[:1024].lstrip().startswith(b"solid"):
-        (promised,) = struct.unpack_from("<I", data, 80)
+def _decoded(data: bytes, kind: str, max_faces: int) -> list[Part]:
+    """Let trimesh decode, and place every mesh as often and where the scene has it."""
+    promised = promised_faces(data, kind)
     _check_count(promised, max_faces)
+    if kind == "OBJ":
+        _check_obj(data)
+    if kind in {"OBJ", "OFF"} or (kind == "STL" and not is_binary_stl(data)):
+        data = _as_utf8(data)
+    import trimesh
+
+    with _quiet():
+        scene = trimesh.load_scene(
+            io.BytesIO(data), file_type=kind.lower(), process=False, skip_materials=True
+        )
+        nodes = [scene.graph[name] for name in scene.graph.nodes_geometry]
+    meshes = [(scene.geometry[name], np.asarray(to_world)) for to_world, name in nodes]
+    meshes = [pair for pair in meshes if isinstance(pair[0], trimesh.Trimesh)]
+    found = sum(len(mesh.faces) for mesh, _ in meshes)
+    _check_count(found, max_faces)
+    if found and found < promised and kind in {"STL", "PLY", "OFF"}:
+        raise ValueError(f"{promised:,} faces promised, {found:,} found")
+    return [_placed(mesh, to_world) for mesh, to_world in meshes if len(mesh.faces)]
 
 
-def _decode(data: bytes, kind: str, conversions: list[str]) -> tuple[Vertices, Faces]:
-    """Read all triangles of a file into one list, each where its scene puts it."""
-    # Without a resolver no file beside this one is ever opened.
-    scene = trimesh.load_scene(
-        io.BytesIO(data), file_type=kind, resolver=None, process=False, skip_materials=True
+def _check_count(faces: int, max_faces: int) -> None:
+    if faces > max_faces:
+        raise _Unsupported(
+            f"{faces:,} triangles are more than sdf.max_faces = {max_faces:,}; raise that limit if "
+            "the machine has the memory, or simplify the mesh"
+        )
+
+
+def _check_obj(data: bytes) -> None:
+    """Refuse numbers of vertices that trimesh takes for others."""
+    if _OBJ_ZERO.search(data):
+        raise _Unsupported("a face names vertex 0, but OBJ counts from 1")
+    relative = _OBJ_RELATIVE.search(data)
+    if relative and data.rfind(b"\nv ") > relative.start():
+        raise _Unsupported(
+            "faces count vertices backwards, with more vertices to come; save it with absolute "
+            "numbers"
+        )
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Give a text whose comments and names trimesh can decode, and whose words are apart."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode("latin-1").encode()
+    return data.replace(b"\t", b" ")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep trimesh from printing, and have it refuse numbers that it would cut short."""
+    logger = logging.getLogger("trimesh")
+    silent, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", category=DeprecationWarning, message=".*unmatched")
+            yield
+    finally:
+        logger.disabled = silent
+
+
+def _placed(mesh: Any, to_world: Points) -> Part:
+    """Check a mesh of a scene and bring it to its place, mirrored perhaps."""
+    vertices = np.asarray(mesh.vertices, np.float64)
+    faces = np.asarray(mesh.faces, np.int64)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        wrong = faces[(faces < 0) | (faces >= len(vertices))][0]
+        raise _Unsupported(f"a face names vertex {wrong} of {len(vertices):,}")
+    if not np.array_equal(to_world, np.eye(4)):
+        linear = to_world[:3, :3]
+        vertices = vertices @ linear.T + to_world[:3, 3]
+        if np.linalg.det(linear) < 0:
+            faces = faces[:, ::-1]
+    return vertices, faces
+
+
+def _joined(parts: list[Part], conversions: list[str]) -> Part:
+    if not parts:
+        raise _Unsupported("no triangles in it; points and lines have no inside")
+    if len(parts) > 1:
+        conversions.append(f"{len(parts)} parts joined, each in its place")
+    starts = np.cumsum([0, *(len(vertices) for vertices, _ in parts)])
+    return (
+        np.concatenate([vertices for vertices, _ in parts]),
+        np.concatenate([faces + start for (_, faces), start in zip(parts, starts, strict=False)]),
     )
-    vertices: list[Vertices] = []
-    faces: list[Faces] = []
-    others, first = 0, 0
-    for node in sorted(scene.graph.nodes_geometry):
-        transform, name = scene.graph[node]
-        geometry = scene.geometry[name]
-        if not isinstance(geometry, trimesh.Trimesh):
-            others += 1
-            continue
-        matrix = np.asarray(transform, np.float64)
-        placed = np.asarray(geometry.vertices, np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        corners = np.asarray(geometry.faces, np.int64)
-        if np.linalg.det(matrix[:3, :3]) < 0:  # a mirror turns faces inside out
-            corners = corners[:, ::-1]
-        if len(corners) and not 0 <= corners.min() <= corners.max() < len(placed):
-            raise _Unsupported("a face names a vertex that is not there")
-        vertices.append(placed)
-        faces.append(corners + first)
-        first += len(placed)
-    if others:
-        conversions.append(f"{others} parts without triangles left out")
-    if len(faces) > 1:
-        conversions.append(f"{len(faces)} parts of a scene joined, transforms applied")
-    if not faces:
-        return np.empty((0, 3)), np.empty((0, 3), np.int64)
-    return np.concatenate(vertices), np.concatenate(faces)
 
 
-def _checked(
-    vertices: Vertices, faces: Faces, conversions: list[str], *, require_watertight: bool
-) -> Shape:
-    """Drop what is no triangle, turn faces outwards, and refuse what encloses nothing."""
+def _shape(vertices: Points, faces: Faces, conversions: list[str]) -> Shape:
+    """Check, hash, normalise and mend."""
+    wrong = ~np.isfinite(vertices).all(axis=1)
+    if wrong.any():
+        raise _Unsupported(
+            f"{wrong.sum():,} vertices are not finite, first vertex {int(wrong.argmax())}"
+        )
     digest = hashlib.sha256(f"{vertices.shape} {faces.shape}".encode())
-    digest.update(vertices.tobytes() + faces.tobytes())
-    if not len(faces):
-        raise _Unsupported("there are no triangles in it")
-    broken = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
-    if len(broken):
-        raise _Unsupported(f"{len(broken)} vertices are not finite, the first is {broken[0]}")
-    vertices, faces = _tidied(vertices, faces, conversions)
-    frame = frame_of(vertices)
-    if not np.isfinite(frame.scale) or frame.scale < 1e-150:
-        raise _Unsupported("its extent is more or less than can be computed with; rescale it")
-    inside = frame.normalised(vertices)
-    volume = signed_volume(inside, faces)
-    across = np.linalg.svd(inside - inside.mean(axis=0), compute_uv=False)[-1]
-    if across < _FLAT * np.sqrt(len(inside)) or abs(volume) < _FLAT:
-        raise _Unsupported("it is flat or encloses no volume, so nothing is inside")
+    for array in (vertices, faces):
+        digest.update(np.ascontiguousarray(array).data)
+    vertices, centre, scale = _normalised(vertices, faces)
+    vertices, faces, edges = _mended(vertices, faces, conversions)
+    if not edges.closed:
+        conversions.append(
+            f"not watertight ({_openness(edges.holes())}): what is inside is where the winding "
+            "number is above one half"
+        )
+    return Shape(
+        np.ascontiguousarray(vertices),
+        np.ascontiguousarray(faces),
+        centre,
+        scale,
+        digest.hexdigest(),
+        edges.closed,
+        edges.holes(),
+        tuple(conversions),
+    )
+
+
+def _openness(holes: int) -> str:
+    if not holes:
+        return "faces that do not match along their edges"
+    return f"{holes} hole" + "s" * (holes > 1)
+
+
+def _normalised(vertices: Points, faces: Faces) -> tuple[Points, Points, float]:
+    """Bring the longest side of what the faces use to 2 BOX_SHARE, centred at 0."""
+    used = vertices[np.unique(faces)]
+    low, high = used.min(axis=0), used.max(axis=0)
+    centre = low / 2 + high / 2  # which cannot overflow, as the sum could
+    half = float((high / 2 - low / 2).max())
+    if half == 0:
+        raise _Unsupported("no triangles in it: all vertices are one point")
+    if not _SMALLEST < half < _LARGEST:
+        raise _Unsupported(f"a size of {half:.0e} is beyond what float64 can scale")
+    scale = half / BOX_SHARE
+    return (vertices - centre) / scale, centre, scale
+
+
+def _mended(
+    vertices: Points, faces: Faces, conversions: list[str]
+) -> tuple[Points, Faces, mending.Edges]:
+    """Drop what has no area or is there twice, and turn the outside out."""
+    before = len(faces)
+    vertices, faces = mending.weld(vertices, faces)
+    faces = mending.without_points(faces)
+    edges = mending.Edges.of(faces) if len(faces) else None
+    sound = mending.without_lines(vertices, faces)
+    if before > len(sound):
+        conversions.append(f"{before - len(sound):,} degenerate faces dropped")
+    if not len(sound) or edges is None:
+        raise _Unsupported("no triangles in it: all its faces are degenerate")
+    single = mending.without_copies(faces)
+    if len(single) < len(faces):
+        conversions.append(f"{len(faces) - len(single):,} faces dropped that were there twice")
+        edges = mending.Edges.of(single)
+    faces = single
+    if (edges.balance[edges.count == 2] != 0).any():
+        turned = mending.oriented(faces, edges)
+        conversions.append(
+            f"{(turned != faces).any(axis=1).sum():,} faces turned over to match their neighbours"
+        )
+        faces, edges = turned, mending.Edges.of(turned)
+    if mending.thickness(vertices) < _PLANE:
+        raise _Unsupported("it is flat, and nothing is inside; only solids can be fitted")
+    volume = mending.signed_volume(vertices, faces, edges.rim())
+    if abs(volume) < _NO_VOLUME:
+        raise _Unsupported("its volume is zero, and nothing is inside; only solids can be fitted")
     if volume < 0:
-        faces = np.ascontiguousarray(faces[:, ::-1])
-        conversions.append("faces looked inwards and were turned around")
-    holes = boundary_loops(faces)
-    if holes:
-        text = f"{holes} hole{'s' * (holes > 1)}"
-        if require_watertight:
-            raise _Unsupported(f"it is not watertight, it has {text}; mend it, or allow holes")
-        conversions.append(f"not watertight: {text}, closed by the winding number")
-    return Shape(vertices, faces, frame, holes, digest.hexdigest(), tuple(conversions))
-
-
-def _tidied(vertices: Vertices, faces: Faces, conversions: list[str]) -> tuple[Vertices, Faces]:
-    """Join equal vertices, drop those of no face, and degenerate and repeated faces."""
-    vertices, names = np.unique(vertices, axis=0, return_inverse=True)
-    faces = names.reshape(-1)[faces]
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    unit = np.abs(vertices).max() or 1.0  # so that squares of tiny sides are not 0
-    area = np.linalg.norm(np.cross((b - a) / unit, (c - a) / unit), axis=1)
-    sound = faces[(area > 0) & np.isfinite(area)]
-    if not len(sound):
-        raise _Unsupported("all its triangles are degenerate")
-    # A face that is there twice, seen from the same side: start each at its smallest vertex.
-    first = sound.argmin(axis=1)[:, None]
-    turned = np.take_along_axis(sound, (first + np.arange(3)) % 3, axis=1)
-    _, kept = np.unique(turned, axis=0, return_index=True)
-    sound = sound[np.sort(kept)]
-    if len(sound) < len(faces):
-        conversions.append(f"{len(faces) - len(sound)} degenerate or repeated triangles dropped")
-    used, renamed = np.unique(sound, return_inverse=True)
-    return vertices[used], renamed.reshape(-1, 3).astype(np.int64)
+        faces = faces[:, ::-1]
+        conversions.append("turned inside out, as its faces had their outside in")
+    return *mending.weld(vertices, mending.without_lines(vertices, faces)), edges

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from nint_cli.signals.distance import MeshDistance
+from nint_cli.signals.distance import DistanceField
+from nint_cli.signals.shape import sample_surface
 
 _VERSION = 1  # of the rule that draws; a pool of another is drawn anew
 
@@ -66,7 +67,7 @@ class Pool:
         return hashlib.sha256(self.coords.tobytes() + self.distances.tobytes()).hexdigest()
 
 
-def draw_pool(plan: PoolPlan, distance: MeshDistance, number: int = 0) -> Pool:
+def draw_pool(plan: PoolPlan, distance: DistanceField, number: int = 0) -> Pool:
     """Draw a pool, in random order.
 
     Points around the surface are uniform on it, by area, plus noise in each coordinate, as in INT
@@ -75,7 +76,7 @@ def draw_pool(plan: PoolPlan, distance: MeshDistance, number: int = 0) -> Pool:
 
     Args:
         plan: How.
-        distance: Of the mesh, in [-1, 1]^3.
+        distance: Of the shape.
         number: Of the draw; the same number gives the same points.
 
     Returns:
@@ -83,49 +84,20 @@ def draw_pool(plan: PoolPlan, distance: MeshDistance, number: int = 0) -> Pool:
     """
     rng = np.random.default_rng([plan.seed, number])
     fine, coarse, uniform = plan.counts()
-    surface = sample_surface(distance.vertices, distance.faces, fine + coarse, rng)[0]
+    surface, _ = sample_surface(distance.shape.vertices, distance.shape.faces, fine + coarse, rng)
     scale = np.repeat([plan.fine_scale, plan.coarse_scale], [fine, coarse])[:, None]
     noise = rng.laplace if plan.noise == "laplace" else rng.normal
     near = _reflected(surface + scale * noise(size=surface.shape))
     anywhere = rng.uniform(-1, 1, size=(uniform, 3))
     coords = np.concatenate([near, anywhere]).astype(np.float32)
     coords = coords[rng.permutation(len(coords))]
-    return Pool(coords, distance(coords.astype(np.float64)).astype(np.float32))
+    return Pool(coords, distance.signed(coords.astype(np.float64)).astype(np.float32))
 
 
 def _reflected(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Bring points into [-1, 1] by reflection at the walls, as often as it takes."""
     folded = np.abs(np.mod(points - 1, 4) - 2) - 1
     return np.where(np.abs(points) <= 1, points, folded)
-
-
-def sample_surface(
-    vertices: NDArray[np.float64],
-    faces: NDArray[np.int64],
-    count: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Draw points on a mesh, uniformly by area.
-
-    Args:
-        vertices: (V, 3).
-        faces: (F, 3).
-        count: How many.
-        rng: Source of randomness.
-
-    Returns:
-        (count, 3) points and the face (count,) that each lies on.
-    """
-    corners = vertices[faces]
-    sides = corners[:, 1:] - corners[:, :1]
-    areas = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
-    cumulative = np.cumsum(areas)
-    chosen = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1], count), side="right")
-    chosen = np.minimum(chosen, len(faces) - 1)
-    u, v = rng.uniform(size=(2, count, 1))
-    outside = u + v > 1
-    u, v = np.where(outside, 1 - u, u), np.where(outside, 1 - v, v)
-    return corners[chosen, 0] + u * sides[chosen, 0] + v * sides[chosen, 1], chosen
 
 
 def encode_pool(pool: Pool, plan: PoolPlan, mesh_sha256: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nint_cli.errors import InputError, did_you_mean
-from nint_cli.signals import solids, tones
+from nint_cli.signals import tones
 
 PREFIX = "sample:"
 
@@ -80,28 +80,6 @@ def sound(name: str) -> tuple[NDArray[np.int16], int]:
     if name not in _SOUNDS:
         raise InputError(_unknown("sound", name, _SOUNDS))
     return _SOUNDS[name](), tones.SAMPLE_RATE_HZ
-
-
-def shape_names() -> list[str]:
-    """List the built-in shapes; each is an input as ``sample:NAME``."""
-    return sorted(solids.SOLIDS)
-
-
-def shape(name: str) -> solids.Mesh:
-    """Compute a built-in shape.
-
-    Args:
-        name: One of `shape_names`.
-
-    Returns:
-        Its vertices and faces.
-
-    Raises:
-        InputError: If there is no such shape.
-    """
-    if name not in solids.SOLIDS:
-        raise InputError(_unknown("shape", name, solids.SOLIDS))
-    return solids.SOLIDS[name]()
 
 
 def _unknown(kind: str, name: str, names: Iterable[str]) -> str:

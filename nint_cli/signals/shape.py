@@ -1,105 +1,111 @@
-"""Shapes: triangle meshes, normalised into a box.
+"""Shapes: triangles in a box of a known size, and the way back to their own units."""
 
-Legend: V vertices, F faces.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-REACH = 0.9
-"""What the longest side of a shape runs to in the box [-1, 1]^3."""
+Points = NDArray[np.float64]
+"""(M, 3)."""
+
+Faces = NDArray[np.int64]
+"""(F, 3), each row the vertices of a triangle, counter-clockwise as seen from outside."""
+
+BOX_SHARE = 0.9
+"""How much of the box [-1, 1]^3 the longest side of a shape fills."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Where a shape lies: original = normalised * scale + centre.
-
-    Attributes:
-        centre: (3,), what lies at 0, in the input's units.
-        scale: Half the edge of the box, in the input's units.
-    """
-
-    centre: NDArray[np.float64]
-    scale: float
-
-    def normalised(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bring points (M, 3) into the box."""
-        return (points - self.centre) / self.scale
-
-    def original(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Bring points (M, 3) back into the input's units and place."""
-        return points * self.scale + self.centre
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
-    """A decoded mesh.
+    """A triangle mesh, centred in the box [-1, 1]^3 so that its longest side is 2 BOX_SHARE.
+
+    What is inside follows from the winding number, which is 1 inside a closed surface: see
+    `DistanceField`.
 
     Attributes:
-        vertices: (V, 3) float64, in the input's units.
-        faces: (F, 3) int64, counterclockwise seen from outside.
-        frame: The box around it.
-        holes: Boundary loops; 0 for a closed mesh.
-        sha256: Hash of vertices and faces as they were decoded.
+        vertices: (V, 3) float64 in the box; no two are equal, and all are used.
+        faces: (F, 3) int64; none is degenerate and no two are the same.
+        centre: (3,) float64, where the box's centre is in the file's coordinates.
+        scale: Length of the box's half side in the file's units.
+        sha256: Hash of the decoded vertices and faces, before anything was done to them.
+        watertight: Whether every edge is passed as often one way as the other, so that winding
+            numbers are whole numbers.
+        holes: Number of the surface's rims: connected sets of edges that have one face only.
         conversions: What was done to the file's content, in plain words.
     """
 
-    vertices: NDArray[np.float64]
-    faces: NDArray[np.int64]
-    frame: Frame
-    holes: int
+    vertices: Points
+    faces: Faces
+    centre: Points
+    scale: float
     sha256: str
+    watertight: bool
+    holes: int
     conversions: tuple[str, ...] = ()
 
+    def framed(self, centre: Points, scale: float) -> "Shape":
+        """Put the shape into another box; see `centre` and `scale`."""
+        if np.array_equal(centre, self.centre) and scale == self.scale:
+            return self  # to the last bit
+        vertices = (self.from_box(self.vertices) - centre) / scale
+        return replace(self, vertices=vertices, centre=centre, scale=scale)
 
-def frame_of(vertices: NDArray[np.float64]) -> Frame:
-    """Give the box in whose middle a mesh lies, its longest side from -0.9 to 0.9.
+    def to_box(self, points: Points) -> Points:
+        """Take points from the file's coordinates to the box.
+
+        Args:
+            points: (M, 3).
+
+        Returns:
+            (M, 3).
+        """
+        return (points - self.centre) / self.scale
+
+    def from_box(self, points: Points) -> Points:
+        """Take points from the box to the file's coordinates.
+
+        Args:
+            points: (M, 3).
+
+        Returns:
+            (M, 3).
+        """
+        return points * self.scale + self.centre
+
+
+def sample_surface(
+    vertices: Points, faces: Faces, count: int, generator: np.random.Generator
+) -> tuple[Points, Points]:
+    """Draw points uniformly by area.
+
+    Source: Osada, Funkhouser, Chazelle, Dobkin, "Shape Distributions", ACM TOG 2002, for the point
+    within its triangle.
 
     Args:
         vertices: (V, 3).
-
-    Returns:
-        The frame.
-    """
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    centre = low / 2 + high / 2  # their sum might overflow
-    return Frame(centre, float((high / 2 - low / 2).max() / REACH))
-
-
-def signed_volume(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> float:
-    """Give the volume inside a mesh, negative where its faces look inwards.
-
-    Args:
-        vertices: (V, 3), about the origin, so that holes matter little.
         faces: (F, 3).
+        count: How many points.
+        generator: The randomness.
 
     Returns:
-        In cubic units of the vertices.
+        (count, 3) points, and the unit normals of their triangles.
+
+    Raises:
+        ValueError: If the triangles have no area.
     """
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
-
-
-def boundary_loops(faces: NDArray[np.int64]) -> int:
-    """Count the holes of a mesh: groups of connected edges that have a face on one side only.
-
-    Args:
-        faces: (F, 3), of vertices that are nowhere the same.
-
-    Returns:
-        The number of groups; 0 for a closed mesh.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    distinct, count = np.unique(edges, axis=0, return_counts=True)
-    boundary = distinct[count % 2 == 1]
-    if not len(boundary):
-        return 0
-    names, ends = np.unique(boundary, return_inverse=True)
-    ends = ends.reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names),) * 2)
-    return int(connected_components(graph, directed=False, return_labels=False))
+    first, second, third = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(second - first, third - first)
+    doubled = np.linalg.norm(normals, axis=1)
+    ends = np.cumsum(doubled)
+    if not len(ends) or not ends[-1] > 0:
+        raise ValueError("the surface has no area")
+    drawn = generator.random((count, 3))
+    chosen = np.searchsorted(ends, drawn[:, 0] * ends[-1], side="right")
+    chosen = np.minimum(chosen, np.flatnonzero(doubled)[-1])  # where the product was rounded up
+    root, along = np.sqrt(drawn[:, 1:2]), drawn[:, 2:3]
+    points = (
+        (1 - root) * first[chosen]
+        + root * (1 - along) * second[chosen]
+        + root * along * third[chosen]
+    )
+    return points, normals[chosen] / doubled[chosen, None]
