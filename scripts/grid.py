@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+HEADLINES = {"image": "psnr_db", "audio": "si_snr_db", "sdf": "iou"}
+"""The figure that a fit is known by, in its log and its metrics."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -24,12 +27,14 @@ class Fit:
     Attributes:
         folder: Its run folder.
         source: Its input.
-        arguments: What else `nint fit image` is told.
+        arguments: What else `nint fit` is told.
+        modality: What the input is.
     """
 
     folder: Path
     source: str
     arguments: tuple[str, ...]
+    modality: str = "image"
 
     def command(self) -> list[str]:
         """Give the command that runs it, or goes on with it."""
@@ -38,7 +43,7 @@ class Fit:
         if begun and not self.metrics() and any((self.folder / "checkpoints").glob("step-*")):
             return [*nint, "resume", str(self.folder), "--progress", "never"]
         return [
-            *(*nint, "fit", "image", self.source, "-o", str(self.folder)),
+            *(*nint, "fit", self.modality, self.source, "-o", str(self.folder)),
             *("--progress", "never", "--skip-existing", *self.arguments),
         ]
 
@@ -77,9 +82,9 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
         )
         if done.returncode not in {0, 5}:  # a divergence is a result too
             raise SystemExit(f"{fit.folder}: {done.stderr.strip().splitlines()[-1]}")
-        psnr = fit.metrics().get("psnr_db")
-        text = "no PSNR" if psnr is None else f"{psnr:.2f} dB"
-        print(f"{number + 1}/{len(fits)} {fit.folder}: {text}", file=sys.stderr, flush=True)
+        key = HEADLINES[fit.modality]
+        text = shown(fit.metrics().get(key), 4)
+        print(f"{number + 1}/{len(fits)} {fit.folder}: {key} {text}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, enumerate(fits)))
@@ -90,18 +95,20 @@ def at_step(series: Sequence[dict[str, Any]], step: int, key: str = "psnr_db") -
     return next((row.get(key) for row in series if row["step"] == step), None)
 
 
-def at_time(series: Sequence[dict[str, Any]], seconds: float) -> float | None:
-    """Give the PSNR after some training time, between two evaluations by a straight line.
+def at_time(
+    series: Sequence[dict[str, Any]], seconds: float, key: str = "psnr_db"
+) -> float | None:
+    """Give a figure after some training time, between two evaluations by a straight line.
 
     A run that ended earlier gives None, and so does one that had no evaluation yet.
     """
     before: dict[str, Any] | None = None
     for row in series:
         if row["train_s"] >= seconds:
-            if before is None:
+            if before is None or before[key] is None or row[key] is None:
                 return None
             share = (seconds - before["train_s"]) / (row["train_s"] - before["train_s"])
-            found: float = before["psnr_db"] + share * (row["psnr_db"] - before["psnr_db"])
+            found: float = before[key] + share * (row[key] - before[key])
             return found
         before = row
     return None

@@ -88,6 +88,10 @@ def test_scripts_run(monkeypatch):
             *("--images", ".", "--output", "tables", "--methods", "uniform,nint"),
             *("--size", "16", "--steps", "4", "--every", "2", "--jobs", "1"),
         ],
+        "samplers.py": [
+            *("audio", "sample:chirp", "--preset", "smoke", "--samplers", "uniform,nint"),
+            *("--steps", "4", "--evaluations", "2"),
+        ],
         "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
     }
     others = {"write_schema.py", "write_reference.py", "grid.py"}

@@ -124,7 +124,7 @@ class _Probe:
         return np.asarray(self._slope[tuple(np.rint(self._where(points)).astype(np.int64))])
 
     def room(self, points: Floats) -> Floats:
-        """Tell from the coarse points alone how far the surface is at least, or less than 0 (N,)."""
+        """Tell from the coarse points how far the surface is at least, or less than 0 (N,)."""
         value = map_coordinates(self._coarse, self._where(points), order=1, mode="nearest")
         return np.asarray(value / self.slope(points) - _COARSE_MARGIN * 2 / (_COARSE - 1))
 

@@ -3,6 +3,7 @@
 Legend: M points.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,12 @@ class DistanceField:
     of the generalised winding number w, the share of all directions in which the surface shows its
     inside, by a tree of dipoles. A watertight surface has whole numbers, and what has not w = 0 is
     inside, as in the nonzero rule of vector graphics: bodies that overlap are united, one that is
-    turned inside out is still a body, and a hollow is outside if its wall faces it. Where there are
-    holes, w changes smoothly across them and the inside is w > 1/2.
+    turned inside out is still a body, and a hollow is outside if its wall faces it. Where there
+    are holes, w changes smoothly across them and the inside is w > 1/2.
 
-    Sources: Jacobson, Kavan, Sorkine-Hornung, "Robust Inside-Outside Segmentation using Generalized
-    Winding Numbers", SIGGRAPH 2013; Barill, Dickson, Schmidt, Levin, Jacobson, "Fast Winding
-    Numbers for Soups and Clouds", SIGGRAPH 2018; both by libigl.
+    Sources: Jacobson, Kavan, Sorkine-Hornung, "Robust Inside-Outside Segmentation using
+    Generalized Winding Numbers", SIGGRAPH 2013; Barill, Dickson, Schmidt, Levin, Jacobson, "Fast
+    Winding Numbers for Soups and Clouds", SIGGRAPH 2018; both by libigl.
 
     Differs: libigl's own signed distance by the fast winding number is d (1 - 2 w), which is off
     by 1 % of d; here d is exact, and near the surface the exact winding number has the last word.
@@ -114,7 +115,7 @@ class DistanceField:
             distance[part] = np.where(found >= 0, far, np.inf)
         return distance, face
 
-    def _in_blocks(self, points: Points, compute: Any) -> Numbers:
+    def _in_blocks(self, points: Points, compute: Callable[[Points], Numbers]) -> Numbers:
         """Go through points in an order in which neighbours follow each other.
 
         They take the same ways down the trees, and find them in the caches: three times as fast.
@@ -140,7 +141,7 @@ class DistanceField:
 
     def _unsigned(self, points: Points) -> Numbers:
         squared = self._boxes.squared_distance(self.shape.vertices, self.shape.faces, points)[0]
-        return np.sqrt(squared)
+        return np.asarray(np.sqrt(squared))
 
     def _winding(self, points: Points) -> Numbers:
         return np.asarray(self._dipoles.winding_number(points, _ACCURACY))

@@ -42,7 +42,7 @@ def weld(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
 def without_points(faces: Faces) -> Faces:
     """Drop faces that have the same vertex twice."""
     a, b, c = faces.T
-    return faces[(a != b) & (b != c) & (c != a)]
+    return np.asarray(faces[(a != b) & (b != c) & (c != a)])
 
 
 def without_lines(vertices: Points, faces: Faces) -> Faces:
@@ -51,7 +51,7 @@ def without_lines(vertices: Points, faces: Faces) -> Faces:
     sides = b - a, c - a, c - b
     area = np.linalg.norm(np.cross(sides[0], sides[1]), axis=1)
     longest = np.max([(side * side).sum(axis=1) for side in sides], axis=0)
-    return faces[area > _ROUNDING * longest]
+    return np.asarray(faces[area > _ROUNDING * longest])
 
 
 def without_copies(faces: Faces) -> Faces:
@@ -131,7 +131,7 @@ class Edges:
 
     def rim(self) -> Faces:
         """Give the (R, 2) edges that have one face only."""
-        return self.ends[self.count == 1]
+        return np.asarray(self.ends[self.count == 1])
 
     def holes(self) -> int:
         """Count the connected sets of such edges."""

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from nint_cli.signals import mending, solids
 from nint_cli.signals.meshheader import FORMATS, is_binary_stl, kind_of, promised_faces
 from nint_cli.signals.samples import PREFIX
 from nint_cli.signals.shape import BOX_SHARE, Faces, Points, Shape
+
+if TYPE_CHECKING:
+    import trimesh
 
 # A file is read up to what a mesh within the limit of faces can have: texts with normals and
 # texture coordinates take this much, and pictures may lie beside them.
@@ -73,8 +76,8 @@ def read_shape(
         raise InputError(f"cannot use '{source}': {error}") from None
     if require_watertight and not shape.watertight:
         raise InputError(
-            f"cannot use '{source}': it is not watertight ({_openness(shape.holes)}); close it, or "
-            "drop sdf.require_watertight"
+            f"cannot use '{source}': it is not watertight ({_openness(shape.holes)}); close it, "
+            "or drop sdf.require_watertight"
         )
     return shape
 
@@ -112,8 +115,8 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
         raise
     except ImportError as error:
         raise InputError(
-            f"cannot read '{source}': {kind} needs a package that is not installed ({error.name}); "
-            "pip install 'nint[sdf]', or save it as PLY"
+            f"cannot read '{source}': {kind} needs a package that is not installed "
+            f"({error.name}); pip install 'nint[sdf]', or save it as PLY"
         ) from error
     except Exception as error:  # whatever a decoder makes of damaged data
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -147,8 +150,8 @@ def _decoded(data: bytes, kind: str, max_faces: int) -> list[Part]:
 def _check_count(faces: int, max_faces: int) -> None:
     if faces > max_faces:
         raise _Unsupported(
-            f"{faces:,} triangles are more than sdf.max_faces = {max_faces:,}; raise that limit if "
-            "the machine has the memory, or simplify the mesh"
+            f"{faces:,} triangles are more than sdf.max_faces = {max_faces:,}; raise that limit "
+            "if the machine has the memory, or simplify the mesh"
         )
 
 
@@ -187,7 +190,7 @@ def _quiet() -> Iterator[None]:
         logger.disabled = silent
 
 
-def _placed(mesh: Any, to_world: Points) -> Part:
+def _placed(mesh: "trimesh.Trimesh", to_world: Points) -> Part:
     """Check a mesh of a scene and bring it to its place, mirrored perhaps."""
     vertices = np.asarray(mesh.vertices, np.float64)
     faces = np.asarray(mesh.faces, np.int64)

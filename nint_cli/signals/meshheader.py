@@ -89,4 +89,5 @@ def _glb_faces(data: bytes) -> int:
         for mesh in header.get("meshes", [])
         for part in mesh["primitives"]
     ]
-    return max(missing, sum(counts[use] for use in uses if use is not None)) // 3
+    used: int = sum(counts[use] for use in uses if use is not None)
+    return max(missing, used) // 3

@@ -90,7 +90,7 @@ def gear() -> Solid:
 
 
 def _circle(count: int) -> NDArray[np.float64]:
-    return 2 * np.pi / count * np.arange(count)
+    return np.arange(count) * np.float64(2 * np.pi / count)
 
 
 def _wound(rings: int, points: int) -> Faces:
