@@ -97,19 +97,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def coords_half_range(config: RunConfig, samples: int) -> float:
-    """Choose the range of a sound's coords.
-
-    Args:
-        config: The configuration; `audio.half_range` decides where it is given.
-        samples: Samples per channel.
-
-    Returns:
-        What coords run to.
-    """
-    return config.audio.half_range or 1.0
-
-
 def build_field(
     config: RunConfig,
     shape: Sequence[int],
@@ -117,6 +104,7 @@ def build_field(
     generator: torch.Generator | None = None,
     *,
     half_range: float = 1.0,
+    bandwidth: float | None = None,
 ) -> Field:
     """Build the configured field on the CPU.
 
@@ -126,6 +114,7 @@ def build_field(
         value_dim: C.
         generator: Source of its initial parameters; None leaves them to be loaded.
         half_range: The signal's coords lie in [-half_range, half_range].
+        bandwidth: See `Signal.bandwidth`; of importance for initial parameters only.
 
     Returns:
         The field.
@@ -136,6 +125,8 @@ def build_field(
         choose = _FROM_SHAPE.get((name, key))
         if value is None and choose is not None:
             settings[key] = choose(shape)
+    if settings.get("first_frequency", 0) is None:
+        settings["first_frequency"] = bandwidth
     if name == "hashgrid":
         return HashGrid(shape, value_dim, half_range=half_range, generator=generator, **settings)
     return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
@@ -266,7 +257,12 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     # The field starts alike on every device; what training draws, it draws on its device.
     weights = torch.Generator().manual_seed(config.seed)
     field = build_field(
-        config, signal.shape, signal.value_dim, weights, half_range=signal.half_range
+        config,
+        signal.shape,
+        signal.value_dim,
+        weights,
+        half_range=signal.half_range,
+        bandwidth=signal.bandwidth,
     ).to(device)
     draws = int(torch.randint(2**62, (), generator=weights))
     optimiser = config.optimiser

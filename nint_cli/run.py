@@ -75,6 +75,7 @@ class Control:
         stop_signal: Asked after every step; the number of a signal ends the run in order.
         save_now: Asked after every step; True writes a checkpoint.
         require_target: Whether a target that is missed is exit code 7.
+        require_mesh: Whether a shape that ends without a surface is exit code 5.
     """
 
     progress: Progress = field(default_factory=Silent)
@@ -82,6 +83,7 @@ class Control:
     stop_signal: Callable[[], int | None] = lambda: None
     save_now: Callable[[], bool] = lambda: False
     require_target: bool = False
+    require_mesh: bool = False
 
 
 def config_digest(settings: dict[str, Any]) -> str:
@@ -246,6 +248,8 @@ class Fit:
         exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
+        if exit_code == 0 and control.require_mesh and self.subject.result not in files:
+            exit_code = 5
         metrics = self._metrics(quality, reason, exit_code, target_reached=reached)
         folder.write_json(runfolder.METRICS, metrics.model_dump(mode="json"))
         return metrics

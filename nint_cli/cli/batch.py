@@ -156,7 +156,9 @@ class Batch:
 
         try:
             with steered(
-                self._progress, require_target="--require-target" in self._options
+                self._progress,
+                require_target="--require-target" in self._options,
+                require_mesh="--require-mesh" in self._options,
             ) as control:
                 outcome = run.fit_input(
                     self._modality,

@@ -116,6 +116,10 @@ def fit_sdf(
             "--require-watertight/--allow-holes", help="Refuse meshes with holes, or not."
         ),
     ] = None,
+    require_mesh: Annotated[
+        bool,
+        typer.Option("--require-mesh", help="Exit with code 5 if the fit has no surface."),
+    ] = False,
     target_iou: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Stop when an evaluation reaches that IoU."),
@@ -127,7 +131,7 @@ def fit_sdf(
         "sdf.require_watertight": ("--require-watertight", require_watertight),
         "stop.target_iou": ("--target-iou", target_iou),
     }
-    return _FitCommand("sdf", sources, options, flags).run()
+    return _FitCommand("sdf", sources, options, flags, require_mesh=require_mesh).run()
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,14 @@ class _FitCommand:
         sources: The inputs.
         options: What all modalities share.
         own: The flags of the modality; those that set a target are named ``--target-...``.
+        require_mesh: Whether a shape without a surface is an error.
     """
 
     modality: str
     sources: list[str]
     options: FitOptions
     own: Flags
+    require_mesh: bool = False
 
     def run(self) -> int:
         """Do what was asked for; give the exit code."""
@@ -185,7 +191,9 @@ class _FitCommand:
         from nint_cli import run
 
         options = self.options
-        with steered(self._progress, require_target=options.require_target) as control:
+        with steered(
+            self._progress, require_target=options.require_target, require_mesh=self.require_mesh
+        ) as control:
             outcome = run.fit_input(
                 self.modality,
                 self.sources[0],
@@ -225,6 +233,7 @@ class _FitCommand:
                 *(["--overwrite"] if options.overwrite else []),
                 *(["--skip-existing"] if options.skip_existing else []),
                 *(["--require-target"] if options.require_target else []),
+                *(["--require-mesh"] if self.require_mesh else []),
                 *(["--verbose"] if options.verbose else []),
             ],
             progress=self._progress,

@@ -43,7 +43,9 @@ def seconds(text: str | None, flag: str) -> float | None:
 
 
 @contextmanager
-def steered(progress: str, *, require_target: bool = False) -> Iterator["Control"]:
+def steered(
+    progress: str, *, require_target: bool = False, require_mesh: bool = False
+) -> Iterator["Control"]:
     """Watch a run and let signals steer it.
 
     The first SIGINT or SIGTERM ends the run in order, a second one ends the process at once;
@@ -52,6 +54,7 @@ def steered(progress: str, *, require_target: bool = False) -> Iterator["Control
     Args:
         progress: As `--progress` gives it.
         require_target: Whether a missed target is exit code 7.
+        require_mesh: Whether a shape without a surface is exit code 5.
 
     Yields:
         What a fit takes.
@@ -81,6 +84,7 @@ def steered(progress: str, *, require_target: bool = False) -> Iterator["Control
             stop_signal=lambda: stops[0] if stops else None,
             save_now=lambda: bool(saves) and saves.pop() > 0,
             require_target=require_target,
+            require_mesh=require_mesh,
         )
     finally:
         for number, handler in before.items():
@@ -118,6 +122,8 @@ def tell(outcome: "Outcome", title: str) -> int:
     names = {**outcome.files, "metrics": runfolder.METRICS}
     files = {name: str(path / file) for name, file in names.items() if (path / file).exists()}
     console.table(title, summary(metrics, files))
+    if metrics.exit_code == 5 and metrics.status != "diverged":
+        console.error(f"no surface, so no mesh was written; see '{path / runfolder.METRICS}'")
     if metrics.exit_code == 7:
         console.error(f"the target was missed: {missed(metrics)} after {metrics.steps} steps")
     return metrics.exit_code

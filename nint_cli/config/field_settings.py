@@ -21,6 +21,13 @@ class SirenConfig(Section):
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(5)
     omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
+    first_frequency: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="largest angular frequency that the first layer starts with, in radians per "
+        "unit of coords; null: omega_0, and for a sound that of 1 kHz",
+    )
 
 
 class MlpConfig(Section):
@@ -64,6 +71,13 @@ class FinerConfig(Section):
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(4)
     omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
+    first_frequency: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="largest angular frequency that the first layer starts with, in radians per "
+        "unit of coords; null: omega_0, and for a sound that of 1 kHz",
+    )
     first_bias: float | None = Field(
         None, gt=0, le=1e6, description="bound of the first layer's bias; null: as the others'"
     )

@@ -42,12 +42,11 @@ class AudioConfig(Section):
         description="what the field is trained on: the waveform over its peak, or mapped from "
         "[-1, 1] to [0, 1]",
     )
-    half_range: float | None = Field(
-        None,
+    half_range: float = Field(
+        1.0,
         gt=0,
         le=1e6,
-        description="coords run from minus this to this; null: from the field and the number of "
-        "samples",
+        description="coords run from minus this to this",
     )
 
 

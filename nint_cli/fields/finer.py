@@ -55,6 +55,8 @@ class Finer(ChainField):
         hidden_features: Width of the sine layers.
         hidden_layers: Number of sine layers.
         omega_0: Frequency factor of every sine layer.
+        first_frequency: Largest angular frequency that the first layer starts with, before the
+            factor |z| + 1; see `Siren`. None means omega_0.
         first_bias: Bound k of the first layer's bias U(k); None leaves PyTorch's default.
         generator: Source of the initial parameters; None leaves them uninitialised.
 
@@ -71,6 +73,7 @@ class Finer(ChainField):
         hidden_features: int = 256,
         hidden_layers: int = 4,
         omega_0: float = 30.0,
+        first_frequency: float | None = None,
         first_bias: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class Finer(ChainField):
             for index, weight in enumerate(self.weights):
                 fan_in = weight.shape[1]
                 bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / omega_0
-                uniform_(weight, bound, generator)
+                spread = (first_frequency or omega_0) / omega_0 if index == 0 else 1.0
+                uniform_(weight, spread * bound, generator)
             if first_bias is not None:
                 uniform_(self.biases[0], first_bias, generator)

@@ -47,6 +47,10 @@ class Siren(ChainField):
         hidden_features: Width of the sine layers.
         hidden_layers: Number of sine layers.
         omega_0: Frequency factor of every sine layer.
+        first_frequency: Largest angular frequency that the first layer starts with, per unit of
+            coords: its weight is U(first_frequency / (omega_0 fan_in)). None means omega_0. A
+            sound needs far more than a picture; taken into the weight it leaves the first layer's
+            pace under Adam as it is, which a wider range of coords would multiply.
         generator: Source of the initial parameters; None leaves them uninitialised, for a
             checkpoint to fill.
 
@@ -65,6 +69,7 @@ class Siren(ChainField):
         hidden_features: int = 256,
         hidden_layers: int = 5,
         omega_0: float = 30.0,
+        first_frequency: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(coord_dim, value_dim, hidden_features, hidden_layers)
@@ -73,5 +78,6 @@ class Siren(ChainField):
             for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
                 fan_in = weight.shape[1]
                 bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / omega_0
-                uniform_(weight, bound, generator)
+                spread = (first_frequency or omega_0) / omega_0 if index == 0 else 1.0
+                uniform_(weight, spread * bound, generator)
                 uniform_(bias, bound, generator)

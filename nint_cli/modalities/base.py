@@ -42,6 +42,7 @@ class Subject(ABC):
 
     Attributes:
         kind: The modality's name, as `nint fit` takes it.
+        result: Name of the file with the reconstruction.
         headline: The figure that a run of this modality is known by; larger is better. It decides
             what the best evaluation is.
         targets: The figures that can end a run, keys of `StopConfig` without ``target_``.
@@ -54,6 +55,7 @@ class Subject(ABC):
     """
 
     kind: ClassVar[str]
+    result: ClassVar[str]
     headline: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     metrics: ClassVar[type[RunMetrics]]

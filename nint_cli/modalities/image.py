@@ -48,6 +48,7 @@ class ImageSubject(Subject):
     notes: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "image"
+    result: ClassVar[str] = RECONSTRUCTION
     headline: ClassVar[str] = "psnr_db"
     targets: ClassVar[tuple[str, ...]] = ("psnr_db",)
     metrics: ClassVar[type[RunMetrics]] = ImageMetrics

@@ -63,6 +63,7 @@ class SdfSubject(Subject):
     )
 
     kind: ClassVar[str] = "sdf"
+    result: ClassVar[str] = RECONSTRUCTION
     headline: ClassVar[str] = "iou"
     targets: ClassVar[tuple[str, ...]] = ("iou",)
     metrics: ClassVar[type[RunMetrics]] = SdfMetrics

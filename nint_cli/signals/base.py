@@ -22,6 +22,8 @@ class Signal(ABC):
             as they are would have.
         value_dim: C.
         half_range: Coords lie in [-half_range, half_range].
+        bandwidth: The largest angular frequency, in radians per unit of the coords, that a field
+            of sines should start with; None leaves that to the field.
         on_grid: Whether the points are those of a grid of that shape, in row-major order.
         redraw_every: Steps after which other points take the place of these; None: never.
     """
@@ -29,6 +31,7 @@ class Signal(ABC):
     shape: tuple[int, ...]
     value_dim: int
     half_range: float = 1.0
+    bandwidth: float | None = None
     on_grid: bool = False
     redraw_every: int | None = None
 
