@@ -351,6 +351,36 @@ def test_a_header_of_ten_hours_over_little_data(tmp_path, promised):
     refused(path, "lasts 0.0625 s", duration_s=3600)
 
 
+@pytest.mark.parametrize("whole", [0, 8, 36, 0xFFFFFFFF])
+def test_a_header_that_was_never_finished_is_read_to_the_end(tmp_path, whole):
+    """As tools leave it that write to a pipe, where nobody can go back."""
+    numbers = np.arange(1000, dtype="<i2")
+    data = bytearray(riff(numbers.tobytes(), promised=0))
+    data[4:8] = struct.pack("<I", whole)
+    path = write(tmp_path / "a.wav", data)
+    sound = read_sound(path)
+    np.testing.assert_array_equal(sound.samples[:, 0], numbers)
+    assert sound.conversions == (
+        "its header says that it holds nothing; read to its end, 1,000 frames",
+    )
+    assert Path(path).read_bytes() == data
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cp", path, tmp_path / "pipe"]):
+        assert read_sound(str(tmp_path / "pipe")).sha256 == sound.sha256
+
+
+def test_nothing_but_what_is_told_beside_it_is_no_sound(tmp_path):
+    tags = b"LIST" + struct.pack("<I", 4) + b"INFO"
+    refused(
+        write(
+            tmp_path / "a.wav",
+            riff(tags, promised=0)[:4] + struct.pack("<I", 48) + riff(tags, promised=0)[8:],
+        ),
+        "it holds no samples",
+    )
+    refused(write(tmp_path / "b.wav", riff(b"")), "it holds no samples")
+
+
 def test_a_missing_byte_of_padding_is_no_news(tmp_path):
     data = bytearray(riff(bytes(2001), bits=8))
     data[4:8] = struct.pack("<I", len(data) - 8 + 1)

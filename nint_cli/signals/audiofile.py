@@ -220,6 +220,8 @@ def _remarks(file: soundfile.SoundFile, stream: Stream, there: int) -> Iterator[
     """Say what the file promised and did not keep."""
     if Path(stream.name).suffix.lower() not in FORMATS[file.format]:
         yield f"read as {file.format}, whatever its name says"
+    if stream.left_open:
+        yield f"its header says that it holds nothing; read to its end, {there:,} frames"
     if there < file.frames:
         yield f"its header promises {file.frames:,} frames, {there:,} are there"
         return
