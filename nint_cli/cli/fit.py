@@ -39,7 +39,7 @@ def fit_image(
             metavar="INPUT...",
             help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
-            autocompletion=names.inputs,
+            autocompletion=names.pictures,
         ),
     ],
     options: FitOptions,
@@ -62,7 +62,7 @@ def fit_audio(
             metavar="INPUT...",
             help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
             "(sample:chirp, sample:chord).",
-            autocompletion=names.inputs,
+            autocompletion=names.sounds,
         ),
     ],
     options: FitOptions,
@@ -102,7 +102,7 @@ def fit_sdf(
             metavar="INPUT...",
             help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
             "(sample:torus, sample:knot, sample:gear).",
-            autocompletion=names.inputs,
+            autocompletion=names.shapes,
         ),
     ],
     options: FitOptions,
