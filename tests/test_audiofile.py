@@ -170,9 +170,17 @@ def test_a_stretch_that_is_not_there_is_refused_with_the_length(tmp_path):
     path = save(tmp_path / "a.wav", waves(8000))
     refused(path, r"lasts 0.5 s, and --start is 0.5 s", start_s=0.5)
     refused(path, r"lasts 0.5 s, and --start is -1 s", start_s=-1)
-    refused(path, r"lasts 0.5 s, and --start and --duration reach to 0.6 s", duration_s=0.6)
-    refused(path, r"reach to 0.55 s", start_s=0.3, duration_s=0.25)
     refused(path, r"--duration is less than one sample at 16000 Hz", duration_s=1e-6)
+
+
+def test_a_stretch_ends_where_the_file_does(tmp_path):
+    path = save(tmp_path / "a.wav", waves(8000))
+    sound = read_sound(path, duration_s=0.6)
+    assert len(sound.samples) == 8000
+    assert sound.conversions == ("0.6 s are asked for, and it ends after 0.5 s",)
+    sound = read_sound(path, start_s=0.3, duration_s=0.25)
+    assert len(sound.samples) == 3200
+    assert sound.conversions[-1] == "0.25 s are asked for, and it ends after 0.2 s"
 
 
 def test_mono_is_the_mean_without_rounding(tmp_path):

@@ -68,7 +68,7 @@ def fit_audio(
     options: FitOptions,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin there: 1.5s, 2m.")] = None,
     duration: Annotated[
-        str | None, typer.Option(metavar="T", help="Take that much, to the end if not given.")
+        str | None, typer.Option(metavar="T", help="Take that much at most.")
     ] = None,
     mono: Annotated[
         bool | None, typer.Option("--mono/--no-mono", help="Mix all channels into one, or not.")
