@@ -24,9 +24,9 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _HALF_WIDTH = 1.42  # of the picture, so that a cube of the shapes' greatest size is inside
-_COARSE = 48
+_COARSE = 40
 _DAMPING = 0.9
-_CLOSE = 1.5e-3  # a quarter of a pixel at 480 pixels
+_CLOSE = 2e-3  # a third of a pixel at 480 pixels
 _STEPS = 80
 _BACK = np.float32(0.15)
 _COARSE_STEPS = 120
