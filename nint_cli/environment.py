@@ -66,8 +66,8 @@ def describe(device: torch.device) -> results.Environment:
 
 
 _PACKAGES = (
-    "filelock imagecodecs numpy pillow pydantic pyyaml rich safetensors scikit-image tifffile "
-    "torch tqdm typer"
+    "filelock imagecodecs matplotlib numpy pillow pydantic pystoi pyyaml rich safetensors "
+    "scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
 ).split()
 
 
@@ -82,7 +82,12 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-_EXTRAS = {"flip": ["flip-evaluator"], "lpips": ["lpips", "torchvision"]}
+_EXTRAS = {
+    "flip": ["flip-evaluator"],
+    "lpips": ["lpips", "torchvision"],
+    "pesq": ["pesq"],
+    "sdf": ["libigl", "lxml", "networkx"],
+}
 
 
 def extra_versions() -> dict[str, str]:

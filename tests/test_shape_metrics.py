@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from nint_cli.metrics.shape import iou, sample_surface, sdf_error, surface_distances
+from nint_cli.metrics.shape import iou, sdf_error, surface_distances
+from nint_cli.signals.shape import sample_surface
+
+
+def compared(mesh_a, mesh_b, count, generator, **options):
+    samples = [sample_surface(*mesh, count, generator) for mesh in (mesh_a, mesh_b)]
+    return surface_distances(*samples, **options)
 
 
 def seeded():
@@ -37,7 +43,7 @@ def brute_force(points_a, normals_a, points_b, normals_b, threshold):
 
 def test_the_distances_are_those_of_all_pairs():
     mesh_a, mesh_b = ball(0.6), (ball(0.63)[0] * [1, 1, 0.9], ball(0.63)[1])
-    found = surface_distances(mesh_a, mesh_b, 400, seeded(), threshold=0.06)
+    found = compared(mesh_a, mesh_b, 400, seeded(), threshold=0.06)
     generator = seeded()
     points_a, normals_a = sample_surface(*mesh_a, 400, generator)
     points_b, normals_b = sample_surface(*mesh_b, 400, generator)
@@ -52,7 +58,7 @@ def test_the_distances_are_those_of_all_pairs():
 
 
 def test_concentric_spheres_are_as_far_apart_as_their_radii():
-    found = surface_distances(ball(0.6), ball(0.7), 20_000, seeded())
+    found = compared(ball(0.6), ball(0.7), 20_000, seeded())
     assert found.chamfer_l1 == pytest.approx(0.1, rel=0.01)
     assert found.chamfer_squared == pytest.approx(2 * 0.1**2, rel=0.02)
     assert found.f_score == 0
@@ -60,17 +66,17 @@ def test_concentric_spheres_are_as_far_apart_as_their_radii():
 
 
 def test_shifted_planes_are_as_far_apart_as_the_shift():
-    found = surface_distances(square(0), square(0.019), 100_000, seeded())
+    found = compared(square(0), square(0.019), 100_000, seeded())
     assert found.chamfer_l1 == pytest.approx(0.019, rel=0.02)
     assert found.f_score > 0.98  # the nearest sample is a little farther than the plane
-    assert surface_distances(square(0), square(0.0201), 1000, seeded()).f_score == 0
-    turned = surface_distances(square(0), square(0.1, flipped=True), 100, seeded())
+    assert compared(square(0), square(0.0201), 1000, seeded()).f_score == 0
+    turned = compared(square(0), square(0.1, flipped=True), 100, seeded())
     assert turned.normal_consistency == pytest.approx(1, abs=1e-12)
 
 
 def test_what_one_surface_lacks_counts_in_one_direction():
     whole, half = square(0, size=1.0), square(0, size=0.5)
-    found = surface_distances(whole, half, 20_000, seeded())
+    found = compared(whole, half, 20_000, seeded())
     # A quarter of the whole, and the rim around it, has a point of the half within reach.
     share = 0.25 + 2 * 0.5 * 0.02 + np.pi * 0.02**2 / 4
     assert found.f_score == pytest.approx(2 * share / (1 + share), rel=0.03)
@@ -96,7 +102,7 @@ def test_points_are_drawn_by_area():
 @pytest.mark.parametrize("faces", [np.zeros((0, 3), int), np.array([[0, 0, 1], [2, 2, 2]])])
 def test_a_surface_without_area_is_refused(faces):
     with pytest.raises(ValueError, match="no area"):
-        surface_distances(square(0), (square(0)[0], faces), 10, seeded())
+        compared(square(0), (square(0)[0], faces), 10, seeded())
 
 
 def test_iou_counts_cells():

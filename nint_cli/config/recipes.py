@@ -26,9 +26,10 @@ def _published(lr: float, source: str) -> Recipe:
     return Recipe({"optimiser.lr": lr}, source)
 
 
-def _tuned(lr: float, size: int, steps: int) -> Recipe:
+def _tuned(lr: float, size: int, steps: int, field: Mapping[str, object] | None = None) -> Recipe:
+    """Give a recipe that was found here; `field` is how the field is built, by dotted key."""
     settings = {"optimiser.lr": lr, "batch.size": size, "steps": steps}
-    return Recipe(settings, "tuned for nint")
+    return Recipe({**settings, **(field or {})}, "tuned for nint")
 
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
@@ -68,17 +69,38 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
     },
     # Provisional: to be tuned.
     "audio": {
-        name: {"published": _published(lr, source), "tuned": _tuned(tuned, 4096, 800)}
-        for name, lr, source, tuned in (
-            ("mlp", 1e-4, "INT's release", 1e-3),
-            ("pemlp", 1e-4, "INT's release", 1e-3),
-            ("ffn", 1e-4, "INT's release", 1e-3),
-            ("siren", 1e-4, "INT's release", 2e-4),
-            ("finer", 1e-4, "INT's release", 2e-4),
-            ("gauss", 1e-4, "INT's release", 3e-4),
-            ("wire", 1e-4, "INT's release", 2e-4),
-            ("hashgrid", 1e-2, "Müller et al., 2022", 1e-2),
-        )
+        "mlp": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(1e-3, 8192, 480),
+        },
+        "pemlp": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(2e-3, 8192, 480),
+        },
+        "ffn": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(2e-3, 8192, 480),
+        },
+        "siren": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(3e-4, 8192, 480),
+        },
+        "finer": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(3e-4, 8192, 480),
+        },
+        "gauss": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(3e-4, 8192, 480),
+        },
+        "wire": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(1e-3, 8192, 160),
+        },
+        "hashgrid": {
+            "published": _published(1e-2, "Müller et al., 2022"),
+            "tuned": _tuned(1e-2, 8192, 5000, {"hashgrid.features": 2, "hashgrid.coarsest": 256}),
+        },
     },
     "sdf": {
         name: {"published": _published(lr, source), "tuned": _tuned(tuned, 8192, 400)}

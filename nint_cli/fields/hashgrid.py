@@ -263,11 +263,12 @@ def grid_for(shape: Sequence[int]) -> tuple[int, int]:
 
     Returns:
         Vertices along the longest axis of the finest level, one for each point; and log2 of the
-        rows of a table, a quarter of the points, from 2^8 to 2^19.
+        rows of a table, a quarter of the points, an eighth of those of a sound, from 2^8 to 2^19.
 
     Example:
-        >>> grid_for((256, 256)), grid_for((2048, 2048))
-        ((256, 14), (2048, 19))
+        >>> grid_for((256, 256)), grid_for((2048, 2048)), grid_for((65536,))
+        ((256, 14), (2048, 19), (65536, 13))
     """
     points = math.prod(shape)
-    return max(2, *shape), min(19, max(8, round(math.log2(points)) - 2))
+    fewer = 3 if len(shape) == 1 else 2
+    return max(2, *shape), min(19, max(8, round(math.log2(points)) - fewer))

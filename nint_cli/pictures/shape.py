@@ -26,7 +26,8 @@ _SIZE = 480
 _DPI = 100
 _HEADER, _FOOTER, _GAP, _CAPTION = 30, 30, 12, 16
 _DAY, _NIGHT = 242, 20
-_SLICE = 240
+_SLICE = 200
+_OUTLINE, _DRAWN = 40_000, 8_000  # points in grey, and in colour
 _LEVELS = np.array([level for level in range(-20, 21) if level]) / 10
 _INPUT, _FIELD = "#303030", "#d55e00"
 
@@ -97,21 +98,23 @@ def selection_picture(
 
     Returns:
         A PNG file: the panels side by side with a caption that counts each slot. What is far from
-        the viewer is darker.
+        the viewer is darker. Of many points, every so many-th is drawn; the caption counts all.
     """
     camera = camera or Camera()
     outline = coords if near_surface is None else coords[near_surface]
     back = np.full((size, size, 3), _NIGHT, np.uint8)
-    _draw_points(back, outline, (96, 96, 96), camera, wide=False)
+    _draw_points(back, outline[:: -(-len(outline) // _OUTLINE) or 1], (78, 78, 78), camera)
     panels = []
     for name, selection in selections.items():
         panel = back.copy()
+        every = max(1, -(-len(selection.indices) // _DRAWN))
         start = 0
         for slot, count in reversed(selection.slots):  # what is rare is drawn last
             start += count
             chosen = selection.indices[len(selection.indices) - start :][:count].cpu().numpy()
-            _draw_points(panel, coords[chosen], SLOT_COLOURS[slot], camera, wide=True)
-        panels.append(_captioned(panel, f"step {steps[name]}", selection.slots))
+            _draw_points(panel, coords[chosen[::every]], SLOT_COLOURS[slot], camera)
+        title = f"step {steps[name]}" + (f", 1 of {every} drawn" if every > 1 else "")
+        panels.append(_captioned(panel, title, selection.slots))
     gap = np.zeros((len(panels[0]), _GAP, 3), np.uint8)
     row: list[Bytes] = []
     for one in panels:
@@ -188,7 +191,7 @@ def _plane(cut: int, count: int) -> Floats:
 
 
 def _draw_points(
-    picture: Bytes, points: Floats, colour: tuple[int, int, int], camera: Camera, *, wide: bool
+    picture: Bytes, points: Floats, colour: tuple[int, int, int], camera: Camera
 ) -> None:
     """Put points into a picture, from back to front and the darker, the farther they are."""
     size = len(picture)
@@ -197,7 +200,7 @@ def _draw_points(
     light = (0.7 + 0.3 * near[order] / np.sqrt(3)).clip(0.4, 1)
     colours = (light[:, None] * np.array(colour, np.float32)).astype(np.uint8)
     columns, rows = column[order].astype(np.int64), row[order].astype(np.int64)
-    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)) if wide else ((0, 0),):
+    for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
         at = np.stack([rows + down, columns + right])
         seen = ((at >= 0) & (at < size)).all(axis=0)
         picture[tuple(at[:, seen])] = colours[seen]

@@ -24,10 +24,11 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _HALF_WIDTH = 1.42  # of the picture, so that a cube of the shapes' greatest size is inside
-_COARSE = 48
+_COARSE = 40
 _DAMPING = 0.9
-_CLOSE = 1.5e-3  # a quarter of a pixel at 480 pixels
+_CLOSE = 2e-3  # a third of a pixel at 480 pixels
 _STEPS = 80
+_BACK = np.float32(0.15)
 _COARSE_STEPS = 120
 _COARSE_MARGIN = 1.3  # cells
 _NARROWINGS = 3
@@ -124,7 +125,7 @@ class _Probe:
         return np.asarray(self._slope[tuple(np.rint(self._where(points)).astype(np.int64))])
 
     def room(self, points: Floats) -> Floats:
-        """Tell from the coarse points how far the surface is at least, or less than 0 (N,)."""
+        """Guess from the coarse points how far the surface is at least, or less than 0 (N,)."""
         value = map_coordinates(self._coarse, self._where(points), order=1, mode="nearest")
         return np.asarray(value / self.slope(points) - _COARSE_MARGIN * 2 / (_COARSE - 1))
 
@@ -176,22 +177,38 @@ def _march(probe: _Probe, starts: Floats, direction: Floats, near: Floats, far: 
             break
         points = starts[rays] + along[rays, None] * direction
         value, slope = probe(points), probe.slope(points)
-        crossed = rays[value <= 0]
+        within, close = value <= 0, (value > 0) & (value < _CLOSE * slope)
+        # The coarse grid led too far in: go back, and see the surface from outside.
+        early = within & np.isinf(value_before[rays]) & (along[rays] > near[rays])
+        back = rays[early]
+        along[back] = np.maximum(near[back], along[back] - _BACK)
+        crossed = rays[within & ~early]
         found[crossed] = _narrow(
             probe,
             starts[crossed],
             direction,
             (before[crossed], along[crossed]),
-            (value_before[crossed], value[value <= 0]),
+            (value_before[crossed], value[within & ~early]),
         )
-        close = (value > 0) & (value < _CLOSE * slope)
-        found[rays[close]] = along[rays[close]]
-        on = ~close & (value > 0)
-        rays, value = rays[on], value[on]
-        before[rays], value_before[rays] = along[rays], value
-        along[rays] += _DAMPING * value / slope[on]
-        rays = rays[along[rays] <= far[rays]]
+        found[rays[close]] = along[rays[close]] + value[close] / slope[close]
+        on = rays[~within & ~close]
+        step = _step(value, slope, along[rays] - before[rays], value_before[rays])
+        before[on], value_before[on] = along[on], value[~within & ~close]
+        along[on] += step[~within & ~close]
+        rays = np.concatenate([back, on[along[on] <= far[on]]])
     return found
+
+
+def _step(value: Floats, slope: Floats, last: Floats, value_before: Floats) -> Floats:
+    """Choose how far to go: as far as is safe, or farther where the last step shows the way.
+
+    A step that goes too far is no loss: it brackets the surface.
+    """
+    safe = _DAMPING * value / slope
+    fall = (value_before - value) / np.maximum(last, np.float32(1e-9))
+    straight = 1.02 * value / np.maximum(fall, np.float32(1e-9))
+    known = np.isfinite(value_before) & (fall > 0)
+    return np.asarray(np.where(known, np.clip(straight, safe, 2 * safe), safe))
 
 
 def _approach(
