@@ -9,7 +9,9 @@ import zipfile
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 import nint_cli
@@ -25,8 +27,9 @@ from nint_cli.config import (
 )
 from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import dotted_keys
-from nint_cli.results import ImageMetrics
-from nint_cli.signals.samples import picture_names
+from nint_cli.results import AudioMetrics, AudioQuality, ImageMetrics
+from nint_cli.signals.samples import picture_names, sound_names
+from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +43,13 @@ def blocks(language: str) -> list[str]:
     return [text for info, _, text in opened if info == language]
 
 
+def make_inputs() -> None:
+    """What the examples fit."""
+    Image.fromarray(smooth_pixels()).save("photo.png")
+    times = np.arange(32_000) / 16_000
+    soundfile.write("speech.wav", 0.5 * np.sin(900 * times * times), 16_000)
+
+
 def commands() -> list[str]:
     return [line for block in blocks("") for line in block.splitlines() if line.strip()]
 
@@ -50,7 +60,7 @@ def test_the_first_screen_holds_the_two_commands():
 
 def test_every_command_runs(monkeypatch, capsys):
     """In the order of the README, in one folder, with few steps."""
-    Image.fromarray(smooth_pixels()).save("photo.png")
+    make_inputs()
     ran = 0
     for line in commands():
         words = shlex.split(line)
@@ -73,6 +83,7 @@ def test_every_command_runs(monkeypatch, capsys):
             assert (ROOT / words[1]).is_file(), line
     assert ran >= 7
     assert Path("runs/photo/nint/metrics.json").exists()
+    assert Path("runs/speech/nint/reconstruction.wav").exists()
 
 
 def test_scripts_run(monkeypatch):
@@ -123,7 +134,7 @@ def test_the_commands_behind_the_results_exist():
 
 
 def test_python_examples_run(capsys):
-    Image.fromarray(smooth_pixels()).save("photo.png")
+    make_inputs()
     examples = blocks("python")
     assert examples
     for text in examples:
@@ -159,11 +170,26 @@ def test_the_table_of_fields_is_that_of_the_recipes(name):
     assert (float(published), float(tuned)) == (rates["published"], rates["tuned"])
 
 
-def test_every_key_of_the_metrics_that_is_documented_exists():
-    table = README.partition("metrics.json (schema 1.0")[2].partition("stdout")[0]
+# Where a modality's table of keys lies in the README.
+KEYS = {
+    ImageMetrics: ("metrics.json (schema 1.0", "stdout"),
+    AudioMetrics: ("that of a sound holds", "One that has no value"),
+}
+
+
+@pytest.mark.parametrize("metrics", KEYS)
+def test_every_key_of_the_metrics_that_is_documented_exists(metrics):
+    start, end = KEYS[metrics]
+    table = README.partition(start)[2].partition(end)[0]
     keys = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert keys
-    assert keys <= set(ImageMetrics.model_fields)
+    assert keys <= set(metrics.model_fields)
+
+
+def test_every_measure_of_a_sound_is_documented():
+    section = README.partition("\n## Sounds")[2].partition("\n## ")[0]
+    for key in AudioQuality.model_fields:
+        assert f"`{key}`" in section or key == "quality_reason", key
 
 
 def test_every_key_in_the_readme_exists():
@@ -193,13 +219,19 @@ def test_every_exit_code_is_documented():
         assert re.search(rf"^\| {code} \|", README, re.MULTILINE), code
 
 
-def test_help_names_what_exists(capsys):
-    cli.run(["fit", "image", "--help"])
+@pytest.mark.parametrize(
+    ("modality", "samples"),
+    [("image", picture_names()), ("audio", sound_names()), ("sdf", solid_names())],
+)
+def test_help_names_what_exists(capsys, modality, samples):
+    cli.run(["fit", modality, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    for name in [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names()]:
+    for name in [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names(modality)]:
         assert name in shown
-    for name in re.findall(r"sample:([a-z]+)", shown + README):
-        assert name in picture_names()
+    for name in re.findall(r"sample:([a-z]+)", shown):
+        assert name in samples
+    for name in re.findall(r"sample:([a-z]+)", README):
+        assert name in picture_names() + sound_names() + solid_names()
 
 
 def test_every_option_has_help():
@@ -252,7 +284,8 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
-    assert {f"nint_cli/configs/image/{name}.yaml" for name in preset_names()} <= names
+    for kind in ("image", "audio", "sdf"):
+        assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)
     script = (
         "import nint_cli; from nint_cli.config import preset_names; "
