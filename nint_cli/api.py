@@ -65,7 +65,8 @@ class Run:
         """Evaluate its network on its own grid.
 
         Returns:
-            For a picture (H, W, C) pixels in the input's own type.
+            For a picture (H, W, C) pixels in the input's own type; for a sound its waveform
+            (T, C) in float64, full scale 1, not clipped; for a shape its mesh.
         """
         saved = self._saved
         return MODALITIES[saved.signal.kind].rebuild(saved.signal, saved.config, self.field)
@@ -87,7 +88,7 @@ def fit(
 
     Args:
         source: A file, or ``sample:NAME``.
-        modality: What it is: ``image``.
+        modality: What it is: ``image``, ``audio`` or ``sdf``.
         preset: Shipped settings.
         config: A YAML file over them.
         settings: Settings by dotted key over both, such as ``{"steps": 100, "nint.alpha": 20}``.

@@ -14,8 +14,20 @@ from nint_cli.run import Control, Fit, Outcome
 from nint_cli.runfolder import RunFolder
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
-# at, measured and saved, and how large a picture may be. All else would change the mathematics.
-_FREE = ("stop.", "evaluation.", "checkpoint.", "metrics.", "image.max_pixels")
+# at, measured and saved, and how large an input may be. All else would change the mathematics.
+_FREE = (
+    "stop.",
+    "evaluation.",
+    "checkpoint.",
+    "metrics.",
+    "image.max_pixels",
+    "audio.max_samples",
+    "sdf.max_faces",
+    "sdf.mc_resolution",
+    "sdf.iou_resolution",
+    "sdf.watch_resolution",
+    "sdf.surface_samples",
+)
 
 
 def resume(

@@ -25,6 +25,7 @@ from nint_cli.errors import (
     is_out_of_memory,
 )
 from nint_cli.modalities import MODALITIES, Evaluation, Kept, Subject, nothing_kept
+from nint_cli.modalities.kinds import another_command
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
 
@@ -136,7 +137,10 @@ class Fit:
         self.targets = _targets(config, modality)
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
-            self.subject = modality.read(source, config, self.device, like, kept)
+            try:
+                self.subject = modality.read(source, config, self.device, like, kept)
+            except InputError as error:
+                raise InputError(f"{error}{another_command(source, kind)}") from error
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nint_cli.fields import Siren
-from nint_cli.signals import GridSignal
+from nint_cli.signals import GridSignal, Sound
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -48,6 +48,22 @@ def tiny_signal(
     count = int(np.prod(shape))
     stored = torch.randint(0, 256, (count, channels), generator=generator(2), dtype=torch.uint8)
     return GridSignal(stored, shape, scale=255.0, dtype=dtype)
+
+
+def tiny_sound(
+    samples: int = 30,
+    channels: int = 2,
+    *,
+    half_range: float = 5.0,
+    value_range: str = "unit",
+    dtype: torch.dtype = torch.float64,
+) -> GridSignal:
+    """A sound as a run trains on it: one axis, values with an offset, coords beyond 1."""
+    phase = np.arange(samples)[:, None] * 0.4 * (1 + np.arange(channels))
+    levels = np.round(20_000 * np.sin(phase)).astype(np.int16)
+    sound = Sound(levels, 16_000, "PCM_16", "")
+    signal = sound.signal(scaling=sound.scaling(value_range), half_range=half_range)
+    return signal.to(dtype=dtype)
 
 
 def smooth_pixels(height: int = 24, width: int = 32, channels: int = 3, bits: int = 8):

@@ -170,9 +170,17 @@ def test_a_stretch_that_is_not_there_is_refused_with_the_length(tmp_path):
     path = save(tmp_path / "a.wav", waves(8000))
     refused(path, r"lasts 0.5 s, and --start is 0.5 s", start_s=0.5)
     refused(path, r"lasts 0.5 s, and --start is -1 s", start_s=-1)
-    refused(path, r"lasts 0.5 s, and --start and --duration reach to 0.6 s", duration_s=0.6)
-    refused(path, r"reach to 0.55 s", start_s=0.3, duration_s=0.25)
     refused(path, r"--duration is less than one sample at 16000 Hz", duration_s=1e-6)
+
+
+def test_a_stretch_ends_where_the_file_does(tmp_path):
+    path = save(tmp_path / "a.wav", waves(8000))
+    sound = read_sound(path, duration_s=0.6)
+    assert len(sound.samples) == 8000
+    assert sound.conversions == ("0.6 s are asked for, and it ends after 0.5 s",)
+    sound = read_sound(path, start_s=0.3, duration_s=0.25)
+    assert len(sound.samples) == 3200
+    assert sound.conversions[-1] == "0.25 s are asked for, and it ends after 0.2 s"
 
 
 def test_mono_is_the_mean_without_rounding(tmp_path):
@@ -348,7 +356,33 @@ def test_a_header_of_ten_hours_over_little_data(tmp_path, promised):
     assert sound.conversions == (
         f"its header promises {promised:,} bytes, 2,000 are there; 1,000 frames used",
     )
-    refused(path, "lasts 0.0625 s", duration_s=3600)
+    refused(path, "lasts 0.0625 s", start_s=3600)
+
+
+@pytest.mark.parametrize("whole", [0, 8, 36, 0xFFFFFFFF])
+def test_a_header_that_was_never_finished_is_read_to_the_end(tmp_path, whole):
+    """As tools leave it that write to a pipe, where nobody can go back."""
+    numbers = np.arange(1000, dtype="<i2")
+    data = bytearray(riff(numbers.tobytes(), promised=0))
+    data[4:8] = struct.pack("<I", whole)
+    path = write(tmp_path / "a.wav", data)
+    sound = read_sound(path)
+    np.testing.assert_array_equal(sound.samples[:, 0], numbers)
+    assert sound.conversions == (
+        "its header says that it holds nothing; read to its end, 1,000 frames",
+    )
+    assert Path(path).read_bytes() == data
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cp", path, tmp_path / "pipe"]):
+        assert read_sound(str(tmp_path / "pipe")).sha256 == sound.sha256
+
+
+def test_nothing_but_what_is_told_beside_it_is_no_sound(tmp_path):
+    tags = b"LIST" + struct.pack("<I", 4) + b"INFO"
+    data = bytearray(riff(tags, promised=0))
+    data[4:8] = struct.pack("<I", len(data) - 8)
+    refused(write(tmp_path / "a.wav", data), "it holds no samples")
+    refused(write(tmp_path / "b.wav", riff(b"")), "it holds no samples")
 
 
 def test_a_missing_byte_of_padding_is_no_news(tmp_path):

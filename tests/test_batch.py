@@ -20,7 +20,9 @@ from nint_cli import api, environment
 from nint_cli.cli import names
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig, preset_names
 from nint_cli.errors import ConfigError, DivergedError, InputError, NintError, OutputError
-from nint_cli.signals.samples import picture_names
+from nint_cli.modalities import MODALITIES
+from nint_cli.signals.samples import picture_names, sound_names
+from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
 
@@ -200,8 +202,14 @@ def test_a_signal_to_a_batch_of_processes_ends_each_in_order(pictures, number, c
     [
         ("samplers", SAMPLER_NAMES),
         ("fields", FIELD_NAMES),
-        ("presets", preset_names()),
-        ("samples", [f"sample:{name}" for name in picture_names()]),
+        (
+            "presets",
+            [name for kind in MODALITIES for name in preset_names(kind)],
+        ),
+        (
+            "samples",
+            [f"sample:{name}" for name in picture_names() + sound_names() + solid_names()],
+        ),
     ],
 )
 def test_lists_name_everything(capsys, kind, expected):
@@ -212,6 +220,19 @@ def test_lists_name_everything(capsys, kind, expected):
     assert all(entry["summary"] for entry in entries)
     _, out, _ = nint(capsys, "list", kind)
     assert all(name in out for name in expected)
+
+
+def test_samples_and_presets_say_what_they_are_for(capsys):
+    samples = json.loads(nint(capsys, "list", "samples", "--json")[1])
+    kinds = {entry["name"]: entry["summary"].partition(",")[0] for entry in samples}
+    assert kinds["sample:astronaut"] == "picture"
+    assert kinds["sample:chord"] == "sound"
+    assert kinds["sample:torus"] == "shape"
+    assert set(kinds.values()) == {"picture", "sound", "shape"}
+    presets = json.loads(nint(capsys, "list", "presets", "--json")[1])
+    paper = [entry["summary"] for entry in presets if entry["name"] == "paper"]
+    assert [summary.partition(":")[0] for summary in paper] == list(MODALITIES)
+    assert "INT's release for sounds" in paper[1]
 
 
 def test_methods_are_cited(capsys):
@@ -282,8 +303,11 @@ def test_names_are_completed():
     assert names.fields("") == list(FIELD_NAMES)
     assert names.presets("p") == ["paper"]
     assert names.keys("nint.al") == ["nint.alpha="]
-    assert names.inputs("sample:co") == ["sample:coffee", "sample:coins"]
-    assert names.inputs("co") == []
+    assert names.pictures("sample:co") == ["sample:coffee", "sample:coins"]
+    assert names.sounds("sample:c") == ["sample:chirp", "sample:chord"]
+    assert names.shapes("sample:to") == ["sample:torus"]
+    for complete in (names.pictures, names.sounds, names.shapes):
+        assert complete("co") == []
 
 
 @pytest.mark.parametrize(
@@ -291,6 +315,8 @@ def test_names_are_completed():
     [
         ("nint fit image --sampler nint", ["nint", "nint_released"]),
         ("nint fit image sample:as", ["sample:astronaut"]),
+        ("nint fit audio sample:", ["sample:chirp", "sample:chord"]),
+        ("nint fit sdf sample:kn", ["sample:knot"]),
         ("nint list s", ["samplers", "samples"]),
     ],
 )

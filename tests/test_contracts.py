@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from nint_cli import schedules
-from nint_cli.build import build_sampler
+from nint_cli.build import build_field, build_sampler
 from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.probe import Probe
 from nint_cli.sweep import Passes
 from tests import oracles
-from tests.conftest import generator, tiny_field, tiny_signal
+from tests.conftest import generator, tiny_field, tiny_signal, tiny_sound
 
 STEPS = 24
 # Settings under which a sampler remembers more, or asks for more, than by default.
@@ -44,9 +44,9 @@ def sampler_of(name, signal, **batch):
     return build_sampler(RunConfig.model_validate(config), signal)
 
 
-def choose(sampler, signal, rng, first=0, last=STEPS):
+def choose(sampler, signal, rng, first=0, last=STEPS, field=None):
     """Select for some steps from a field that does not change, and tell what was seen."""
-    field = tiny_field(signal.value_dim, dims=signal.coord_dim)
+    field = field or tiny_field(signal.value_dim, dims=signal.coord_dim)
     chosen = []
     for step in range(first, last):
         selection = sampler.select(step, Probe(field, signal, Passes()), rng)
@@ -214,3 +214,25 @@ def test_a_loss_of_its_own_has_the_gradient_that_autograd_finds(name, shape, cha
             assert not gradient.requires_grad
         if sampler.observes:
             sampler.observe(step, seen)
+
+
+@pytest.mark.parametrize("value_range", ["peak", "unit"])
+@pytest.mark.parametrize("name", EVERY)
+def test_a_sound_is_chosen_from_whatever_its_coords_run_to(name, value_range):
+    """By a field that is the same function of the place; 8 is a power of 2, so to the bit."""
+    config = RunConfig.model_validate({
+        "field": "hashgrid",
+        "hashgrid": {"levels": 3, "coarsest": 3, "finest": 9, "log2_entries": 4},
+    })
+    chosen = []
+    for half_range in (1.0, 8.0):
+        signal = tiny_sound(half_range=half_range, value_range=value_range)
+        field = build_field(config, (30,), 2, generator(), half_range=half_range).double()
+        with torch.no_grad():
+            field.encoding.table.normal_(generator=generator(3))
+        chosen.append(choose(sampler_of(name, signal), signal, generator(4), field=field))
+    for step, (one, eight) in enumerate(zip(*chosen, strict=True)):
+        if name != "soft_mining-released":  # which moves by x, as the port to pictures does
+            assert torch.equal(one, eight), step
+        assert len(one) == (30 if takes_all(name, step) else 9)
+        assert 0 <= one.min() <= one.max() < 30

@@ -11,11 +11,11 @@ from nint_cli.config.layers import Setting
 from nint_cli.derivatives import ByAutograd, ByHand
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
-from nint_cli.records import ImageRecord
+from nint_cli.records import AudioRecord, ImageRecord
 from nint_cli.signals import Picture
 from nint_cli.sweep import predict, pullback, pushforward
 from tests import oracles
-from tests.conftest import generator, smooth_pixels, tiny_signal
+from tests.conftest import generator, smooth_pixels, tiny_signal, tiny_sound
 
 
 class Anything:
@@ -207,6 +207,93 @@ def test_a_checkpoint_brings_every_field_back(name, tmp_path):
     again.load_state_dict(saved.state)
     for key, tensor in trainer.state_dict().tensors.items():
         assert torch.equal(tensor, again.state_dict().tensors[key]), key
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_of_a_sound_has_consistent_derivatives(name):
+    """Coords that run to 5 and values with an offset, against slow versions."""
+    config = RunConfig.model_validate({"field": name, name: SMALL[name]})
+    field = build_field(config, (30,), 2, generator(), half_range=5.0).double()
+    if name == "hashgrid":
+        with torch.no_grad():
+            field.encoding.table.normal_(generator=generator(3))
+    signal = tiny_sound()
+    coords, values = signal.slice(0, 30)
+    assert (coords.min(), coords.max()) == (-5, 5)
+    product, residual = ntk_residual_product(field, signal, block=7)
+    torch.testing.assert_close(residual, field(coords) - values)
+    kernel = oracles.dense_ntk(field, coords)
+    expected = torch.einsum("iakb,kb->ia", kernel, residual)
+    torch.testing.assert_close(product, expected, rtol=1e-9, atol=1e-9)
+    chain = field.chain()
+    if chain is None:
+        return
+    slopes = []
+    for derivatives in (ByHand(chain, list(field.parameters())), ByAutograd(field)):
+        block = derivatives.linearise(coords)
+        block.pull(block.prediction - values)
+        slopes.append(block.coord_gradient())
+    torch.testing.assert_close(*slopes, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_slope_along_a_sound_is_that_of_finite_differences(name):
+    """The gradient by coords that Soft Mining asks for, between the kinks of the field."""
+    config = RunConfig.model_validate({"field": name, name: SMALL[name]})
+    field = build_field(config, (30,), 2, generator(), half_range=5.0).double()
+    if name == "hashgrid":
+        with torch.no_grad():
+            field.encoding.table.normal_(generator=generator(3))
+    if name == "finer":
+        pytest.skip("whose derivative is that of another function, by design")
+    x = torch.tensor([[-4.613], [-0.377], [2.291]], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(field(x).sum(), x)
+    with torch.no_grad():
+        difference = (field(x + 1e-6) - field(x - 1e-6)).sum(1, keepdim=True) / 2e-6
+    torch.testing.assert_close(slope, difference, rtol=1e-5, atol=1e-6)
+
+
+def test_a_hash_grid_is_the_same_function_of_the_place_whatever_the_range():
+    config = RunConfig.model_validate({"field": "hashgrid", "hashgrid": SMALL["hashgrid"]})
+    inside = torch.rand(50, 1, generator=generator(5), dtype=torch.float64) * 2.2 - 1.1
+    values = []
+    for half_range in (1.0, 8.0, 100.0):
+        field = build_field(config, (30,), 2, generator(), half_range=half_range).double()
+        with torch.no_grad():
+            field.encoding.table.normal_(generator=generator(3))
+        values.append(field(inside * half_range))
+    assert values[0].std() > 0.01
+    assert torch.equal(values[0], values[1])
+    torch.testing.assert_close(values[0], values[2], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_a_checkpoint_of_a_sound_brings_every_field_back(name, tmp_path):
+    config = RunConfig.model_validate({"field": name, name: SMALL[name], "steps": 3})
+    signal = tiny_sound(dtype=torch.float32)
+    trainer = build_trainer(config, signal, Clock())
+    trainer.fit(Anything())
+    record = AudioRecord(
+        source="x",
+        sha256="x",
+        channels=2,
+        half_range=5.0,
+        samples=30,
+        sample_rate_hz=16_000,
+        subtype="PCM_16",
+        scale=2.0,
+        offset=0.5,
+    )
+    file = tmp_path / "saved.safetensors"
+    file.write_bytes(encode(Checkpoint(config, record, trainer.state_dict())))
+    saved = read(file)
+    assert saved.signal == record
+    found = predict(rebuild_field(saved), signal)
+    assert torch.equal(found, predict(trainer.field, signal))
+    narrow = record.model_copy(update={"half_range": 1.0})
+    file.write_bytes(encode(Checkpoint(config, narrow, trainer.state_dict())))
+    same = torch.equal(predict(rebuild_field(read(file)), signal), found)
+    assert same == (name != "hashgrid")  # the only one that knows how far its coords run
 
 
 @pytest.mark.parametrize("name", FIELD_NAMES)

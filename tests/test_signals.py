@@ -59,6 +59,20 @@ def test_predictions_out_of_range_are_clipped():
     assert pixels.ravel().tolist() == [0, 128, 255]
 
 
+def test_values_have_an_offset_and_coords_a_range():
+    stored = torch.tensor([[0, 4], [2, -4], [1, 0]], dtype=torch.int16)
+    signal = GridSignal(stored, (3,), scale=4.0, offset=0.5, half_range=5.0)
+    coords, values = signal.slice(0, 3)
+    assert coords.flatten().tolist() == [-5, 0, 5]
+    assert values.tolist() == [[0.5, 1.5], [1.0, -0.5], [0.75, 0.5]]
+    moved = signal.to(dtype=torch.float64)
+    assert (moved.offset, moved.half_range, moved.scale) == (0.5, 5.0, 4.0)
+    for a, b in zip(moved.at(torch.tensor([2, 0])), signal.at(torch.tensor([2, 0])), strict=True):
+        assert torch.equal(a, b.double())
+    square = GridSignal(torch.zeros(6, 1), (2, 3), half_range=2.0)
+    assert square.slice(0, 6)[0].tolist() == [[y, x] for y in (-2, 2) for x in (-2, 0, 2)]
+
+
 def test_a_signal_moves_to_another_type():
     signal = tiny_signal(dtype=torch.float32).to(dtype=torch.float64)
     assert isinstance(signal, GridSignal)

@@ -141,6 +141,19 @@ def test_drift_is_the_gradient_of_the_log_error_whatever_the_batch():
         torch.testing.assert_close(sampler.state_dict()["drift"], expected.expand(size, 2))
 
 
+@pytest.mark.parametrize("half_range", [1.0, 5.0, 100.0])
+def test_drift_is_per_grid_step_whatever_the_coords_run_to(half_range):
+    """A field that is the same function of the place has a gradient by x that is as much less."""
+    cumulative = torch.linspace(0, 1, 41, dtype=torch.float64)
+    plan = BatchPlan(0.2, "constant", 8, 1000)
+    sampler = SoftMining(plan, cumulative, (40,), half_range=half_range)
+    selection = select(sampler, 0, generator(), tiny_signal((40,)))
+    error = torch.full((8, 3), 0.5)
+    sampler.observe(0, seen(selection, error, torch.full((8, 1), 3.0 / half_range / 8)))
+    expected = torch.full((8, 1), 2 / 39 * 3.0 / 4096 / 0.25)
+    torch.testing.assert_close(sampler.state_dict()["drift"], expected)
+
+
 def test_a_drift_that_is_no_number_starts_a_particle_anew():
     sampler = SoftMining(PLAN, UNIFORM, (12, 15))
     selection = select(sampler, 0, generator())

@@ -39,7 +39,7 @@ def fit_image(
             metavar="INPUT...",
             help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
-            autocompletion=names.inputs,
+            autocompletion=names.pictures,
         ),
     ],
     options: FitOptions,
@@ -62,13 +62,13 @@ def fit_audio(
             metavar="INPUT...",
             help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
             "(sample:chirp, sample:chord).",
-            autocompletion=names.inputs,
+            autocompletion=names.sounds,
         ),
     ],
     options: FitOptions,
     start: Annotated[str | None, typer.Option(metavar="T", help="Begin there: 1.5s, 2m.")] = None,
     duration: Annotated[
-        str | None, typer.Option(metavar="T", help="Take that much, to the end if not given.")
+        str | None, typer.Option(metavar="T", help="Take that much at most.")
     ] = None,
     mono: Annotated[
         bool | None, typer.Option("--mono/--no-mono", help="Mix all channels into one, or not.")
@@ -102,7 +102,7 @@ def fit_sdf(
             metavar="INPUT...",
             help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
             "(sample:torus, sample:knot, sample:gear).",
-            autocompletion=names.inputs,
+            autocompletion=names.shapes,
         ),
     ],
     options: FitOptions,

@@ -85,18 +85,32 @@ _PICTURE = (512, 512)
 
 
 def _presets() -> list[Entry]:
+    from typing import get_args
+
+    from nint_cli.cli.options import Modality
     from nint_cli.config.presets import preset_names, preset_summary
 
-    return [Entry(name, preset_summary(name)) for name in preset_names()]
+    return [
+        Entry(name, f"{kind}: {preset_summary(name, kind)}")
+        for kind in get_args(Modality)
+        for name in preset_names(kind)
+    ]
 
 
 def _samples() -> list[Entry]:
-    from nint_cli.signals.samples import PREFIX, picture_names, picture_path
+    from nint_cli.signals import samples, solids
 
-    return [
-        Entry(PREFIX + name, f"picture, {picture_path(name).name} of scikit-image")
-        for name in picture_names()
+    found = [
+        (name, f"picture, {samples.picture_path(name).name} of scikit-image")
+        for name in samples.picture_names()
     ]
+    for name in samples.sound_names():
+        waveform, rate = samples.sound(name)
+        found.append((name, f"sound, {len(waveform) / rate:g} s at {rate} Hz, computed"))
+    for name in solids.solid_names():
+        _, faces = solids.solid(name)
+        found.append((name, f"shape, {len(faces):,} triangles, computed"))
+    return [Entry(samples.PREFIX + name, summary) for name, summary in found]
 
 
 def _documented(name: str, kind: type) -> Entry:

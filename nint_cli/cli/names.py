@@ -29,10 +29,35 @@ def keys(incomplete: str) -> list[str]:
     return [f"{key}=" for key in dotted_keys() if key.startswith(incomplete)]
 
 
-def inputs(incomplete: str) -> list[str]:
-    """Complete a built-in sample; nothing leaves it to the shell to complete a file."""
-    if not incomplete.startswith("sample:"):
+def pictures(incomplete: str) -> list[str]:
+    """Complete a built-in picture; nothing leaves it to the shell to complete a file."""
+    if not incomplete.startswith(_SAMPLE):
         return []
-    from nint_cli.signals.samples import PREFIX, picture_names
+    from nint_cli.signals.samples import picture_names
 
-    return [name for each in picture_names() if (name := PREFIX + each).startswith(incomplete)]
+    return _completed(picture_names(), incomplete)
+
+
+def sounds(incomplete: str) -> list[str]:
+    """Complete a built-in sound."""
+    if not incomplete.startswith(_SAMPLE):
+        return []
+    from nint_cli.signals.samples import sound_names
+
+    return _completed(sound_names(), incomplete)
+
+
+def shapes(incomplete: str) -> list[str]:
+    """Complete a built-in shape."""
+    if not incomplete.startswith(_SAMPLE):
+        return []
+    from nint_cli.signals.solids import solid_names
+
+    return _completed(solid_names(), incomplete)
+
+
+_SAMPLE = "sample:"
+
+
+def _completed(names: list[str], incomplete: str) -> list[str]:
+    return [name for each in names if (name := _SAMPLE + each).startswith(incomplete)]

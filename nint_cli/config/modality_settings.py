@@ -28,7 +28,7 @@ class AudioConfig(Section):
 
     start_s: float = Field(0.0, ge=0, description="where to begin, in seconds")
     duration_s: float | None = Field(
-        None, gt=0, description="how much to take, in seconds; null: to the end"
+        None, gt=0, description="how much to take at most, in seconds; null: to the end"
     )
     mono: bool = Field(False, description="whether to mix all channels into one")
     max_samples: int = Field(

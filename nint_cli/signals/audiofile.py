@@ -75,7 +75,7 @@ def read_sound(
     Args:
         source: A file of one of `FORMATS`, or ``sample:NAME``.
         start_s: Where the stretch starts.
-        duration_s: How long it is; None goes on to the end.
+        duration_s: How long it is at most; None goes on to the end.
         mono: Replace the channels by their mean.
         max_samples: Refuse a longer stretch, all channels counted, by the header, before decoding.
 
@@ -130,6 +130,10 @@ def _decode(stream: Stream, start_s: float, duration_s: float | None, max_sample
         conversions.append(
             f"cut to {len(kept):,} of {there:,} frames, from frame {stretch.first:,}"
         )
+    if duration_s is not None and stretch.stop > there:
+        conversions.append(
+            f"{duration_s:g} s are asked for, and it ends after {len(kept) / rate:.6g} s"
+        )
     sound = Sound(kept, rate, subtype, digest, tuple(conversions))
     if sound.peak > 1:
         note = f"values beyond full scale kept, up to {sound.peak:.4g}"
@@ -168,13 +172,8 @@ class _Stretch:
             raise Unsupported("it holds no samples")
         if not 0 <= self.first < frames:
             raise Unsupported(f"{length}, and --start is {self.start_s:g} s")
-        if self.duration_s is None:
-            return
         if self.stop <= self.first:
             raise Unsupported(f"--duration is less than one sample at {self.rate} Hz")
-        if self.stop > frames:
-            end_s = self.start_s + self.duration_s
-            raise Unsupported(f"{length}, and --start and --duration reach to {end_s:g} s")
 
 
 @contextmanager
@@ -220,6 +219,8 @@ def _remarks(file: soundfile.SoundFile, stream: Stream, there: int) -> Iterator[
     """Say what the file promised and did not keep."""
     if Path(stream.name).suffix.lower() not in FORMATS[file.format]:
         yield f"read as {file.format}, whatever its name says"
+    if stream.left_open:
+        yield f"its header says that it holds nothing; read to its end, {there:,} frames"
     if there < file.frames:
         yield f"its header promises {file.frames:,} frames, {there:,} are there"
         return

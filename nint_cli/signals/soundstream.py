@@ -9,10 +9,11 @@ import os
 import re
 import shlex
 import stat
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,7 @@ _FOREIGN = (
 )
 _MPEG = re.compile(rb"ID3|\xff[\xe0-\xff]")
 _HEAD = 16
+_HEADER = 1 << 16  # where the samples of a WAV file begin, whatever is told before them
 _STANDARD_ERROR = 2
 
 
@@ -45,11 +47,13 @@ class Stream:
         file: What soundfile takes: a descriptor at its first byte, or bytes.
         name: The file's name.
         head: The first bytes.
+        left_open: Whether its header says that it holds nothing, though it does.
     """
 
     file: int | io.BytesIO
     name: str
     head: bytes
+    left_open: bool = False
 
     def foreign(self) -> str | None:
         """Say what kind this is that libsndfile does not know; None if none is known."""
@@ -85,12 +89,16 @@ def opened(source: str, most: int) -> Iterator[Stream]:
         yield Stream(io.BytesIO(buffer.getvalue()), source + ".wav", b"")
         return
     with Path(source).open("rb", buffering=0) as file:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        if plain and not _left_open(file):
             yield _stream(file, source)
             return
         with tempfile.TemporaryFile(buffering=0) as copy:
             _spool(file, copy, most)
-            yield _stream(copy, source)
+            left_open = _left_open(copy)
+            if left_open:
+                _mark_left_open(copy)
+            yield replace(_stream(copy, source), left_open=left_open)
 
 
 @contextmanager
@@ -124,6 +132,33 @@ def _stream(file: io.FileIO | IO[bytes], name: str) -> Stream:
         raise Unsupported("the file is empty")
     file.seek(0)
     return Stream(file.fileno(), name, head)
+
+
+def _left_open(file: io.FileIO | IO[bytes]) -> bool:
+    """Tell whether a WAV file says that it holds nothing, because its writer could not go back.
+
+    Of one that was finished, the size in the first line is that of the file.
+    """
+    file.seek(0)
+    header = file.read(_HEADER)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
+        return False
+    promised = int.from_bytes(header[4:8], "little") + 8
+    place = 12
+    while place + 8 <= len(header):
+        name, length = struct.unpack_from("<4sI", header, place)
+        if name == b"data":
+            return length == 0 and place + 8 < size and promised not in (size, size - 1)
+        place += 8 + length + length % 2
+    return False
+
+
+def _mark_left_open(copy: IO[bytes]) -> None:
+    """Let libsndfile, which knows a RIFF of 8 bytes for one left open, read it to its end."""
+    copy.seek(4)
+    copy.write(struct.pack("<I", 8))
 
 
 def _spool(file: io.FileIO, copy: IO[bytes], most: int) -> None:
