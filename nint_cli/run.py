@@ -231,6 +231,8 @@ class Fit:
     def _finish(
         self, folder: RunFolder, recorder: "_Recorder", control: Control, reason: str
     ) -> results.RunMetrics:
+        if self.subject.finishing is not None:
+            control.note(self.subject.finishing)
         evaluation = self.evaluate()
         if reason != "signal":  # or a run that was stopped would differ from one that was not
             self.consider_best(evaluation)

@@ -103,3 +103,6 @@ class SdfConfig(Section):
         le=10_000_000,
         description="points on each surface for distances between them",
     )
+    preview_size: int = Field(
+        480, ge=16, le=4096, description="pixels along each edge of the pictures of the shape"
+    )

@@ -2,8 +2,9 @@
 
 `published` has the learning rate of the authors, or of the release that NINT compares with, for
 the constant rate of `--preset paper`. `tuned` was found here for the recipe of `--preset default`,
-small batches with a warm-up and a cosine schedule, on two CPU cores; `steps` is what makes about
-a minute there on a picture of 512 x 512. What a field is built like is its own section's default.
+small batches with a warm-up and a cosine schedule, on two CPU cores; `steps` is what makes at
+most about a minute there. What a field is built like is its own section's default, unless a sound
+or a shape asks for something else.
 """
 
 from collections.abc import Mapping
@@ -103,17 +104,40 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
     },
     "sdf": {
-        name: {"published": _published(lr, source), "tuned": _tuned(tuned, 8192, 400)}
-        for name, lr, source, tuned in (
-            ("mlp", 1e-4, "INT's release", 1e-3),
-            ("pemlp", 5e-4, "FINER's release", 1e-3),
-            ("ffn", 1e-4, "INT's release", 1e-3),
-            ("siren", 1e-4, "INT's release", 5e-4),
-            ("finer", 1e-4, "FINER's release", 5e-4),
-            ("gauss", 1e-4, "FINER's release", 3e-4),
-            ("wire", 1e-4, "FINER's release", 2e-4),
-            ("hashgrid", 1e-2, "Müller et al., 2022", 5e-3),
-        )
+        "mlp": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(1e-3, 8192, 500),
+        },
+        "pemlp": {
+            "published": _published(5e-4, "FINER's release"),
+            "tuned": _tuned(1e-3, 8192, 500),
+        },
+        "ffn": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(3e-3, 8192, 500, {"ffn.sigma": 1.0}),
+        },
+        "siren": {
+            "published": _published(1e-4, "INT's release"),
+            "tuned": _tuned(3e-4, 8192, 500),
+        },
+        "finer": {
+            "published": _published(1e-4, "FINER's release"),
+            "tuned": _tuned(3e-4, 8192, 400),
+        },
+        "gauss": {
+            "published": _published(1e-4, "FINER's release"),
+            "tuned": _tuned(3e-4, 8192, 400),
+        },
+        "wire": {
+            "published": _published(1e-4, "FINER's release"),
+            "tuned": _tuned(2e-4, 8192, 150),
+        },
+        "hashgrid": {
+            "published": _published(1e-2, "Müller et al., 2022"),
+            "tuned": _tuned(
+                1e-2, 8192, 1200, {"hashgrid.finest": 128, "hashgrid.log2_entries": 14}
+            ),
+        },
     },
 }
 """By modality, field and recipe."""

@@ -47,6 +47,7 @@ class Subject(ABC):
             what the best evaluation is.
         targets: The figures that can end a run, keys of `StopConfig` without ``target_``.
         metrics: The model of its metrics.json.
+        finishing: Said when training is over, where measuring takes a while; None says nothing.
         smaller: What to do where memory runs out.
         files: Names of the files that `reconstruct` and `illustrate` may write.
         source: The input as it was named.
@@ -59,6 +60,7 @@ class Subject(ABC):
     headline: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     metrics: ClassVar[type[RunMetrics]]
+    finishing: ClassVar[str | None] = None
     smaller: ClassVar[str]
     files: ClassVar[Mapping[str, str]]
     source: str

@@ -243,7 +243,8 @@ class SdfSubject(Subject):
 
         See `Subject.reconstruct`.
         """
-        files = {PREVIEW: shape_picture(self._distance_of(field), true_distance(self._distance))}
+        truth, size = true_distance(self._distance), self.settings.preview_size
+        files = {PREVIEW: shape_picture(self._distance_of(field), truth, size=size)}
         mesh = self._extracted(field, evaluation)
         if mesh is not None:
             files[RECONSTRUCTION] = surface.ply_bytes(mesh, self.shape.scale, self.shape.centre)
@@ -279,7 +280,8 @@ class SdfSubject(Subject):
     ) -> dict[str, bytes]:
         """Draw where the chosen points are; see `Subject.illustrate`."""
         coords = (self.signal.coords / self.signal.half_range).cpu().numpy()
-        return {SELECTION: selection_picture(coords, selections, steps)}
+        size = self.settings.preview_size
+        return {SELECTION: selection_picture(coords, selections, steps, size=size)}
 
 
 def field_distance(field: Field, half_range: float) -> surface.Distance:

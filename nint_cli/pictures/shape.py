@@ -26,7 +26,7 @@ _SIZE = 480
 _DPI = 100
 _HEADER, _FOOTER, _GAP, _CAPTION = 30, 30, 12, 16
 _DAY, _NIGHT = 242, 20
-_SLICE = 200
+_SLICE = 200  # points along each edge, at most
 _OUTLINE, _DRAWN = 40_000, 8_000  # points in grey, and in colour
 _LEVELS = np.array([level for level in range(-20, 21) if level]) / 10
 _INPUT, _FIELD = "#303030", "#d55e00"
@@ -73,7 +73,7 @@ def shape_picture(
         axes.imshow(_shaded(seen, camera), interpolation="none")
         axes.set_title(title if seen.hit.any() else f"{title}: no surface", loc="left")
         axes.axis("off")
-    _draw_slice(panels[2], field, true)
+    _draw_slice(panels[2], field, true, min(_SLICE, size))
     return _png(figure)
 
 
@@ -137,13 +137,13 @@ def _shaded(seen: View, camera: Camera) -> Bytes:
     return picture
 
 
-def _draw_slice(axes: Axes, field: Distance, true: Distance) -> None:
-    """Draw the level lines of both where most of the input is cut."""
-    areas = [(values_at(true, _plane(axis, 64)) <= 0).sum() for axis in range(3)]
+def _draw_slice(axes: Axes, field: Distance, true: Distance, count: int) -> None:
+    """Draw the level lines of both, from count^2 points, where most of the input is cut."""
+    areas = [(values_at(true, _plane(axis, min(count, 64))) <= 0).sum() for axis in range(3)]
     cut = max((2, 1, 0), key=lambda axis: areas[axis])  # across z, of equals
-    plane, side = _plane(cut, _SLICE), np.linspace(-1, 1, _SLICE)
+    plane, side = _plane(cut, count), np.linspace(-1, 1, count)
     for distance, colour, style in ((true, _INPUT, "solid"), (field, _FIELD, "dashed")):
-        values = values_at(distance, plane).reshape(_SLICE, _SLICE)
+        values = values_at(distance, plane).reshape(count, count)
         low, high = float(values.min()), float(values.max())
         if distance is true and low < 0:
             axes.contourf(side, side, values, levels=[low - 1, 0], colors=["#dfe6ee"])

@@ -24,7 +24,8 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 _HALF_WIDTH = 1.42  # of the picture, so that a cube of the shapes' greatest size is inside
-_COARSE = 40
+_COARSE = 20, 40  # points along each edge: least, most
+_PIXELS_PER_COARSE = 12
 _DAMPING = 0.9
 _CLOSE = 2e-3  # a third of a pixel at 480 pixels
 _STEPS = 80
@@ -104,14 +105,15 @@ class View:
 class _Probe:
     """A distance function that counts, with its coarse stand-in."""
 
-    def __init__(self, distance: Distance) -> None:
+    def __init__(self, distance: Distance, size: int) -> None:
         self._distance = distance
         self.evaluations = 0
-        axis = np.linspace(-1, 1, _COARSE, dtype=np.float32)
+        self._count = int(np.clip(size // _PIXELS_PER_COARSE, *_COARSE))
+        axis = np.linspace(-1, 1, self._count, dtype=np.float32)
         grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-        self._coarse = self(grid.reshape(-1, 3)).reshape((_COARSE,) * 3)
-        spacing = 2 / (_COARSE - 1)
-        steep = np.sqrt(sum(np.square(part) for part in np.gradient(self._coarse, spacing)))
+        self._coarse = self(grid.reshape(-1, 3)).reshape((self._count,) * 3)
+        self._spacing = 2 / (self._count - 1)
+        steep = np.sqrt(sum(np.square(part) for part in np.gradient(self._coarse, self._spacing)))
         # What is between the coarse points may be steeper: take the steepest around, and no less
         # than some of what is usual.
         self._slope = np.maximum(maximum_filter(steep, size=3), np.median(steep) / 2 + 1e-6)
@@ -127,10 +129,10 @@ class _Probe:
     def room(self, points: Floats) -> Floats:
         """Guess from the coarse points how far the surface is at least, or less than 0 (N,)."""
         value = map_coordinates(self._coarse, self._where(points), order=1, mode="nearest")
-        return np.asarray(value / self.slope(points) - _COARSE_MARGIN * 2 / (_COARSE - 1))
+        return np.asarray(value / self.slope(points) - _COARSE_MARGIN * self._spacing)
 
     def _where(self, points: Floats) -> Floats:
-        return np.asarray(((points.T + 1) * ((_COARSE - 1) / 2)).clip(0, _COARSE - 1))
+        return np.asarray(((points.T + 1) / self._spacing).clip(0, self._count - 1))
 
 
 def view(distance: Distance, camera: Camera, size: int) -> View:
@@ -144,7 +146,7 @@ def view(distance: Distance, camera: Camera, size: int) -> View:
     Returns:
         What is seen within the box.
     """
-    probe = _Probe(distance)
+    probe = _Probe(distance, size)
     starts, towards = camera.starts(size), camera.axes()[2]
     near, far = _through_box(starts, -towards)
     rays = np.flatnonzero(near < far)
