@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nint_cli.fields import Siren
-from nint_cli.signals import GridSignal
+from nint_cli.signals import GridSignal, PointSignal
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -48,6 +48,15 @@ def tiny_signal(
     count = int(np.prod(shape))
     stored = torch.randint(0, 256, (count, channels), generator=generator(2), dtype=torch.uint8)
     return GridSignal(stored, shape, scale=255.0, dtype=dtype)
+
+
+def tiny_points(
+    count: int = 37, dtype: torch.dtype = torch.float64, half_range: float = 1.0
+) -> PointSignal:
+    """Distances to a sphere at points anywhere."""
+    coords = 2 * torch.rand(count, 3, generator=generator(3), dtype=torch.float64) - 1
+    values = coords.norm(dim=1, keepdim=True) - 0.7
+    return PointSignal(coords.to(dtype), values.to(dtype), half_range=half_range)
 
 
 def smooth_pixels(height: int = 24, width: int = 32, channels: int = 3, bits: int = 8):
