@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from nint_cli.fields import Siren
-from nint_cli.signals import GridSignal, Sound
+from nint_cli.signals import GridSignal, PointSignal, Sound
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -64,6 +64,15 @@ def tiny_sound(
     sound = Sound(levels, 16_000, "PCM_16", "")
     signal = sound.signal(scaling=sound.scaling(value_range), half_range=half_range)
     return signal.to(dtype=dtype)
+
+
+def tiny_points(
+    count: int = 37, dtype: torch.dtype = torch.float64, half_range: float = 1.0
+) -> PointSignal:
+    """Distances to a sphere at points anywhere."""
+    coords = 2 * torch.rand(count, 3, generator=generator(3), dtype=torch.float64) - 1
+    values = coords.norm(dim=1, keepdim=True) - 0.7
+    return PointSignal(coords.to(dtype), values.to(dtype), half_range=half_range)
 
 
 def smooth_pixels(height: int = 24, width: int = 32, channels: int = 3, bits: int = 8):

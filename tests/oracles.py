@@ -4,6 +4,7 @@ import cmath
 import itertools
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -213,3 +214,37 @@ def loss_gradient(loss, seen: Observation) -> Tensor:
         ahead, behind = total(seen.prediction + step), total(seen.prediction - step)
         gradient[row, channel] = (ahead - behind) / 2e-6
     return gradient
+
+
+def point_triangle_distance(points, a, b, c):
+    """(M,) distances from points (M, 3) to one triangle, by its plane and its three sides."""
+    normal = np.cross(b - a, c - a)
+    normal /= np.linalg.norm(normal)
+    height = (points - a) @ normal
+    foot = points - height[:, None] * normal
+    within = np.ones(len(points), bool)
+    nearest = np.full(len(points), np.inf)
+    for start, stop in ((a, b), (b, c), (c, a)):
+        side = stop - start
+        within &= (foot - start) @ np.cross(normal, side) >= 0
+        along = np.clip((points - start) @ side / (side @ side), 0, 1)[:, None]
+        nearest = np.minimum(nearest, np.linalg.norm(points - start - along * side, axis=1))
+    return np.where(within, np.abs(height), nearest)
+
+
+def mesh_distance(points, vertices, faces):
+    """(M,) distances to the nearest triangle, from all of them."""
+    return np.min([point_triangle_distance(points, *vertices[face]) for face in faces], axis=0)
+
+
+def winding_number(points, vertices, faces):
+    """(M,) generalised winding numbers: solid angles over 4 pi, by Van Oosterom and Strackee."""
+    total = np.zeros(len(points))
+    for face in faces:
+        a, b, c = vertices[face][:, None] - points
+        la, lb, lc = (np.linalg.norm(side, axis=1) for side in (a, b, c))
+        top = np.einsum("ij,ij->i", a, np.cross(b, c))
+        dots = [np.einsum("ij,ij->i", p, q) for p, q in ((a, b), (a, c), (b, c))]
+        bottom = la * lb * lc + dots[0] * lc + dots[1] * lb + dots[2] * la
+        total += 2 * np.arctan2(top, bottom)
+    return total / (4 * np.pi)

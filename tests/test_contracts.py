@@ -6,11 +6,12 @@ import torch
 from nint_cli import schedules
 from nint_cli.build import build_field, build_sampler
 from nint_cli.config import SAMPLER_NAMES, RunConfig
+from nint_cli.errors import ConfigError
 from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.probe import Probe
 from nint_cli.sweep import Passes
 from tests import oracles
-from tests.conftest import generator, tiny_field, tiny_signal, tiny_sound
+from tests.conftest import generator, tiny_field, tiny_points, tiny_signal, tiny_sound
 
 STEPS = 24
 # Settings under which a sampler remembers more, or asks for more, than by default.
@@ -28,6 +29,7 @@ VARIANTS = {
     "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),
 }
 EVERY = [*SAMPLER_NAMES, *VARIANTS]
+ANYWHERE = [name for name in EVERY if not name.startswith("soft_mining")]
 
 
 def sampler_of(name, signal, **batch):
@@ -78,6 +80,23 @@ def test_right_count_in_range_and_distinct(name, shape):
         assert not sampler.distinct or len(indices.unique()) == expected, step
         assert 0 <= indices.min()
         assert indices.max() < count
+
+
+@pytest.mark.parametrize("count", [1, 2, 37])
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_points_anywhere_are_chosen_as_those_of_a_grid_are(name, count):
+    signal = tiny_points(count)
+    sampler = sampler_of(name, signal)
+    for step, indices in enumerate(choose(sampler, signal, generator())):
+        expected = count if takes_all(name, step) else max(1, int(0.3 * count))
+        assert len(indices) == len(indices.unique()) == expected, step
+        assert 0 <= indices.min()
+        assert indices.max() < count
+
+
+def test_particles_need_a_grid():
+    with pytest.raises(ConfigError, match="moves particles between the points of a grid"):
+        sampler_of("soft_mining", tiny_points())
 
 
 def test_only_soft_mining_repeats_points():
@@ -150,6 +169,20 @@ def test_restored_state_goes_on_alike(name, stop):
         assert torch.equal(a, b)
     for key, value in before.state_dict().items():
         assert torch.equal(after.state_dict()[key], value)
+
+
+@pytest.mark.parametrize("stop", [1, 8, 13])
+@pytest.mark.parametrize("name", ANYWHERE)
+def test_restored_state_goes_on_alike_at_points_anywhere(name, stop):
+    signal, rng = tiny_points(), generator(3)
+    before, after = sampler_of(name, signal), sampler_of(name, signal)
+    choose(before, signal, rng, 0, stop)
+    after.load_state_dict({key: value.clone() for key, value in before.state_dict().items()})
+    position = rng.get_state()
+    through = choose(before, signal, rng, stop, stop + 8)
+    rng.set_state(position)
+    for a, b in zip(through, choose(after, signal, rng, stop, stop + 8), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -15,7 +15,7 @@ from nint_cli.records import AudioRecord, ImageRecord
 from nint_cli.signals import Picture
 from nint_cli.sweep import predict, pullback, pushforward
 from tests import oracles
-from tests.conftest import generator, smooth_pixels, tiny_signal, tiny_sound
+from tests.conftest import generator, smooth_pixels, tiny_points, tiny_signal, tiny_sound
 
 
 class Anything:
@@ -175,6 +175,28 @@ def test_the_score_works_with_every_field(name, dims):
     torch.testing.assert_close(product, expected, rtol=1e-10, atol=1e-10)
     diagonal = torch.einsum("iaia->ia", kernel)
     torch.testing.assert_close(ntk_diagonal(field, coords), diagonal, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("half_range", [1.0, 0.5])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_field_is_trained_on_points_anywhere(name, half_range):
+    """With its derivatives by the coords' own units, and the score that goes with them."""
+    signal = tiny_points(64, torch.float32, half_range)
+    settings = {"field": name, name: SMALL[name], "steps": 40, "sampler": "nint"}
+    settings |= {"batch": {"fraction": 0.5}, "optimiser": {"lr": 3e-3}}
+    trainer = build_trainer(RunConfig.model_validate(settings), signal, Clock())
+    assert (trainer.field.coord_dim, trainer.field.value_dim) == (3, 1)
+    _, values = signal.slice(0, 64)
+    before = (predict(trainer.field, signal) - values).square().mean()
+    assert trainer.fit(Anything()) == "steps"
+    assert (predict(trainer.field, signal) - values).square().mean() < 0.9 * before
+    if name == "hashgrid":  # whose grid lies in the signal's box
+        with torch.no_grad():
+            trainer.field.encoding.table.normal_(generator=generator(3))
+        ends = torch.tensor([[half_range] * 3, [3 * half_range] * 3])
+        torch.testing.assert_close(*trainer.field(ends))
+        inner = torch.tensor([[half_range] * 3, [0.9 * half_range] * 3])
+        assert not torch.equal(*trainer.field(inner))
 
 
 @pytest.mark.parametrize("name", FIELD_NAMES)

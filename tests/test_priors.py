@@ -7,7 +7,7 @@ from skimage.filters import threshold_otsu
 
 from nint_cli.samplers import priors
 from nint_cli.signals import read_picture
-from tests.conftest import generator, tiny_signal
+from tests.conftest import generator, tiny_points, tiny_signal
 
 
 def photograph():
@@ -160,3 +160,14 @@ def test_black_around_the_picture_makes_its_frame_an_edge_only_in_the_released_c
     released = priors.edge_density(image, zero_padded=True).diff().reshape(10, 12)
     torch.testing.assert_close(ours, torch.full_like(ours, 1 / 120))
     assert released[0].min() > 1000 * released[5, 5]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("block", [5, 100])
+def test_the_points_nearest_to_a_surface_stand_in_for_edges(share, block):
+    signal = tiny_points(50, half_range=0.5)
+    near = priors.nearest(signal.blocks(block), 50, share)
+    count = int(50 * share)
+    distance = signal.values[:, 0].abs()
+    by_distance = sorted(range(50), key=lambda i: float(distance[i]))
+    assert near.tolist() == sorted(by_distance[:count])

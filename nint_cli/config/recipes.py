@@ -68,31 +68,30 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
             "tuned": _tuned(2e-2, 8192, 5000),
         },
     },
-    # Provisional: to be tuned.
     "audio": {
         "mlp": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(1e-3, 8192, 480),
+            "tuned": _tuned(1e-3, 8192, 800),
         },
         "pemlp": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(2e-3, 8192, 480),
+            "tuned": _tuned(1e-3, 8192, 800),
         },
         "ffn": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(2e-3, 8192, 480),
+            "tuned": _tuned(6e-3, 8192, 800),
         },
         "siren": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 480),
+            "tuned": _tuned(3e-4, 8192, 600),
         },
         "finer": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 480),
+            "tuned": _tuned(3e-4, 8192, 600),
         },
         "gauss": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 480),
+            "tuned": _tuned(3e-4, 8192, 600),
         },
         "wire": {
             "published": _published(1e-4, "INT's release"),

@@ -55,9 +55,10 @@ class Finer(ChainField):
         hidden_features: Width of the sine layers.
         hidden_layers: Number of sine layers.
         omega_0: Frequency factor of every sine layer.
-        first_frequency: Largest angular frequency that the first layer starts with, before the
-            factor |z| + 1; see `Siren`. None means omega_0.
-        first_bias: Bound k of the first layer's bias U(k); None leaves PyTorch's default.
+        first_frequency: Largest angular frequency that the first layer starts with, per unit of
+            coords: its weight is U(w / fan_in) and its bias U(w), with omega_0 (2 w + 1) w the
+            frequency of the sine at z = w. None means w = 1, and PyTorch's default bias.
+        first_bias: Bound k of the first layer's bias U(k); None leaves it at that.
         generator: Source of the initial parameters; None leaves them uninitialised.
 
     Example:
@@ -79,12 +80,16 @@ class Finer(ChainField):
     ) -> None:
         super().__init__(coord_dim, value_dim, hidden_features, hidden_layers)
         self.activation = VariablePeriodicSine(omega_0)
+        widest = 1.0
+        if first_frequency is not None:
+            widest = (math.sqrt(1 + 8 * first_frequency / omega_0) - 1) / 4
         if generator is not None:
             torch_default_(self.weights, self.biases, generator)
             for index, weight in enumerate(self.weights):
                 fan_in = weight.shape[1]
                 bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / omega_0
-                spread = (first_frequency or omega_0) / omega_0 if index == 0 else 1.0
-                uniform_(weight, spread * bound, generator)
+                uniform_(weight, widest * bound if index == 0 else bound, generator)
+            if first_bias is None and first_frequency is not None:
+                first_bias = widest
             if first_bias is not None:
                 uniform_(self.biases[0], first_bias, generator)

@@ -44,8 +44,8 @@ class PoolPlan:
     def counts(self) -> tuple[int, int, int]:
         """Give the number of fine, coarse and uniform points."""
         fine = round(self.fine_share * self.points)
-        coarse = min(round(self.coarse_share * self.points), self.points - fine)
-        return fine, coarse, self.points - fine - coarse
+        near = round((self.fine_share + self.coarse_share) * self.points)
+        return fine, near - fine, self.points - near
 
 
 @dataclass(frozen=True)
