@@ -27,7 +27,7 @@ from nint_cli.config import (
 )
 from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import dotted_keys
-from nint_cli.results import AudioMetrics, AudioQuality, ImageMetrics
+from nint_cli.results import AudioMetrics, AudioQuality, ImageMetrics, SdfMetrics, SdfQuality
 from nint_cli.signals.samples import picture_names, sound_names
 from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
@@ -174,6 +174,7 @@ def test_the_table_of_fields_is_that_of_the_recipes(name):
 KEYS = {
     ImageMetrics: ("metrics.json (schema 1.0", "stdout"),
     AudioMetrics: ("that of a sound holds", "One that has no value"),
+    SdfMetrics: ("that of a shape holds", "Lengths are in units"),
 }
 
 
@@ -186,9 +187,12 @@ def test_every_key_of_the_metrics_that_is_documented_exists(metrics):
     assert keys <= set(metrics.model_fields)
 
 
-def test_every_measure_of_a_sound_is_documented():
-    section = README.partition("\n## Sounds")[2].partition("\n## ")[0]
-    for key in AudioQuality.model_fields:
+@pytest.mark.parametrize(
+    ("title", "quality"), [("\n## Sounds", AudioQuality), ("\n## Shapes", SdfQuality)]
+)
+def test_every_measure_is_documented(title, quality):
+    section = README.partition(title)[2].partition("\n## ")[0]
+    for key in quality.model_fields:
         assert f"`{key}`" in section or key == "quality_reason", key
 
 
