@@ -260,6 +260,10 @@ def test_every_field_name_builds_its_own_class(name):
             "growing one; set batch.schedule to constant",
         ),
         (
+            ["hashgrid.finest=12"],
+            "hashgrid.coarsest 16 is above hashgrid.finest 12; lower it",
+        ),
+        (
             ["egra.radius_min=10"],
             "egra.radius_min 10 is above egra.radius_max 9; exchange them",
         ),

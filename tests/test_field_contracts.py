@@ -199,6 +199,16 @@ def test_every_field_is_trained_on_points_anywhere(name, half_range):
         assert not torch.equal(*trainer.field(inner))
 
 
+@pytest.mark.parametrize("count", [1, 64, 216, 3000])
+def test_a_hash_grid_fits_few_points(count):
+    """Its finest level follows their number, and is then coarser than its coarsest should be."""
+    signal = tiny_points(count, torch.float32)
+    config = RunConfig.model_validate({"field": "hashgrid", "steps": 2})
+    trainer = build_trainer(config, signal, Clock())
+    assert trainer.fit(Anything()) == "steps"
+    assert predict(trainer.field, signal).isfinite().all()
+
+
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_a_generator_makes_the_field_and_the_global_rng_does_not(name):
     config = RunConfig.model_validate({"field": name, name: SMALL[name]})

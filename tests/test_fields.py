@@ -151,6 +151,7 @@ def test_sizes_follow_the_signal():
     assert [octaves_for(n) for n in (1, 32, 256, 512, 32_000)] == [1, 6, 9, 10, 16]
     assert [bandwidth_for(n) for n in (1, 512, 5120)] == [10.0, 10.0, 100.0]
     assert grid_for((1, 1)) == (2, 8)
+    assert level_resolutions((6, 6, 6), 3, 16, 6) == [[6, 6, 6]] * 3
     assert grid_for((256, 256)) == (256, 14)
     assert grid_for((100_000,)) == (100_000, 15)
 

@@ -199,6 +199,11 @@ class RunConfig(Section):
                 f"sdf.fine_share {self.sdf.fine_share:g} and sdf.coarse_share "
                 f"{self.sdf.coarse_share:g} are together more than 1; lower one of them"
             )
+        if self.hashgrid.finest is not None and self.hashgrid.finest < self.hashgrid.coarsest:
+            raise ValueError(
+                f"hashgrid.coarsest {self.hashgrid.coarsest} is above hashgrid.finest "
+                f"{self.hashgrid.finest}; lower it"
+            )
         if self.egra.radius_min > self.egra.radius_max:
             raise ValueError(
                 f"egra.radius_min {self.egra.radius_min} is above egra.radius_max "

@@ -236,7 +236,7 @@ def level_resolutions(
     Args:
         shape: Points of the signal along each axis.
         levels: Number of levels.
-        coarsest: Vertices along the longest axis on the first level.
+        coarsest: Vertices along the longest axis on the first level, or `finest` if that is less.
         finest: Vertices along the longest axis on the last level.
 
     Returns:
@@ -247,7 +247,7 @@ def level_resolutions(
         >>> level_resolutions((512, 256), 3, 16, 256)
         [[16, 8], [64, 32], [256, 128]]
     """
-    longest = max(shape)
+    longest, coarsest = max(shape), min(coarsest, finest)
     growth = (finest / coarsest) ** (1 / max(1, levels - 1))
     return [
         [max(2, round(coarsest * growth**level * size / longest)) for size in shape]

@@ -279,8 +279,16 @@ class SdfSubject(Subject):
         self, selections: Mapping[str, Selection], steps: Mapping[str, int]
     ) -> dict[str, bytes]:
         """Draw where the chosen points are; see `Subject.illustrate`."""
-        coords = (self.signal.coords / self.signal.half_range).cpu().numpy()
-        size = self.settings.preview_size
+        size, coords = self.settings.preview_size, self.pool.coords
+        every = self.settings.resample
+        if every is not None:  # each panel's points are those of its own draw
+            distance = self._distance
+            draws = [draw_pool(self.plan, distance, (steps[n] - 1) // every) for n in selections]
+            coords = np.concatenate([draw.coords for draw in draws])
+            selections = {
+                name: dataclasses.replace(chosen, indices=chosen.indices + part * len(self.signal))
+                for part, (name, chosen) in enumerate(selections.items())
+            }
         return {SELECTION: selection_picture(coords, selections, steps, size=size)}
 
 
