@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.pictures.shape import selection_picture, shape_picture
+from nint_cli.pictures.shape import _plane, selection_picture, shape_picture
 from nint_cli.pictures.tracing import Camera, view
 from nint_cli.samplers import Selection
 from tests.test_surface import Counted, box, cube, sphere, torus, wobbly
@@ -131,3 +131,11 @@ def test_of_many_points_some_are_drawn():
     drawn = decoded(selection_picture(coords, {"only": selection}, {"only": 3}, size=200))
     assert drawn.shape == (216, 200, 3)
     assert (drawn[:16, 100:] > 100).any()
+
+
+@pytest.mark.parametrize(("thin", "across", "up"), [(0, 2, 1), (1, 0, 2), (2, 0, 1)])
+def test_the_cut_is_across_the_thin_side_with_y_upwards(thin, across, up):
+    plane = _plane(thin, 5).reshape(5, 5, 3)
+    assert (plane[..., thin] == 0).all()
+    assert np.array_equal(plane[2, :, across], np.linspace(-1, 1, 5, dtype=np.float32))
+    assert np.array_equal(plane[:, 2, up], np.linspace(-1, 1, 5, dtype=np.float32))

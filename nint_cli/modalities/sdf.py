@@ -279,17 +279,23 @@ class SdfSubject(Subject):
         self, selections: Mapping[str, Selection], steps: Mapping[str, int]
     ) -> dict[str, bytes]:
         """Draw where the chosen points are; see `Subject.illustrate`."""
-        size, coords = self.settings.preview_size, self.pool.coords
-        every = self.settings.resample
+        pools, every = [self.pool], self.settings.resample
         if every is not None:  # each panel's points are those of its own draw
             distance = self._distance
-            draws = [draw_pool(self.plan, distance, (steps[n] - 1) // every) for n in selections]
-            coords = np.concatenate([draw.coords for draw in draws])
+            pools = [draw_pool(self.plan, distance, (steps[n] - 1) // every) for n in selections]
             selections = {
                 name: dataclasses.replace(chosen, indices=chosen.indices + part * len(self.signal))
                 for part, (name, chosen) in enumerate(selections.items())
             }
-        return {SELECTION: selection_picture(coords, selections, steps, size=size)}
+        near = np.concatenate([np.abs(pool.distances) < _BAND / 2 for pool in pools])
+        picture = selection_picture(
+            np.concatenate([pool.coords for pool in pools]),
+            selections,
+            steps,
+            near_surface=near if near.any() else None,
+            size=self.settings.preview_size,
+        )
+        return {SELECTION: picture}
 
 
 def field_distance(field: Field, half_range: float) -> surface.Distance:

@@ -29,6 +29,7 @@ _DAY, _NIGHT = 242, 20
 _SLICE = 200  # points along each edge, at most
 _OUTLINE, _DRAWN = 40_000, 8_000  # points in grey, and in colour
 _LEVELS = np.array([level for level in range(-20, 21) if level]) / 10
+_CUTS = ((2, 1), (0, 2), (0, 1))  # across each axis: what runs to the right, and what upwards
 _INPUT, _FIELD = "#303030", "#d55e00"
 
 _SURFACE = np.array([0.80, 0.81, 0.83], np.float32)
@@ -159,7 +160,7 @@ def _draw_slice(axes: Axes, field: Distance, true: Distance, count: int) -> None
                     linewidths=width,
                     linestyles=style,
                 )
-    across, up = (name for index, name in enumerate("xyz") if index != cut)
+    across, up = ("xyz"[axis] for axis in _CUTS[cut])
     axes.set_title(f"cut at {'xyz'[cut]} = 0, {across} to the right, {up} upwards", loc="left")
     axes.set_aspect("equal")
     axes.set(xticks=(), yticks=())
@@ -184,10 +185,10 @@ def _draw_slice(axes: Axes, field: Distance, true: Distance, count: int) -> None
 def _plane(cut: int, count: int) -> Floats:
     """Give points of the plane where coordinate `cut` is 0, row by row from below."""
     axis = np.linspace(-1, 1, count, dtype=np.float32)
-    up, across = np.meshgrid(axis, axis, indexing="ij")
-    points = [across.reshape(-1), up.reshape(-1)]
-    points.insert(cut, np.zeros(count**2, np.float32))
-    return np.stack(points, axis=1)
+    points = np.zeros((count, count, 3), np.float32)
+    across, up = _CUTS[cut]
+    points[..., across], points[..., up] = axis, axis[:, None]
+    return points.reshape(-1, 3)
 
 
 def _draw_points(
