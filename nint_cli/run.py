@@ -216,6 +216,13 @@ class Fit:
             for name, target in self.targets.items()
         )
 
+    def is_there(self, evaluation: Evaluation) -> bool:
+        """Tell whether the run may end because its targets are reached, in full measure too."""
+        if not self.reaches(evaluation.figures):
+            return False
+        with self.clock.measure("evaluation_s"):
+            return self.reaches(self.subject.confirmed(self.trainer.field, evaluation))
+
     def save_checkpoint(self, folder: RunFolder) -> None:
         """Write the state of the run."""
         with self.clock.measure("save_s"):
@@ -343,7 +350,7 @@ class _Recorder:
         reached = False
         if save or due:
             evaluation = self._fit.evaluate()
-            reached = self._fit.reaches(evaluation.figures)
+            reached = self._fit.is_there(evaluation)
             if due:
                 self._fit.consider_best(evaluation)
             self.log(evaluation)  # so every checkpoint has its row in the log

@@ -239,6 +239,13 @@ def test_a_target_stops_a_run_and_can_be_required(capsys):
     assert "the target was missed" in err.splitlines()[-1]
 
 
+def test_what_only_the_coarse_grid_says_ends_no_run(capsys, monkeypatch):
+    monkeypatch.setattr(sdf.SdfSubject, "confirmed", lambda *_: {"iou": 0.5})
+    assert fit(capsys, "ball.ply", "run", "--target-iou", "0.6", preset=LEARN)[0] == 0
+    metrics = strict(Path("run/metrics.json"))
+    assert (metrics["stop_reason"], metrics["steps"]) == ("steps", 120)
+
+
 def pools(run, other):
     """What can have become of a pool while its run was stopped."""
     data = Path(run, "pool.safetensors").read_bytes()

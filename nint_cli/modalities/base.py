@@ -129,6 +129,18 @@ class Subject(ABC):
     def evaluate(self, field: Field) -> Evaluation:
         """Look at a field during a run: what is cheap enough for that."""
 
+    def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
+        """Give the figures as `quality` will, where `evaluate` had only come near to them.
+
+        Args:
+            field: The field.
+            evaluation: What `evaluate` gave for it, which reaches the run's targets.
+
+        Returns:
+            The figures that have to reach them, too.
+        """
+        return evaluation.figures
+
     @abstractmethod
     def quality(self, field: Field, evaluation: Evaluation) -> Quality:
         """Measure a field in full.

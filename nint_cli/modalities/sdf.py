@@ -193,6 +193,10 @@ class SdfSubject(Subject):
         error, _ = self._distance_error(field)
         return Evaluation({"iou": _iou(predicted, self._watched)[0], "sdf_error": error})
 
+    def confirmed(self, field: Field, evaluation: Evaluation) -> dict[str, float | None]:
+        """Give the IoU at `sdf.iou_resolution`; see `Subject.confirmed`."""
+        return {"iou": self._overlap(field)[0]}
+
     @cached_property
     def _watched(self) -> NDArray[np.bool_]:
         """The true inside at `sdf.watch_resolution`."""
@@ -206,19 +210,23 @@ class SdfSubject(Subject):
 
     def quality(self, field: Field, evaluation: Evaluation) -> SdfQuality:
         """Compare insides and surfaces in full; see `Subject.quality`."""
-        settings, distance = self.settings, self._distance_of(field)
-        truth = surface.occupancy(true_distance(self._distance), settings.iou_resolution)
-        overlap, reason = _iou(surface.occupancy(distance, settings.iou_resolution), truth)
+        overlap, reason = self._overlap(field)
         error, error_reason = self._distance_error(field)
         mesh = self._extracted(field, evaluation)
         return SdfQuality(
             iou=overlap,
-            iou_resolution=settings.iou_resolution,
+            iou_resolution=self.settings.iou_resolution,
             iou_reason=reason,
             sdf_error=error,
             sdf_error_reason=error_reason,
             **self._surface_quality(mesh),
         )
+
+    def _overlap(self, field: Field) -> tuple[float | None, str | None]:
+        """Compare insides at `sdf.iou_resolution`."""
+        resolution = self.settings.iou_resolution
+        truth = surface.occupancy(true_distance(self._distance), resolution)
+        return _iou(surface.occupancy(self._distance_of(field), resolution), truth)
 
     def _surface_quality(self, mesh: surface.Mesh | None) -> dict[str, Any]:
         if mesh is None:
