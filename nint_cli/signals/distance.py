@@ -65,16 +65,18 @@ class DistanceField:
         self._dipoles = igl.FastWindingNumberBVH()
         self._dipoles.init(shape.vertices, shape.faces)
 
-    def signed(self, points: Points) -> Numbers:
+    def signed(self, points: Points, *, exact: bool = True) -> Numbers:
         """Compute signed distances.
 
         Args:
             points: (M, 3) in the box's coordinates.
+            exact: Whether the sign counts where the distance is below 1e-6. It takes a look at all
+                faces for each such point, so that many of them take long.
 
         Returns:
             (M,), negative inside; 0 on the surface, up to the rounding of float64.
         """
-        return self._in_blocks(points, self._signed)
+        return self._in_blocks(points, self._signed if exact else self._signed_fast)
 
     def unsigned(self, points: Points) -> Numbers:
         """Compute distances without a sign; see `signed`."""
@@ -138,6 +140,10 @@ class DistanceField:
                 self.shape.vertices, self.shape.faces, points[part]
             )
         return np.where(self.is_inside(winding), -distance, distance)
+
+    def _signed_fast(self, points: Points) -> Numbers:
+        distance = self._unsigned(points)
+        return np.where(self.is_inside(self._winding(points)), -distance, distance)
 
     def _unsigned(self, points: Points) -> Numbers:
         squared = self._boxes.squared_distance(self.shape.vertices, self.shape.faces, points)[0]
