@@ -304,9 +304,7 @@ def test_the_panels_of_a_redrawn_pool_show_the_points_of_their_steps(capsys, mon
     shown = []
     monkeypatch.setattr(
         "nint_cli.modalities.sdf.selection_picture",
-        lambda coords, selections, steps, *, size: (
-            shown.append((coords, selections, steps)) or b""
-        ),
+        lambda *words, **_: shown.append(words) or b"png",
     )
     assert fit(capsys, "ball.ply", "run", "--set", "sdf.resample=7")[0] == 0
     [(coords, selections, steps)] = shown

@@ -184,6 +184,18 @@ def test_the_sign_holds_where_the_tree_of_dipoles_has_no_digits_left(height):
         np.testing.assert_allclose(found, side * height, rtol=0, atol=1e-15)
 
 
+def test_only_the_sign_close_to_the_surface_is_lost_without_exactness(monkeypatch):
+    mesh = trimesh.creation.icosphere(3, 0.8)
+    field = DistanceField(shape_of(mesh))
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.uniform(-1, 1, (2000, 3)), mesh.triangles_center])
+    exact = field.signed(points)
+    monkeypatch.setattr(field, "_exact_winding", None)
+    fast = field.signed(points, exact=False)
+    np.testing.assert_allclose(np.abs(fast), np.abs(exact), atol=1e-14)
+    assert np.array_equal(fast[:2000], exact[:2000])
+
+
 def test_bodies_are_united_and_hollows_are_outside():
     big, small = trimesh.creation.icosphere(2, 0.8), trimesh.creation.icosphere(2, 0.3)
     centre = np.zeros((1, 3))

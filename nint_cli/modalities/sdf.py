@@ -251,7 +251,8 @@ class SdfSubject(Subject):
 
         See `Subject.reconstruct`.
         """
-        truth, size = true_distance(self._distance), self.settings.preview_size
+        # Rays end on the surface, where exact signs take long and show nothing.
+        truth, size = true_distance(self._distance, exact=False), self.settings.preview_size
         files = {PREVIEW: shape_picture(self._distance_of(field), truth, size=size)}
         mesh = self._extracted(field, evaluation)
         if mesh is not None:
@@ -326,9 +327,14 @@ def field_distance(field: Field, half_range: float) -> surface.Distance:
     return distance
 
 
-def true_distance(distance: DistanceField) -> surface.Distance:
-    """Give the true distance as a function of tensors."""
-    return lambda coords: torch.from_numpy(distance.signed(coords.double().numpy())).float()
+def true_distance(distance: DistanceField, *, exact: bool = True) -> surface.Distance:
+    """Give the true distance as a function of tensors; see `DistanceField.signed`."""
+
+    def of(coords: Tensor) -> Tensor:
+        found = distance.signed(coords.double().numpy(), exact=exact)
+        return torch.from_numpy(found).float()
+
+    return of
 
 
 def _iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float | None, str | None]:

@@ -81,11 +81,13 @@ class DistanceField:
         self._dipoles.init(shape.vertices, shape.faces)
         self._fast = crowding(shape) < _CROWDED
 
-    def signed(self, points: Points) -> Numbers:
+    def signed(self, points: Points, *, exact: bool = True) -> Numbers:
         """Compute signed distances.
 
         Args:
             points: (M, 3) in the box's coordinates.
+            exact: Whether the sign counts where the distance is below 1e-6. With holes it takes a
+                look at all faces for each such point, so that many of them take long.
 
         Returns:
             (M,), negative inside; 0 on the surface, up to the rounding of float64.
@@ -93,7 +95,7 @@ class DistanceField:
         distance = self.unsigned(points)
         distance[distance < _ON_SURFACE] = 0
         winding = self.winding_number(points)
-        if self._fast:
+        if self._fast and exact:
             close = np.flatnonzero((distance < _CLOSE) & (distance > 0))
             winding[close] = self._in_order(points[close], self._careful)
         return np.where(self.is_inside(winding), -distance, distance)
