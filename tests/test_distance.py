@@ -190,7 +190,7 @@ def test_only_the_sign_close_to_the_surface_is_lost_without_exactness(monkeypatc
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.uniform(-1, 1, (2000, 3)), mesh.triangles_center])
     exact = field.signed(points)
-    monkeypatch.setattr(field, "_exact_winding", None)
+    monkeypatch.setattr(field, "_careful", None)
     fast = field.signed(points, exact=False)
     np.testing.assert_allclose(np.abs(fast), np.abs(exact), atol=1e-14)
     assert np.array_equal(fast[:2000], exact[:2000])
