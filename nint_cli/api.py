@@ -16,7 +16,7 @@ from nint_cli.config.layers import Setting
 from nint_cli.continuation import resume as resume_run
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
-from nint_cli.modalities import MODALITIES
+from nint_cli.modalities import modality
 from nint_cli.results import DOCUMENT, RunMetrics
 from nint_cli.run import Control, Outcome, fit_input
 from nint_cli.runfolder import RunFolder
@@ -69,7 +69,8 @@ class Run:
             (T, C) in float64, full scale 1, not clipped; for a shape its mesh.
         """
         saved = self._saved
-        return MODALITIES[saved.signal.kind].rebuild(saved.signal, saved.config, self.field)
+        kind = modality(saved.signal.kind)
+        return kind.rebuild(saved.signal, saved.config, self.field)
 
 
 def fit(

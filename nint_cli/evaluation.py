@@ -10,7 +10,7 @@ from nint_cli.build import resolve_device
 from nint_cli.config import Layer, RunConfig, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.modalities import MODALITIES
+from nint_cli.modalities import modality
 from nint_cli.results import PerceptualQuality, Quality
 from nint_cli.runfolder import RunFolder
 
@@ -47,7 +47,7 @@ def evaluate_run(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = MODALITIES[record.kind].read(source, config, device, record, folder.kept)
+        subject = modality(record.kind).read(source, config, device, record, folder.kept)
     except InputError as error:
         if against is not None:
             raise

@@ -24,8 +24,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
-from nint_cli.modalities import MODALITIES, Evaluation, Kept, Subject, nothing_kept
-from nint_cli.modalities.kinds import another_command
+from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kept
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
 
@@ -104,7 +103,7 @@ class Fit:
     """A fit of one input, from its configuration to its run folder.
 
     Args:
-        kind: The modality, a key of `MODALITIES`.
+        kind: The modality, one of `modalities.KINDS`.
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
@@ -133,13 +132,15 @@ class Fit:
         self.clock = Clock(synchronise=device_synchroniser(self.device))
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
-        modality = MODALITIES[kind]
-        self.targets = _targets(config, modality)
+        subject = modality(kind)
+        self.targets = _targets(config, subject)
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
             try:
-                self.subject = modality.read(source, config, self.device, like, kept)
+                self.subject = subject.read(source, config, self.device, like, kept)
             except InputError as error:
+                from nint_cli.modalities.kinds import another_command
+
                 raise InputError(f"{error}{another_command(source, kind)}") from error
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
@@ -309,7 +310,7 @@ class Fit:
         return self.subject.metrics(**document)
 
 
-def _targets(config: RunConfig, modality: type[Subject]) -> dict[str, float]:
+def _targets(config: RunConfig, subject: type[Subject]) -> dict[str, float]:
     """Give the figures that end a run, by key.
 
     Raises:
@@ -317,10 +318,10 @@ def _targets(config: RunConfig, modality: type[Subject]) -> dict[str, float]:
     """
     targets = config.stop.targets()
     for name in targets:
-        if name not in modality.targets:
+        if name not in subject.targets:
             raise ConfigError(
-                f"stop.target_{name}: nint fit {modality.kind} has no such figure; there is "
-                + " and ".join(f"stop.target_{each}" for each in modality.targets)
+                f"stop.target_{name}: nint fit {subject.kind} has no such figure; there is "
+                + " and ".join(f"stop.target_{each}" for each in subject.targets)
             )
     return targets
 
@@ -417,7 +418,7 @@ def fit_input(
     """Fit an input into a run folder.
 
     Args:
-        kind: The modality, a key of `MODALITIES`.
+        kind: The modality, one of `modalities.KINDS`.
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         path: The run folder; None chooses one by input and sampler.

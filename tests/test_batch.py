@@ -20,7 +20,7 @@ from nint_cli import api, environment
 from nint_cli.cli import names
 from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig, preset_names
 from nint_cli.errors import ConfigError, DivergedError, InputError, NintError, OutputError
-from nint_cli.modalities import MODALITIES
+from nint_cli.modalities import KINDS
 from nint_cli.signals.samples import picture_names, sound_names
 from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
@@ -204,7 +204,7 @@ def test_a_signal_to_a_batch_of_processes_ends_each_in_order(pictures, number, c
         ("fields", FIELD_NAMES),
         (
             "presets",
-            [name for kind in MODALITIES for name in preset_names(kind)],
+            [name for kind in KINDS for name in preset_names(kind)],
         ),
         (
             "samples",
@@ -231,7 +231,7 @@ def test_samples_and_presets_say_what_they_are_for(capsys):
     assert set(kinds.values()) == {"picture", "sound", "shape"}
     presets = json.loads(nint(capsys, "list", "presets", "--json")[1])
     paper = [entry["summary"] for entry in presets if entry["name"] == "paper"]
-    assert [summary.partition(":")[0] for summary in paper] == list(MODALITIES)
+    assert [summary.partition(":")[0] for summary in paper] == list(KINDS)
     assert "INT's release for sounds" in paper[1]
 
 

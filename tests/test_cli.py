@@ -20,7 +20,8 @@ from nint_cli import cli, results
 from nint_cli.build import build_field
 from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.evaluation import evaluate_run
-from nint_cli.modalities import Evaluation, ImageSubject
+from nint_cli.modalities import Evaluation
+from nint_cli.modalities.image import ImageSubject
 from nint_cli.results import ImageMetrics
 from nint_cli.signals import encode_picture, read_picture
 from tests.conftest import SHARED, smooth_pixels

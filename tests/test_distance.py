@@ -9,8 +9,9 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from nint_cli import cli
 from nint_cli.errors import ConfigError
-from nint_cli.signals import Shape, distance, read_shape
+from nint_cli.signals import Shape, distance
 from nint_cli.signals.distance import DistanceField, along_curve
+from nint_cli.signals.meshfile import read_shape
 from tests import oracles
 
 

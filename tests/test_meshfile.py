@@ -10,8 +10,8 @@ import pytest
 import trimesh
 
 from nint_cli.errors import InputError
-from nint_cli.signals import read_shape
 from nint_cli.signals.distance import DistanceField
+from nint_cli.signals.meshfile import read_shape
 from tests.conftest import SHARED
 
 HALF = np.array([0.5, 0.25, 0.75])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from nint_cli.signals import read_shape
 from nint_cli.signals.distance import DistanceField
+from nint_cli.signals.meshfile import read_shape
 from nint_cli.signals.pool import (
     Pool,
     PoolPlan,

@@ -23,8 +23,9 @@ from nint_cli.records import AnyRecord, SdfRecord
 from nint_cli.results import FieldRecord, RunMetrics, SdfInput, SdfMetrics, SdfQuality
 from nint_cli.runfolder import identity
 from nint_cli.samplers import Selection
-from nint_cli.signals import PointSignal, Shape, read_shape
+from nint_cli.signals import PointSignal, Shape
 from nint_cli.signals.distance import DistanceField
+from nint_cli.signals.meshfile import read_shape
 from nint_cli.signals.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
 from nint_cli.signals.shape import sample_surface
 from nint_cli.sweep import block_size

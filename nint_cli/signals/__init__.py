@@ -5,7 +5,6 @@ from nint_cli.signals.audiofile import read_sound
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.image import Picture, Pixels, to_pixels
 from nint_cli.signals.imagefile import encode_picture, read_picture
-from nint_cli.signals.meshfile import read_shape
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.shape import Shape
 from nint_cli.signals.wavfile import encode_sound
@@ -24,7 +23,6 @@ __all__ = [
     "encode_picture",
     "encode_sound",
     "read_picture",
-    "read_shape",
     "read_sound",
     "to_pixels",
     "to_waveform",
