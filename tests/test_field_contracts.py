@@ -350,7 +350,7 @@ TO_30_DB = {
     "siren": (100, 48, None),
     "finer": (150, 48, None),
     "gauss": (300, 128, 1e-3),
-    "wire": (300, 128, 1e-3),
+    "wire": (150, 96, 2e-3),
     "hashgrid": (100, 48, None),
 }
 
