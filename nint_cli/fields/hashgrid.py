@@ -114,9 +114,6 @@ class GridEncoding(nn.Module, Encoding):
         parts = row[: self.dense] + end[: self.dense], row[self.dense :] ^ end[self.dense :]
         return torch.cat(parts)
 
-    def _within_table(self, row: Tensor) -> Tensor:
-        return torch.cat([row[: self.dense], row[self.dense :] & (self.entries - 1)])
-
     def read(self, place: Corners) -> Tensor:
         """Give the features without a graph; see `Encoding.read`."""
         return self._read(place, self.table)
