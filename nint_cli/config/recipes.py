@@ -134,7 +134,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
             "tuned": _tuned(
-                1e-2, 8192, 1200, {"hashgrid.finest": 128, "hashgrid.log2_entries": 14}
+                1e-2, 8192, 1200, {"hashgrid.finest": 128, "hashgrid.log2_entries": 15}
             ),
         },
     },
