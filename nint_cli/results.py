@@ -10,6 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 
+def finite(figure: float | None) -> float | None:
+    """Give a figure as JSON can write it, None where it is infinite."""
+    return figure if figure is not None and math.isfinite(figure) else None
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

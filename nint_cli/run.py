@@ -376,14 +376,9 @@ class _Recorder:
             "train_s": self._fit.clock.train_s,
             "passes": trainer.passes.total,
             "loss": self._loss,
-            **{name: finite(figure) for name, figure in evaluation.figures.items()},
+            **{name: results.finite(figure) for name, figure in evaluation.figures.items()},
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
-
-
-def finite(figure: float | None) -> float | None:
-    """Give a figure as JSON can write it, None where it is infinite."""
-    return figure if figure is not None and math.isfinite(figure) else None
 
 
 @dataclass(frozen=True)

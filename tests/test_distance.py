@@ -233,16 +233,6 @@ def test_neighbours_on_the_curve_are_close():
     assert sorted(along_curve(np.array([[5.0, 0, 0], [-5, 0, 0]]))) == [0, 1]
 
 
-def test_rays_meet_the_surface_where_it_is():
-    field = DistanceField(shape_of(trimesh.creation.box([1, 1, 1])))
-    origins = np.array([[0.1, 0.2, 3.0], [0.1, 0.2, -3.0], [0.1, 0.2, 0.0], [2.0, 2.0, 3.0]])
-    directions = np.array([[0, 0, -1.0], [0, 0, 1.0], [0, 0, 1.0], [0, 0, -1.0]])
-    far, face = field.cast(origins, directions)
-    np.testing.assert_allclose(far, [2.5, 2.5, 0.5, np.inf])
-    assert (face[:3] >= 0).all()
-    assert face[3] == -1
-
-
 def test_a_missing_library_is_named_with_what_installs_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "igl", None)
     shape = read_shape("sample:torus")

@@ -22,7 +22,14 @@ from nint_cli.metrics.speech import pesq, stoi
 from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
 from nint_cli.pictures.audio import selection_picture, sound_picture
 from nint_cli.records import AnyRecord, AudioRecord
-from nint_cli.results import AudioInput, AudioMetrics, AudioQuality, FieldRecord, RunMetrics
+from nint_cli.results import (
+    AudioInput,
+    AudioMetrics,
+    AudioQuality,
+    FieldRecord,
+    RunMetrics,
+    finite,
+)
 from nint_cli.runfolder import identity
 from nint_cli.samplers import Selection
 from nint_cli.signals import (
@@ -194,12 +201,12 @@ class AudioSubject(Subject):
         _, clipped = encode_sound(waveform, rate, self.sound.subtype)
         return AudioQuality(
             mse=evaluation.figures["mse"],
-            psnr_db=_finite(psnr),
+            psnr_db=finite(psnr),
             psnr_infinite=psnr == math.inf,
-            snr_db=_finite(snr.value),
+            snr_db=finite(snr.value),
             snr_infinite=_infinite(snr),
             snr_reason=snr.reason,
-            si_snr_db=_finite(si_snr.value),
+            si_snr_db=finite(si_snr.value),
             si_snr_infinite=_infinite(si_snr),
             si_snr_reason=si_snr.reason,
             lsd_db=distance.value,
@@ -235,10 +242,6 @@ class AudioSubject(Subject):
         """Draw when the chosen samples are; see `Subject.illustrate`."""
         rate = self.sound.sample_rate_hz
         return {SELECTION: selection_picture(self._waveform, selections, steps, rate)}
-
-
-def _finite(figure: float | None) -> float | None:
-    return figure if figure is not None and math.isfinite(figure) else None
 
 
 def _infinite(measured: Measured) -> bool:

@@ -1,6 +1,5 @@
 """Pictures: `nint fit image`."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -15,7 +14,14 @@ from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
 from nint_cli.perception import Perception, prepare
 from nint_cli.pictures.image import selection_picture
 from nint_cli.records import AnyRecord, ImageRecord
-from nint_cli.results import FieldRecord, ImageInput, ImageMetrics, ImageQuality, RunMetrics
+from nint_cli.results import (
+    FieldRecord,
+    ImageInput,
+    ImageMetrics,
+    ImageQuality,
+    RunMetrics,
+    finite,
+)
 from nint_cli.runfolder import identity
 from nint_cli.samplers import Selection
 from nint_cli.signals import GridSignal, Picture, Pixels, encode_picture, read_picture, to_pixels
@@ -152,7 +158,7 @@ class ImageSubject(Subject):
         return ImageQuality(
             **perceived.model_dump(),
             mse=mse,
-            psnr_db=psnr if psnr is not None and math.isfinite(psnr) else None,
+            psnr_db=finite(psnr),
             psnr_infinite=mse == 0,
             ssim=similarity,
             ssim_reason=None if similarity is not None else _TOO_SMALL,

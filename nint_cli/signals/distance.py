@@ -119,24 +119,6 @@ class DistanceField:
         """Tell from winding numbers (M,) which points are inside, (M,)."""
         return (np.abs(winding) if self.shape.watertight else winding) > 0.5
 
-    def cast(self, origins: Points, directions: Points) -> tuple[Numbers, NDArray[np.int64]]:
-        """Follow rays to where they first meet the surface, from either side.
-
-        Args:
-            origins: (M, 3) where they start.
-            directions: (M, 3) of unit length.
-
-        Returns:
-            How far that is, (M,), infinite where they miss; and the faces (M,), -1 there.
-        """
-        distance, face = np.empty(len(origins)), np.empty(len(origins), np.int64)
-        for start in range(0, len(origins), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            face[part], distance[part], _ = self._boxes.intersect_ray_first(
-                self._scaled, self.shape.faces, origins[part] * _SCALE, directions[part]
-            )
-        return np.where(face < 0, np.inf, distance / _SCALE), face
-
     def _in_order(self, points: Points, compute: Callable[[Points], Numbers]) -> Numbers:
         """Go through points in an order in which neighbours follow each other.
 
