@@ -68,6 +68,7 @@ class SdfSubject(Subject):
     headline: ClassVar[str] = "iou"
     targets: ClassVar[tuple[str, ...]] = ("iou",)
     metrics: ClassVar[type[RunMetrics]] = SdfMetrics
+    finishing: ClassVar[str | None] = "training is over; measuring the surface and drawing it"
     smaller: ClassVar[str] = (
         "fewer points, --set sdf.points=100000, a coarser mesh, --mc-resolution 128"
     )
