@@ -26,7 +26,8 @@ class SirenConfig(Section):
         gt=0,
         le=1e9,
         description="largest angular frequency that the first layer starts with, in radians per "
-        "unit of coords; null: omega_0, and for a sound that of 1 kHz",
+        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
+        "picture 10 times the root of its longest side",
     )
 
 
@@ -76,7 +77,8 @@ class FinerConfig(Section):
         gt=0,
         le=1e9,
         description="largest angular frequency that the first layer starts with, in radians per "
-        "unit of coords; null: omega_0, and for a sound that of 1 kHz",
+        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
+        "picture 10 times the root of its longest side",
     )
     first_bias: float | None = Field(
         None, gt=0, le=1e6, description="bound of the first layer's bias; null: as the others'"

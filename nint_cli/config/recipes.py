@@ -49,11 +49,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
-            "tuned": _tuned(1.5e-3, 8192, 450),
+            "tuned": _tuned(6e-4, 4096, 1300),
         },
         "finer": {
             "published": _published(5e-4, "FINER's release"),
-            "tuned": _tuned(1e-3, 8192, 450),
+            "tuned": _tuned(6e-4, 4096, 1300),
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),

@@ -1,5 +1,6 @@
 """Pictures: `nint fit image`."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -29,6 +30,10 @@ from nint_cli.sweep import predict
 
 RECONSTRUCTION = "reconstruction.png"
 SELECTION = "selection.png"
+
+# What a first layer of sines starts with, in radians per unit of coords: SIREN's 30 are 5 waves
+# over the unit, whatever the picture. Found at 128 to 512 pixels; docs/performance.md.
+_FIRST_PER_ROOT = 10.0
 
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
 
@@ -80,6 +85,8 @@ class ImageSubject(Subject):
         if config.metrics.lpips_weights is not None and perception.lpips_reason is not None:
             notes = (f"no LPIPS: {perception.lpips_reason}",)
         signal = picture.signal(device)
+        if config.recipe == "tuned":
+            signal.bandwidth = first_frequency(max(signal.shape))
         return cls(source, picture, signal, perception, config.evaluation.ssim, notes)
 
     @property
@@ -191,3 +198,20 @@ class ImageSubject(Subject):
         """Draw the batches over the dimmed picture; see `Subject.illustrate`."""
         chosen = selection_picture(self.picture.pixels, selections, steps)
         return {SELECTION: encode_picture(chosen)}
+
+
+def first_frequency(side: int) -> float:
+    """Choose the largest angular frequency that a picture's field of sines should start with.
+
+    Args:
+        side: The picture's longest side in pixels.
+
+    Returns:
+        Radians per unit of coords in [-1, 1]: in proportion to the root of the side, and at most
+        half of what the pixels can hold.
+
+    Example:
+        >>> first_frequency(256)
+        160.0
+    """
+    return min(_FIRST_PER_ROOT * math.sqrt(side), math.pi * max(1, side - 1) / 4)
