@@ -198,3 +198,43 @@ def test_reading_holds_the_pixels_once(tmp_path):
         [sys.executable, "-c", script, *paths], check=True, capture_output=True, text=True
     )
     assert int(done.stdout) * 1024 < 1.3 * pixels.nbytes
+
+
+# Writing
+
+
+def cut(pixels, rows):
+    return [pixels[top : top + rows] for top in range(0, len(pixels), rows)]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 24, 100])
+@pytest.mark.parametrize("big", [False, True])
+def test_strips_become_a_file_that_reads_back(tmp_path, monkeypatch, rows, big):
+    monkeypatch.setattr(tiff, "_BIG_BYTES", 0 if big else 1 << 31)
+    for channels, bits in [(1, 8), (2, 8), (3, 8), (4, 8), (1, 16), (3, 16), (4, 16)]:
+        pixels = smooth_pixels(channels=channels, bits=bits)
+        for name in ("a.tif", "b.tif"):
+            with (tmp_path / name).open("x+b") as file:
+                tiff.write_tiff(file, iter(cut(pixels, rows)), pixels.shape, pixels.dtype)
+        read = read_picture(str(tmp_path / "a.tif"))
+        np.testing.assert_array_equal(read.pixels, pixels)
+        assert read.pixels.dtype == pixels.dtype
+        assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            assert (file.is_bigtiff, file.pages.first.rowsperstrip) == (big, min(rows, 24))
+        for name in ("a.tif", "b.tif"):
+            (tmp_path / name).unlink()
+
+
+def test_strips_that_are_no_picture_are_refused(tmp_path):
+    pixels = smooth_pixels()
+    for strips, reason in (
+        (cut(pixels[:-1], 8), "a strip of"),
+        (cut(pixels[:16], 8), "strips of 16 rows for a picture of 24"),
+        ([*cut(pixels, 8), pixels[:1]], "more strips than"),
+        (cut(pixels[:, 1:], 8), "a strip of"),
+        (cut(pixels.astype(np.uint16), 8), "a strip of"),
+        ([], "strips of 0 rows"),
+    ):
+        with (tmp_path / "a.tif").open("w+b") as file, pytest.raises(ValueError, match=reason):
+            tiff.write_tiff(file, strips, pixels.shape, pixels.dtype)

@@ -1,10 +1,12 @@
-"""TIFF files to pixels, strip by strip or tile by tile, so that a large one is in memory once.
+"""TIFF files to pixels and back in strips or tiles, so that a large one is in memory once at most.
 
 Where the file holds the pixels as they are, it is mapped and not even read.
 """
 
 import io
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -22,6 +24,8 @@ file is cut short.
 """
 
 _READ_BYTES = 1 << 24  # at once
+_LEVEL = 6  # of compression
+_BIG_BYTES = 1 << 31  # of pixels, beyond which a file's offsets might not fit into 32 bits
 
 BITS_PER_SAMPLE = 258
 """The tag."""
@@ -76,6 +80,61 @@ def read_tiff(file: BinaryIO, bits: tuple[int, ...], orientation: int) -> Pixels
             return np.asarray(np.memmap(file, dtype, "c", offset, shape))
         file.seek(offset)
         return _copied(file, dtype, _Target(shape, page.dtype, orientation, planar=planar))
+
+
+def write_tiff(
+    file: BinaryIO, strips: Iterable[Pixels], shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> None:
+    """Write a picture that comes in strips of rows, so that it need not be in memory as a whole.
+
+    Args:
+        file: Where to, open for writing and reading.
+        strips: (rows, W, C) each, from top to bottom; all but the last equally high.
+        shape: (H, W, C); C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        dtype: uint8 or uint16.
+
+    Raises:
+        ValueError: If the strips are not those of such a picture.
+    """
+    import tifffile
+
+    coming = iter(strips)
+    first = next(coming, np.zeros((0, *shape[1:]), dtype))
+    channels = shape[2]
+    # Neither time nor software is noted, so that equal pictures are equal files.
+    with tifffile.TiffWriter(file, bigtiff=math.prod(shape) * dtype.itemsize > _BIG_BYTES) as tiff:
+        tiff.write(
+            _packed(itertools.chain([first], coming), len(first), shape, dtype),
+            shape=shape if channels > 1 else shape[:2],
+            dtype=dtype,
+            photometric="rgb" if channels >= 3 else "minisblack",
+            planarconfig="contig" if channels > 1 else None,
+            extrasamples=["unassalpha"] if channels in {2, 4} else None,
+            rowsperstrip=max(1, len(first)),
+            compression="zlib",
+            predictor=True,
+            metadata=None,
+            software=False,
+        )
+    if next(coming, None) is not None:  # tifffile does not ask for more than it needs
+        raise ValueError(f"more strips than a picture of {shape} has")
+
+
+def _packed(
+    strips: Iterable[Pixels], rows: int, shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> Iterator[bytes]:
+    """Compress strips of so many rows, after horizontal differencing."""
+    import imagecodecs
+
+    done, (height, width, channels) = 0, shape
+    for strip in strips:
+        if strip.shape != (min(rows, height - done), width, channels) or strip.dtype != dtype:
+            raise ValueError(f"a strip of {strip.shape} {strip.dtype} at row {done} of {shape}")
+        done += len(strip)
+        differences = imagecodecs.delta_encode(np.ascontiguousarray(strip), axis=1)
+        yield bytes(imagecodecs.zlib_encode(differences.tobytes(), level=_LEVEL))
+    if done != height:
+        raise ValueError(f"strips of {done} rows for a picture of {height}")
 
 
 class _Target:
