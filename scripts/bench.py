@@ -296,6 +296,7 @@ def whole_run(source: Path, folder: Path) -> dict[str, object]:
     command = [sys.executable, "-c", WHOLE_RUN, *map(str, words)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     metrics = json.loads((folder / "metrics.json").read_bytes())
+    print(f"{source.name}: done", file=sys.stderr)
     height, width = metrics["input"]["shape"]
     pixels, peak = height * width * 3, 1024 * int(done.stdout.split()[-1])
     kept = ("psnr_db", "ssim", "flip_reason", "load_s", "train_s", "evaluation_s", "save_s")

@@ -1,6 +1,10 @@
 """Pictures too large to hold their prediction, by small ones and low limits."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +21,8 @@ from nint_cli.signals import read_picture, spread_indices
 from nint_cli.sweep import block_size, predict, predicted_blocks
 from tests.conftest import smooth_pixels, tiny_field, tiny_points, tiny_signal
 from tests.test_cli import nint, strict
+
+BENCH = Path(__file__).parents[1] / "scripts" / "bench.py"
 
 
 @pytest.fixture
@@ -222,3 +228,21 @@ def test_reasons_for_no_lpips_and_no_flip():
     assert both.reasons(40, 51) == (large, large)
     assert both.reasons(30, 50) == ("a side is shorter than 31 pixels", None)
     assert Perception().reasons(400, 500) == ("not asked for", "not asked for")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_picture_of_268_million_pixels_fits_beside_its_pixels(tmp_path):
+    """Pixels, and 1 GB beside them, from the file to metrics.json."""
+    done = subprocess.run(
+        [sys.executable, BENCH, "--only", "size", "--repeats", "1"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    runs = json.loads(done.stdout)["size"]["runs"]
+    assert len(runs) == 3
+    for run in runs.values():
+        assert run["beyond_the_pixels_bytes"] < 1e9
+        assert run["ssim"] is not None

@@ -63,7 +63,8 @@ def test_every_layout_gives_the_same_pixels(
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_pictures_are_turned_while_they_are_read(tmp_path, layout, orientation):
+def test_pictures_are_turned_while_they_are_read(tmp_path, monkeypatch, layout, orientation):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 0)
     pixels = smooth_pixels(20, 33)
     tag = (274, "H", 1, orientation, True)
     path = write(tmp_path / "a.tif", pixels, extratags=[tag], **LAYOUTS[layout])
@@ -105,7 +106,10 @@ def test_files_that_end_early(tmp_path, monkeypatch, layout, share, mapped):
     write(path, noise, **LAYOUTS[layout])
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(InputError, match=r"damaged or unsupported|no picture of a known kind"):
+    reason = r"damaged or unsupported|no picture of a known kind"
+    if share == 0.99 and layout != "packed":  # the others end with their tables, or their pixels
+        reason = "ends before its pixels do|no picture of a known kind"
+    with pytest.raises(InputError, match=reason):
         read_picture(str(path))
 
 

@@ -7,9 +7,10 @@ compared; EVOS's differ (its own peak, and an 11x11 Gaussian SSIM with stride 3)
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 SSIM_WINDOW = 7
@@ -86,7 +87,7 @@ class Ssim:
 
     def __init__(self, width: int, channels: int) -> None:
         self._row = (-1, width, channels)
-        self._kept = np.empty((2, 0, width, channels))
+        self._kept: list[NDArray[np.floating[Any]]] = []
         self._total = 0.0
         self._windows = 0
 
@@ -99,15 +100,17 @@ class Ssim:
         """
         from skimage.metrics import structural_similarity
 
-        pair = torch.stack([prediction.clamp(0, 1), values]).double().cpu().numpy()
-        strip = np.concatenate([self._kept, pair.reshape(2, *self._row)], axis=1)
-        _, rows, width, channels = strip.shape
-        self._kept = strip[:, max(0, rows - SSIM_WINDOW + 1) :].copy()
+        parts = [part.cpu().numpy().reshape(self._row) for part in (prediction, values)]
+        if self._kept:
+            parts = [np.concatenate(pair) for pair in zip(self._kept, parts, strict=True)]
+        rows, width, channels = parts[0].shape
+        self._kept = [part[max(0, rows - SSIM_WINDOW + 1) :].copy() for part in parts]
         if min(rows, width) < SSIM_WINDOW:
             return
         windows = (rows - SSIM_WINDOW + 1) * (width - SSIM_WINDOW + 1)
         for channel in range(channels):
-            found, true = strip[..., channel]
+            found, true = (part[..., channel].astype(np.float64) for part in parts)
+            found.clip(0, 1, out=found)
             mean = structural_similarity(found, true, win_size=SSIM_WINDOW, data_range=1.0)
             self._total += float(mean) * windows
         self._windows += windows * channels

@@ -11,7 +11,7 @@ from nint_cli.metrics.image import SquaredError, Ssim
 from nint_cli.signals import GridSignal, Picture, Pixels, to_pixels
 from nint_cli.sweep import predicted_blocks
 
-STRIP_PIXELS = 1 << 20
+STRIP_PIXELS = 1 << 19
 """Pixels of a strip, as far as that is whole rows; enough to fill a GPU."""
 
 

@@ -164,7 +164,7 @@ def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]
         if width * height > max_pixels:
             raise UnsupportedPicture(
                 f"{width}x{height} pixels are more than image.max_pixels = {max_pixels:,}; "
-                "raise that limit if the machine has the memory"
+                f"if the machine has the memory, --set image.max_pixels={width * height}"
             )
         kind = image.format or ""
         if suffix.lower() not in FORMATS[kind]:
