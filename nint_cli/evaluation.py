@@ -58,7 +58,7 @@ def evaluate_run(
     if mismatch is not None:
         raise InputError(mismatch)
     field = checkpoint.rebuild_field(saved).to(device)
-    quality = subject.quality(field, subject.evaluate(field))
+    quality = subject.quality(field, subject.evaluate_fully(field))
     if gone is not None and isinstance(quality, PerceptualQuality):
         return quality.model_copy(update={"lpips_reason": gone})
     return quality

@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,31 +35,47 @@ class Perception:
         lpips_reason: Why not.
         lpips_sha256: Hash of the file with its weights.
         flip_reason: Why FLIP is not computed; None if it is.
+        max_pixels: Pixels beyond which neither is.
     """
 
     network: nn.Module | None = None
     lpips_reason: str | None = "not asked for"
     lpips_sha256: str | None = None
     flip_reason: str | None = "not asked for"
+    max_pixels: int = 1 << 25
 
-    def measure(self, prediction: Tensor, picture: Picture) -> results.PerceptualQuality:
+    def reasons(self, height: int, width: int) -> tuple[str | None, str | None]:
+        """Say why a picture gets no LPIPS, and why no FLIP; None where it gets it.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+
+        Returns:
+            Both reasons.
+        """
+        too_large = too_small = None
+        if height * width > self.max_pixels:
+            too_large = f"more than metrics.max_pixels = {self.max_pixels:,} pixels"
+        if min(height, width) < perceptual.SMALLEST_LPIPS_SIDE:
+            too_small = f"a side is shorter than {perceptual.SMALLEST_LPIPS_SIDE} pixels"
+        return self.lpips_reason or too_large or too_small, self.flip_reason or too_large
+
+    def measure(self, prediction: Tensor | None, picture: Picture) -> results.PerceptualQuality:
         """Measure a reconstruction of a picture, on the CPU.
 
         Args:
-            prediction: (H * W, C).
+            prediction: (H * W, C); None only where `reasons` has one for both.
             picture: What it should be.
 
         Returns:
             The metrics; those that have no value are null, with the reason.
         """
         shape = picture.pixels.shape
-        lpips_reason = self.lpips_reason
-        if self.network is not None and min(shape[:2]) < perceptual.SMALLEST_LPIPS_SIDE:
-            lpips_reason = f"a side is shorter than {perceptual.SMALLEST_LPIPS_SIDE} pixels"
-        if lpips_reason is not None and self.flip_reason is not None:
-            return results.PerceptualQuality(
-                lpips_reason=lpips_reason, flip_reason=self.flip_reason
-            )
+        lpips_reason, flip_reason = self.reasons(*shape[:2])
+        if lpips_reason is not None and flip_reason is not None:
+            return results.PerceptualQuality(lpips_reason=lpips_reason, flip_reason=flip_reason)
+        assert prediction is not None
         shown, _ = perceptual.colours(prediction.cpu().numpy().reshape(shape))
         target, done = perceptual.colours(picture.pixels / np.float32(picture.maximum))
         distance = difference = None
@@ -67,14 +83,14 @@ class Perception:
             distance = perceptual.lpips(self.network, shown, target)
             if not math.isfinite(distance):  # sound weights never do; others must not cost a run
                 distance, lpips_reason = None, "its weights overflow"
-        if self.flip_reason is None:
+        if flip_reason is None:
             difference = perceptual.flip(shown, target)
         return results.PerceptualQuality(
             lpips=distance,
             lpips_reason=lpips_reason,
             lpips_sha256=self.lpips_sha256 if distance is not None else None,
             flip=difference,
-            flip_reason=self.flip_reason,
+            flip_reason=flip_reason,
             perceptual_conversions=done,
         )
 
@@ -95,8 +111,11 @@ def prepare(settings: MetricsConfig) -> Perception:
     flip_reason: str | None = "metrics.flip is off"
     if settings.flip:
         flip_reason = _unusable("flip_evaluator", "flip-evaluator", "flip")
+    without = Perception(
+        lpips_reason=_NOT_NAMED, flip_reason=flip_reason, max_pixels=settings.max_pixels
+    )
     if settings.lpips_weights is None:
-        return Perception(lpips_reason=_NOT_NAMED, flip_reason=flip_reason)
+        return without
     data = _read(settings.lpips_weights)
     where = f"LPIPS weights '{settings.lpips_weights}'"
     sha256 = hashlib.sha256(data).hexdigest()
@@ -107,12 +126,12 @@ def prepare(settings: MetricsConfig) -> Perception:
         )
     reason = _unusable("lpips", "lpips", "lpips")
     if reason is not None:
-        return Perception(lpips_reason=reason, flip_reason=flip_reason)
+        return replace(without, lpips_reason=reason)
     try:
         network = perceptual.lpips_network(load(data))
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{where}: {error}; the README says how to make the file") from error
-    return Perception(network, None, sha256, flip_reason)
+    return replace(without, network=network, lpips_reason=None, lpips_sha256=sha256)
 
 
 def _read(path: str) -> bytes:

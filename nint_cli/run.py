@@ -241,7 +241,14 @@ class Fit:
     ) -> results.RunMetrics:
         if self.subject.finishing is not None:
             control.note(self.subject.finishing)
-        evaluation = self.evaluate()
+        streamed: list[str] = []
+
+        def keep(name: str, writer: runfolder.Writer) -> None:
+            folder.write_by(name, writer)
+            streamed.append(name)
+
+        with self.clock.measure("evaluation_s"):
+            evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
         if reason != "signal":  # or a run that was stopped would differ from one that was not
             self.consider_best(evaluation)
         if self.logged_step != self.trainer.step:
@@ -262,7 +269,8 @@ class Fit:
         exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
-        if exit_code == 0 and control.require_mesh and self.subject.result not in files:
+        made = self.subject.result in files or streamed
+        if exit_code == 0 and control.require_mesh and not made:
             exit_code = 5
         metrics = self._metrics(quality, reason, exit_code, target_reached=reached)
         folder.write_json(runfolder.METRICS, metrics.model_dump(mode="json"))
@@ -377,6 +385,7 @@ class _Recorder:
             "passes": trainer.passes.total,
             "loss": self._loss,
             **{name: results.finite(figure) for name, figure in evaluation.figures.items()},
+            **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
             "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
         })
 

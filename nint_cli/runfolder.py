@@ -8,9 +8,9 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -22,6 +22,9 @@ METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+
+Writer = Callable[[BinaryIO], object]
+"""Writes a file's content into the open file."""
 
 _KEEP_CHECKPOINTS = 2
 # Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
@@ -38,18 +41,33 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Args:
         path: The file.
-        data: Its content.
-
-    Raises:
-        OutputError: If it cannot be written; the old file, if any, is untouched.
+        data: Its content; an OutputError is raised if it cannot be written, and the old file, if
+            any, is untouched.
     """
+    _replace(path, lambda file: file.write(data), lambda written: written.read_bytes() == data)
+
+
+def write_by(path: Path, writer: Writer) -> None:
+    """Write a file as `write_whole` does, where its content would fill the memory.
+
+    It is not read back, for there is nothing to compare it with.
+
+    Args:
+        path: The file.
+        writer: Writes the content into a file that is open for that; may seek and read. If it
+            fails the old file, if any, is untouched, and an OSError becomes an OutputError.
+    """
+    _replace(path, writer, lambda _: True)
+
+
+def _replace(path: Path, writer: Writer, is_sound: Callable[[Path], bool]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
+        with temporary.open("x+b") as file:
+            writer(file)
             file.flush()
             os.fsync(file.fileno())
-        if temporary.read_bytes() != data:
+        if not is_sound(temporary):
             raise OutputError(f"cannot write '{path}': it reads back otherwise")
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -332,6 +350,16 @@ class RunFolder:
         """
         self._own(name)
         write_whole(self.path / name, data)
+
+    def write_by(self, name: str, writer: Writer) -> None:
+        """Write one of the run's files whole, piece by piece.
+
+        Args:
+            name: Its path within the folder.
+            writer: Writes the content; see the function of this name.
+        """
+        self._own(name)
+        write_by(self.path / name, writer)
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON document whole; it never holds NaN or Infinity.

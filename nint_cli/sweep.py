@@ -6,7 +6,7 @@ block's activations, whatever N is.
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -232,3 +232,30 @@ def _empty(field: Field, signal: Signal) -> Tensor:
     """Allocate (N, C) on the field's device, in the type of its output."""
     like = next(field.parameters())
     return torch.empty(len(signal), field.value_dim, dtype=like.dtype, device=like.device)
+
+
+def predicted_blocks(
+    field: Field, signal: Signal, size: int, *, block: int | None = None
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Predict all values part by part, where all of them at once would be too many.
+
+    Args:
+        field: The network.
+        signal: Where to predict.
+        size: Coordinates per part; the last one may be shorter.
+        block: Coordinates at once within a part; None chooses.
+
+    Yields:
+        The index of the part's first point, its prediction (size, C), without a graph, and its
+        values (size, C).
+    """
+    derivatives = derivatives_of(field)
+    block = block or block_size(field, forward_only=True)
+    for start in range(0, len(signal), size):
+        stop = min(start + size, len(signal))
+        predictions, values = [], []
+        for at in range(start, stop, block):
+            coords, true = signal.slice(at, min(at + block, stop))
+            predictions.append(derivatives.predict(coords))
+            values.append(true)
+        yield start, torch.cat(predictions), torch.cat(values)

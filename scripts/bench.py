@@ -1,10 +1,11 @@
-"""Measure speed and memory of sweeps, scoring passes and samplers; print them as JSON.
+"""Measure speed and memory of sweeps, scoring passes, samplers and large pictures, as JSON.
 
 All ratios come from one process: what is compared is timed in turn, again and again, and medians
 are divided. Run it on a quiet machine:
 
     python scripts/bench.py            # 1M coordinates, some minutes on two cores
     python scripts/bench.py --rows 65536 --repeats 3
+    python scripts/bench.py --only size    # a picture of 16384x16384, on request only
 """
 
 import argparse
@@ -12,20 +13,26 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import tifffile
 import torch
 
-from nint_cli.build import build_sampler
+from nint_cli.build import build_sampler, build_trainer
+from nint_cli.clock import Clock
 from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.fields import Siren
 from nint_cli.ntk import ntk_residual_product
 from nint_cli.probe import Probe
 from nint_cli.samplers import Observation, Sampler
-from nint_cli.signals import GridSignal
+from nint_cli.signals import GridSignal, Pixels, read_picture
 from nint_cli.sweep import Passes, block_size, predict, pull_residual, pullback, pushforward
+from nint_cli.trainer import Step, Trainer
 
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
@@ -220,12 +227,117 @@ def bench_help(repeats: int) -> dict[str, object]:
     return {"median_s": statistics.median(seconds), "imports_torch": "| torch\n" in loads}
 
 
+SMALL_SIDE, LARGE_SIDE, TILE = 512, 16_384, 256
+BATCH = 8192
+# A narrow network for a run from file to result, whose memory the network's width hardly changes.
+NARROW = ["siren.hidden_features=32", "siren.hidden_layers=2"]
+# In a process of its own, whose peak is that of the run alone.
+WHOLE_RUN = """
+import re, sys
+from pathlib import Path
+from typing import Any
+from nint_cli.cli import run
+code = run(sys.argv[1:])
+print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+sys.exit(code)
+"""
+
+
+def tiles(side: int) -> Iterator[Pixels]:
+    """Make the tiles of a colour picture with both coarse and fine structure."""
+    rng = np.random.default_rng(0)
+    for top in range(0, side, TILE):
+        for left in range(0, side, TILE):
+            rows, columns = np.ogrid[top : top + TILE, left : left + TILE]
+            smooth = 128 + 60 * np.sin(rows / 97) * np.cos(columns / 61)
+            levels = smooth[..., None] + rng.integers(-40, 40, (TILE, TILE, 3))
+            yield levels.astype(np.uint8)
+
+
+def write_picture(path: Path, side: int, *, compressed: bool) -> None:
+    """Write it, in compressed tiles or as it is."""
+    if compressed:
+        options: dict[str, Any] = {"tile": (TILE, TILE), "compression": "zlib"}
+        tifffile.imwrite(
+            path, tiles(side), shape=(side, side, 3), dtype=np.uint8, photometric="rgb", **options
+        )
+        return
+    pixels = tifffile.memmap(path, shape=(side, side, 3), dtype=np.uint8, photometric="rgb")
+    for number, tile in enumerate(tiles(side)):
+        row, column = (TILE * at for at in divmod(number, side // TILE))
+        pixels[row : row + TILE, column : column + TILE] = tile
+    pixels.flush()
+
+
+class _OneStep:
+    """An observer that ends a fit after its step."""
+
+    def after_step(self, trainer: Trainer, step: Step) -> str:
+        return "signal"
+
+
+def step_seconds(paths: dict[str, Path], repeats: int) -> dict[str, float]:
+    """Time the steps of the paper's network on each picture, in turn."""
+    config = RunConfig.model_validate({"sampler": "uniform", "batch": {"size": BATCH}})
+    jobs: dict[str, Callable[[], object]] = {}
+    for name, path in paths.items():
+        signal = read_picture(str(path), max_pixels=1 << 30).signal()
+        trainer = build_trainer(config, signal, Clock())
+        jobs[name] = lambda trainer=trainer: trainer.fit(_OneStep())  # type: ignore[misc]
+    return medians(interleaved(jobs, repeats))
+
+
+def whole_run(source: Path, folder: Path) -> dict[str, object]:
+    """Fit a picture from its file to metrics.json, and give peak memory and where time went."""
+    settings = [f"batch.size={BATCH}", "image.max_pixels=300000000", *NARROW]
+    words = ["fit", "image", source, "-o", folder, "--sampler", "uniform", "--steps", 20, "-q"]
+    for setting in settings:
+        words += ["--set", setting]
+    command = [sys.executable, "-c", WHOLE_RUN, *map(str, words)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    metrics = json.loads((folder / "metrics.json").read_bytes())
+    print(f"{source.name}: done", file=sys.stderr)
+    height, width = metrics["input"]["shape"]
+    pixels, peak = height * width * 3, 1024 * int(done.stdout.split()[-1])
+    kept = ("psnr_db", "ssim", "flip_reason", "load_s", "train_s", "evaluation_s", "save_s")
+    return {
+        "pixel_bytes": pixels,
+        "peak_rss_bytes": peak,
+        "beyond_the_pixels_bytes": peak - pixels,
+        **{key: metrics[key] for key in kept},
+    }
+
+
+def bench_size(side: int, repeats: int) -> dict[str, object]:
+    """Compare a large picture with a small one: time of a step, and memory of a whole run."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = {
+            f"{SMALL_SIDE}": folder / "small.tif",
+            f"{side}": folder / "large.tif",
+            f"{side}, compressed tiles": folder / "tiles.tif",
+        }
+        for (name, path), size in zip(paths.items(), (SMALL_SIDE, side, side), strict=True):
+            write_picture(path, size, compressed="tiles" in name)
+        seconds = step_seconds(paths, repeats)
+        small = seconds[f"{SMALL_SIDE}"]
+        return {
+            "batch": BATCH,
+            "step_s": seconds,
+            "step_over_small": {name: found / small for name, found in seconds.items()},
+            "runs": {name: whole_run(path, folder / path.stem) for name, path in paths.items()},
+        }
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1 << 20, help="coordinates to sweep over")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", choices=["sweep", "scoring", "samplers", "memory", "help"])
+    parser.add_argument(
+        "--only", choices=["sweep", "scoring", "samplers", "memory", "help", "size"]
+    )
+    parser.add_argument("--side", type=int, default=LARGE_SIDE, help="of the large picture")
     parser.add_argument("--growth", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.growth:
@@ -237,6 +349,7 @@ def main() -> None:
         "samplers": lambda: bench_samplers(options.rows, options.repeats),
         "memory": lambda: bench_memory(options.rows),
         "help": lambda: bench_help(4 * options.repeats),
+        "size": lambda: bench_size(options.side, options.repeats),
     }
     report: dict[str, object] = {
         "torch": torch.__version__,
@@ -244,7 +357,7 @@ def main() -> None:
         "field": "SIREN 5x256, 264,707 parameters",
     }
     for name, bench in benches.items():
-        if options.only in {None, name}:
+        if options.only == name or (options.only is None and name != "size"):
             report[name] = bench()
     print(json.dumps(report, indent=2))
 

@@ -20,7 +20,6 @@ from nint_cli import cli, results
 from nint_cli.build import build_field
 from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.evaluation import evaluate_run
-from nint_cli.modalities import Evaluation
 from nint_cli.modalities.image import ImageSubject
 from nint_cli.results import ImageMetrics
 from nint_cli.signals import encode_picture, read_picture
@@ -198,12 +197,15 @@ def test_a_one_pixel_picture_has_no_ssim_and_may_be_exact(capsys, tmp_path):
     assert metrics.psnr_infinite == (metrics.mse == 0) == (metrics.psnr_db is None)
 
 
-def test_an_exact_reconstruction_is_said_to_be_exact():
+def test_an_exact_reconstruction_is_said_to_be_exact(monkeypatch):
     config = RunConfig.model_validate({"image": {"size": 16}})
     subject = ImageSubject.read("sample:cat", config, torch.device("cpu"))
-    _, values = subject.signal.slice(0, len(subject.signal))
-    found = Evaluation({"psnr_db": math.inf, "mse": 0.0}, values)
-    quality = subject.quality(build_field(config, (16, 16), 3), found)
+    monkeypatch.setattr(
+        "nint_cli.modalities.strips.predicted_blocks",
+        lambda _field, signal, _size: ((0, values, values) for _, _, values in signal.blocks(999)),
+    )
+    field = build_field(config, (16, 16), 3)
+    quality = subject.quality(field, subject.evaluate_fully(field))
     assert quality.figure("psnr_db") == math.inf
     assert quality.psnr_db is None
     assert quality.psnr_infinite

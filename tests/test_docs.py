@@ -46,6 +46,7 @@ def blocks(language: str) -> list[str]:
 def make_inputs() -> None:
     """What the examples fit."""
     Image.fromarray(smooth_pixels()).save("photo.png")
+    Image.fromarray(smooth_pixels()).save("huge.tif")
     times = np.arange(32_000) / 16_000
     soundfile.write("speech.wav", 0.5 * np.sin(900 * times * times), 16_000)
 

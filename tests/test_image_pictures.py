@@ -36,3 +36,20 @@ def test_panels_stand_side_by_side_and_small_pictures_grow():
     )
     assert drawn.shape == (10 * 20 + 16, 2 * 400 + 8, 3)
     assert (drawn[16:36, 100:120] == SLOT_COLOURS["full"]).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(4097, 1000), (300, 5000), (2048, 2048)])
+def test_large_pictures_are_drawn_smaller(height, width):
+    pixels = np.full((height, width, 1), 200, np.uint8)
+    last = height * width - 1
+    selection = Selection(torch.tensor([0, 7 * width + 9, last]), slots=(("uniform", 3),))
+    body = selection_picture(pixels, {"last": selection}, {"last": 1})[16:]
+    every = -(-max(height, width) // 2048)
+    assert body.shape == (-(-height // every), -(-width // every), 3)
+    assert max(body.shape) <= 2048
+    shining = {tuple(at) for at in np.argwhere((body == SLOT_COLOURS["uniform"]).all(2)).tolist()}
+    assert shining == {
+        (0, 0),
+        (7 // every, 9 // every),
+        ((height - 1) // every, (width - 1) // every),
+    }

@@ -229,7 +229,11 @@ def test_pixels_of_other_types_are_refused(tmp_path, dtype):
 
 def test_a_picture_too_large_is_refused_by_its_header(tmp_path):
     path = save(tmp_path / "a.png", smooth_pixels(40, 40))
-    refused(path, "more than image.max_pixels = 1,000;", max_pixels=1000)
+    refused(
+        path,
+        r"more than image.max_pixels = 1,000; .* --set image.max_pixels=1600",
+        max_pixels=1000,
+    )
     # A header that promises two thousand million pixels, with no data behind it.
     data = bytearray(path and (tmp_path / "a.png").read_bytes())
     data[16:24] = (50_000).to_bytes(4, "big") + (40_000).to_bytes(4, "big")

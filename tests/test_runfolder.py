@@ -6,7 +6,7 @@ import pytest
 
 from nint_cli import runfolder
 from nint_cli.errors import InputError, OutputError
-from nint_cli.runfolder import RunFolder, default_folder, write_whole
+from nint_cli.runfolder import RunFolder, default_folder, write_by, write_whole
 
 
 def names(path):
@@ -41,6 +41,40 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch,
     if failing != "fsync" or path.read_bytes() == b"old":
         assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_file_is_written_piece_by_piece_or_not_at_all(tmp_path):
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+
+    def write(file):
+        file.write(b"new ")
+        file.seek(0)
+        file.write(b"N")
+        file.seek(0, 2)
+        file.write(b"content")
+
+    def fail(error):
+        def writer(file):
+            file.write(b"half of it")
+            assert path.read_bytes() == b"New content"
+            raise error
+
+        return writer
+
+    write_by(path, write)
+    for error, raised in (
+        (OSError(28, "No space left on device"), OutputError),
+        (ValueError,) * 2,
+    ):
+        with pytest.raises(raised):
+            write_by(path, fail(error))
+        assert path.read_bytes() == b"New content"
+        assert names(tmp_path) == ["a.bin"]
+    with RunFolder.create(tmp_path / "run", "sample:cat") as folder:
+        folder.write_by("reconstruction.tif", write)
+    RunFolder.create(tmp_path / "run", "sample:cat", overwrite=True).close()
+    assert names(tmp_path / "run") == [".lock", "manifest.json"]
 
 
 def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):

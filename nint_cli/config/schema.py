@@ -77,10 +77,16 @@ class OptimiserConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How often the whole signal is evaluated; never part of the training time."""
+    """How often the signal is evaluated, and how much of it; never part of the training time."""
 
     every: int | None = Field(
         None, ge=1, description="steps between evaluations; null: ten over the run"
+    )
+    points: int | None = Field(
+        1 << 20,
+        ge=1,
+        description="pixels, evenly spread, at which a larger picture is evaluated while its run "
+        "goes on; at the end it is at all of them; null: always at all",
     )
     ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
 
@@ -99,6 +105,12 @@ class MetricsConfig(Section):
         description="what the SHA-256 of that file must be; null: it is recorded only",
     )
     flip: bool = Field(True, description="whether to compute FLIP, if its package is installed")
+    max_pixels: int = Field(
+        1 << 25,
+        ge=1,
+        description="a picture with more pixels gets no LPIPS and no FLIP, which would take about "
+        "170 bytes of memory for each",
+    )
 
     @field_validator("lpips_weights")
     @classmethod

@@ -7,13 +7,36 @@ compared; EVOS's differ (its own peak, and an 11x11 Gaussian SSIM with stride 3)
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 SSIM_WINDOW = 7
+
+
+class SquaredError:
+    """The mean squared error of a clipped prediction, in float64, from parts in any order."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._count = 0
+
+    def add(self, prediction: Tensor, values: Tensor) -> None:
+        """Take in a part.
+
+        Args:
+            prediction: (n, C); clipped to [0, 1].
+            values: (n, C) in [0, 1].
+        """
+        difference = prediction.double().clamp(0, 1) - values.double()
+        self._total += float(difference.square().sum())
+        self._count += prediction.numel()
+
+    def mean(self) -> float:
+        """Give the mean over points and channels of all parts."""
+        return self._total / self._count
 
 
 def mean_squared_error(prediction: Tensor, blocks: Iterable[tuple[int, Tensor, Tensor]]) -> float:
@@ -26,11 +49,10 @@ def mean_squared_error(prediction: Tensor, blocks: Iterable[tuple[int, Tensor, T
     Returns:
         Mean over points and channels.
     """
-    total = torch.zeros((), dtype=torch.float64, device=prediction.device)
+    error = SquaredError()
     for start, _, values in blocks:
-        rows = prediction[start : start + len(values)].double().clamp(0, 1)
-        total += (rows - values.double()).square().sum()
-    return float(total) / prediction.numel()
+        error.add(prediction[start : start + len(values)], values)
+    return error.mean()
 
 
 def psnr_db(mse: float) -> float:
@@ -49,35 +71,50 @@ def psnr_db(mse: float) -> float:
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
-def ssim(prediction: NDArray[np.floating], values: NDArray[np.floating]) -> float:
-    """Compute the structural similarity index by scikit-image.
+class Ssim:
+    """The structural similarity index by scikit-image, from strips of rows in order.
 
     A 7x7 uniform window, sample covariance, K1 = 0.01, K2 = 0.03, data range 1, the mean over
-    channels. Source: Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error
-    Visibility to Structural Similarity", IEEE TIP 2004.
+    channels. Every window lies in one strip or across the edge of two, for which the last six
+    rows are kept, so that the result is that of the whole picture. Source: Wang, Bovik, Sheikh,
+    Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity", IEEE
+    TIP 2004.
 
     Args:
-        prediction: (H, W, C); clipped to [0, 1].
-        values: (H, W, C) in [0, 1].
-
-    Returns:
-        A number up to 1.
-
-    Raises:
-        ValueError: If a side is shorter than the window.
+        width: Pixels per row.
+        channels: C.
     """
-    from skimage.metrics import structural_similarity
 
-    if min(values.shape[:2]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels")
-    clipped = prediction.clip(0, 1)
-    per_channel = [
-        structural_similarity(
-            clipped[..., channel].astype(np.float64),
-            values[..., channel].astype(np.float64),
-            win_size=SSIM_WINDOW,
-            data_range=1.0,
-        )
-        for channel in range(values.shape[2])
-    ]
-    return float(np.mean(per_channel))
+    def __init__(self, width: int, channels: int) -> None:
+        self._row = (-1, width, channels)
+        self._kept: list[NDArray[np.floating[Any]]] = []
+        self._total = 0.0
+        self._windows = 0
+
+    def add(self, prediction: Tensor, values: Tensor) -> None:
+        """Take in the next rows.
+
+        Args:
+            prediction: (rows * width, C); clipped to [0, 1].
+            values: (rows * width, C) in [0, 1].
+        """
+        from skimage.metrics import structural_similarity
+
+        parts = [part.cpu().numpy().reshape(self._row) for part in (prediction, values)]
+        if self._kept:
+            parts = [np.concatenate(pair) for pair in zip(self._kept, parts, strict=True)]
+        rows, width, channels = parts[0].shape
+        self._kept = [part[max(0, rows - SSIM_WINDOW + 1) :].copy() for part in parts]
+        if min(rows, width) < SSIM_WINDOW:
+            return
+        windows = (rows - SSIM_WINDOW + 1) * (width - SSIM_WINDOW + 1)
+        for channel in range(channels):
+            found, true = (part[..., channel].astype(np.float64) for part in parts)
+            found.clip(0, 1, out=found)
+            mean = structural_similarity(found, true, win_size=SSIM_WINDOW, data_range=1.0)
+            self._total += float(mean) * windows
+        self._windows += windows * channels
+
+    def mean(self) -> float | None:
+        """Give the mean over all windows and channels; None where no window fits."""
+        return self._total / self._windows if self._windows else None

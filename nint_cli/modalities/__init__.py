@@ -1,8 +1,8 @@
 """What can be fitted: a module per modality, behind one interface."""
 
-from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
+from nint_cli.modalities.base import Evaluation, Keep, Kept, Subject, nothing_kept
 
-__all__ = ["KINDS", "Evaluation", "Kept", "Subject", "modality", "nothing_kept"]
+__all__ = ["KINDS", "Evaluation", "Keep", "Kept", "Subject", "modality", "nothing_kept"]
 
 KINDS = ("image", "audio", "sdf")
 """As `nint fit` names them."""

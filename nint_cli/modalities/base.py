@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -16,6 +16,10 @@ from nint_cli.samplers import Selection
 from nint_cli.signals import Signal
 
 Kept = Callable[[str], bytes | None]
+
+
+Keep = Callable[[str, Callable[[BinaryIO], None]], None]
+"""Writes one of a run's files, by its name and by what writes its content into an open file."""
 
 
 def nothing_kept(_name: str) -> bytes | None:
@@ -31,10 +35,12 @@ class Evaluation:
         figures: What the log keeps, by key; infinite where a fit is exact, None where a figure has
             no value. The modality's headline is among them.
         prediction: (N, C) at all points of the signal, where it was computed.
+        points: At how many points the field was evaluated, where that is worth saying.
     """
 
     figures: Mapping[str, float | None]
     prediction: Tensor | None = None
+    points: int | None = None
 
 
 class Subject(ABC):
@@ -47,7 +53,6 @@ class Subject(ABC):
             what the best evaluation is.
         targets: The figures that can end a run, keys of `StopConfig` without ``target_``.
         metrics: The model of its metrics.json.
-        finishing: Said when training is over, where measuring takes a while; None says nothing.
         smaller: What to do where memory runs out.
         files: Names of the files that `reconstruct` and `illustrate` may write.
         source: The input as it was named.
@@ -60,7 +65,6 @@ class Subject(ABC):
     headline: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     metrics: ClassVar[type[RunMetrics]]
-    finishing: ClassVar[str | None] = None
     smaller: ClassVar[str]
     files: ClassVar[Mapping[str, str]]
     source: str
@@ -121,6 +125,11 @@ class Subject(ABC):
     def field_record(self, name: str, field: Field) -> FieldRecord:
         """Give what metrics.json says of a field that is fitted to it."""
 
+    @property
+    def finishing(self) -> str | None:
+        """What to say when training is over, where measuring takes a while."""
+        return None
+
     def cache(self) -> dict[str, bytes]:
         """Give files, by name, that spare a run which goes on what was computed in reading."""
         return {}
@@ -128,6 +137,19 @@ class Subject(ABC):
     @abstractmethod
     def evaluate(self, field: Field) -> Evaluation:
         """Look at a field during a run: what is cheap enough for that."""
+
+    def evaluate_fully(self, field: Field, keep: Keep | None = None) -> Evaluation:
+        """Look at a field that is measured in full, and not by a part of the signal.
+
+        Args:
+            field: The field.
+            keep: Writes those files of the result that do not fit into memory, and which
+                `reconstruct` does not give; None writes none.
+
+        Returns:
+            The evaluation, for `quality` and, unless `keep` is None, `reconstruct`.
+        """
+        return self.evaluate(field)
 
     def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
         """Give the figures as `quality` will, where `evaluate` had only come near to them.
@@ -147,7 +169,7 @@ class Subject(ABC):
 
         Args:
             field: The field.
-            evaluation: What `evaluate` gave for it.
+            evaluation: What `evaluate_fully` gave for it.
 
         Returns:
             The measures; those that have no value are null, with the reason.

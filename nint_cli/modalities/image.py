@@ -1,8 +1,14 @@
-"""Pictures: `nint fit image`."""
+"""Pictures: `nint fit image`.
+
+A picture is measured strip by strip, so that no prediction of all its pixels is ever held, and a
+large one is written as it is measured.
+"""
 
 import math
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -10,8 +16,9 @@ import torch
 
 from nint_cli.config import RunConfig
 from nint_cli.fields import Field
-from nint_cli.metrics.image import SSIM_WINDOW, mean_squared_error, psnr_db, ssim
-from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
+from nint_cli.metrics.image import SSIM_WINDOW, SquaredError, Ssim, psnr_db
+from nint_cli.modalities.base import Evaluation, Keep, Kept, Subject, nothing_kept
+from nint_cli.modalities.strips import STRIP_PIXELS, Strips
 from nint_cli.perception import Perception, prepare
 from nint_cli.pictures.image import selection_picture
 from nint_cli.records import AnyRecord, ImageRecord
@@ -25,17 +32,45 @@ from nint_cli.results import (
 )
 from nint_cli.runfolder import identity
 from nint_cli.samplers import Selection
-from nint_cli.signals import GridSignal, Picture, Pixels, encode_picture, read_picture, to_pixels
-from nint_cli.sweep import predict
+from nint_cli.signals import (
+    GridSignal,
+    Picture,
+    Pixels,
+    PointSignal,
+    Signal,
+    encode_picture,
+    read_picture,
+    spread_indices,
+    to_pixels,
+    write_tiff,
+)
+from nint_cli.sweep import predicted_blocks
 
 RECONSTRUCTION = "reconstruction.png"
+LARGE_RECONSTRUCTION = "reconstruction.tif"
 SELECTION = "selection.png"
+
+LARGE_PIXELS = 1 << 26
+"""Pixels beyond which the reconstruction is a TIFF file, written strip by strip."""
 
 # What a first layer of sines starts with, in radians per unit of coords: SIREN's 30 are 5 waves
 # over the unit, whatever the picture. Found at 128 to 512 pixels; docs/performance.md.
 _FIRST_PER_ROOT = 10.0
 
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
+
+
+@dataclass(frozen=True)
+class ImageEvaluation(Evaluation):
+    """A look at all pixels.
+
+    Attributes:
+        ssim: The SSIM; None where it was not asked for, or the picture is too small.
+        pixels: (H, W, C), the reconstruction, where it is wanted and not written yet.
+    """
+
+    ssim: float | None = None
+    pixels: Pixels | None = None
 
 
 @dataclass(eq=False)
@@ -48,7 +83,9 @@ class ImageSubject(Subject):
         signal: The grid of them.
         perception: The perceptual metrics to compute.
         log_ssim: Whether evaluations have the SSIM.
-        notes: Why there is no LPIPS where it was asked for.
+        points: Pixels of a larger picture that evaluations see; None for all.
+        seed: Decides which.
+        notes: Why there is no LPIPS, or no SSIM in the log, where it was asked for.
     """
 
     source: str
@@ -56,6 +93,8 @@ class ImageSubject(Subject):
     signal: GridSignal
     perception: Perception
     log_ssim: bool = False
+    points: int | None = None
+    seed: int = 0
     notes: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "image"
@@ -66,6 +105,7 @@ class ImageSubject(Subject):
     smaller: ClassVar[str] = "a smaller picture, --set image.size=512"
     files: ClassVar[Mapping[str, str]] = {
         "reconstruction": RECONSTRUCTION,
+        "large reconstruction": LARGE_RECONSTRUCTION,
         "selected coordinates": SELECTION,
     }
 
@@ -81,13 +121,34 @@ class ImageSubject(Subject):
         """Read a picture; see `Subject.read`."""
         perception = prepare(config.metrics)
         picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
-        notes: tuple[str, ...] = ()
-        if config.metrics.lpips_weights is not None and perception.lpips_reason is not None:
-            notes = (f"no LPIPS: {perception.lpips_reason}",)
-        signal = picture.signal(device)
+        signal, watched = picture.signal(device), config.evaluation
         if config.recipe == "tuned":
             signal.bandwidth = first_frequency(max(signal.shape))
-        return cls(source, picture, signal, perception, config.evaluation.ssim, notes)
+        notes = []
+        if config.metrics.lpips_weights is not None and perception.lpips_reason is not None:
+            notes.append(f"no LPIPS: {perception.lpips_reason}")
+        if watched.ssim and watched.points is not None and len(signal) > watched.points:
+            notes.append(
+                f"no SSIM in the log: the picture has more than evaluation.points = "
+                f"{watched.points:,} pixels"
+            )
+        return cls(
+            source,
+            picture,
+            signal,
+            perception,
+            log_ssim=watched.ssim,
+            points=watched.points,
+            seed=config.seed,
+            notes=tuple(notes),
+        )
+
+    @property
+    def finishing(self) -> str | None:
+        """What to say of a picture that takes minutes."""
+        if len(self.signal) <= LARGE_PIXELS:
+            return None
+        return f"training is over; measuring and writing all {len(self.signal):,} pixels"
 
     @property
     def sha256(self) -> str:
@@ -147,50 +208,102 @@ class ImageSubject(Subject):
         )
 
     def evaluate(self, field: Field) -> Evaluation:
-        """Predict all pixels; see `Subject.evaluate`."""
-        prediction = predict(field, self.signal)
-        mse = mean_squared_error(prediction, self.signal.blocks(1 << 20))
-        figures: dict[str, float | None] = {"psnr_db": psnr_db(mse), "mse": mse}
-        evaluation = Evaluation(figures, prediction)
+        """Predict all pixels, or some of a large picture; see `Subject.evaluate`."""
+        error = SquaredError()
+        if self._watched is None:
+            ssim = self._ssim() if self.log_ssim else None
+            self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
+            return self._evaluation(error, ssim)
+        for _, prediction, values in predicted_blocks(field, self._watched, STRIP_PIXELS):
+            error.add(prediction, values)
+        figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
+        return Evaluation(figures, points=len(self._watched))
+
+    @cached_property
+    def _watched(self) -> Signal | None:
+        """The pixels that evaluations see; None where they see all."""
+        if self.points is None or len(self.signal) <= self.points:
+            return None
+        chosen = spread_indices(len(self.signal), self.points, self.seed)
+        return PointSignal(*self.signal.at(chosen.to(self.signal.device)))
+
+    def evaluate_fully(self, field: Field, keep: Keep | None = None) -> ImageEvaluation:
+        """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
+        error, ssim = SquaredError(), self._ssim()
+        prediction = pixels = None
+        if None in self.perception.reasons(*self.signal.shape):
+            prediction = self._strips.prediction(field, error, ssim)
+            strips = iter(prediction.split(self._strips.size))
+        else:
+            strips = self._strips.predicted(field, error, ssim)
+        if keep is None:
+            deque(strips, maxlen=0)
+        elif len(self.signal) > LARGE_PIXELS:
+            shape, dtype = self.picture.pixels.shape, self.picture.pixels.dtype
+            parts = map(self._strips.pixels, strips)
+            keep(LARGE_RECONSTRUCTION, lambda file: write_tiff(file, parts, shape, dtype))
+        else:
+            pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
+        return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)
+
+    def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
+        """Measure all pixels, where an evaluation saw some; see `Subject.confirmed`."""
+        if self._watched is None:
+            return evaluation.figures
+        error = SquaredError()
+        self._strips.measure(field, error)
+        return _figures(error)
+
+    @cached_property
+    def _strips(self) -> Strips:
+        return Strips(self.picture, self.signal)
+
+    def _ssim(self) -> Ssim:
+        _, width, channels = self.picture.pixels.shape
+        return Ssim(width, channels)
+
+    def _evaluation(self, error: SquaredError, ssim: Ssim | None) -> ImageEvaluation:
+        """Give what was measured at all pixels."""
+        figures, similarity = _figures(error), ssim.mean() if ssim is not None else None
         if self.log_ssim:
-            figures["ssim"] = self._ssim(evaluation)
-        return evaluation
+            figures["ssim"] = similarity
+        points = None if self._watched is None else len(self.signal)
+        return ImageEvaluation(figures, points=points, ssim=similarity)
 
     def quality(self, field: Field, evaluation: Evaluation) -> ImageQuality:
         """Add SSIM and the perceptual metrics; see `Subject.quality`."""
+        assert isinstance(evaluation, ImageEvaluation)
         psnr, mse = evaluation.figures["psnr_db"], evaluation.figures["mse"]
-        assert evaluation.prediction is not None
-        similarity = self._ssim(evaluation)
         perceived = self.perception.measure(evaluation.prediction, self.picture)
         return ImageQuality(
             **perceived.model_dump(),
             mse=mse,
             psnr_db=finite(psnr),
             psnr_infinite=mse == 0,
-            ssim=similarity,
-            ssim_reason=None if similarity is not None else _TOO_SMALL,
+            ssim=evaluation.ssim,
+            ssim_reason=None if evaluation.ssim is not None else _TOO_SMALL,
         )
 
-    def _ssim(self, evaluation: Evaluation) -> float | None:
-        shape = self.picture.pixels.shape
-        if min(shape[:2]) < SSIM_WINDOW:
-            return None
-        assert evaluation.prediction is not None
-        target = self.picture.pixels / np.float32(self.picture.maximum)
-        return ssim(evaluation.prediction.cpu().numpy().reshape(shape), target)
-
     def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
-        """Give the picture in the input's own channels and bits; see `Subject.reconstruct`."""
-        assert evaluation.prediction is not None
-        pixels = to_pixels(evaluation.prediction, self.signal.shape, self.picture.pixels.dtype)
-        return {RECONSTRUCTION: encode_picture(pixels)}
+        """Give the picture in the input's own channels and bits; see `Subject.reconstruct`.
+
+        That of a large one was written when it was measured.
+        """
+        assert isinstance(evaluation, ImageEvaluation)
+        if evaluation.pixels is None:
+            return {}
+        return {RECONSTRUCTION: encode_picture(evaluation.pixels)}
 
     @classmethod
     def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Pixels:
         """Give (H, W, C) pixels in the input's own type; see `Subject.rebuild`."""
         assert isinstance(record, ImageRecord)
         grid = GridSignal(torch.empty(record.population, 0), record.grid)
-        return to_pixels(predict(field, grid), record.grid, np.dtype(record.dtype))
+        flat = np.empty((record.population, record.channels), record.dtype)
+        for start, prediction, _ in predicted_blocks(field, grid, STRIP_PIXELS):
+            part = to_pixels(prediction, (len(prediction),), flat.dtype)
+            flat[start : start + len(part)] = part
+        return flat.reshape(*record.grid, record.channels)
 
     def illustrate(
         self, selections: Mapping[str, Selection], steps: Mapping[str, int]
@@ -215,3 +328,8 @@ def first_frequency(side: int) -> float:
         160.0
     """
     return min(_FIRST_PER_ROOT * math.sqrt(side), math.pi * max(1, side - 1) / 4)
+
+
+def _figures(error: SquaredError) -> dict[str, float | None]:
+    mse = error.mean()
+    return {"psnr_db": psnr_db(mse), "mse": mse}

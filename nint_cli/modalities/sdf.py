@@ -68,7 +68,6 @@ class SdfSubject(Subject):
     headline: ClassVar[str] = "iou"
     targets: ClassVar[tuple[str, ...]] = ("iou",)
     metrics: ClassVar[type[RunMetrics]] = SdfMetrics
-    finishing: ClassVar[str | None] = "training is over; measuring the surface and drawing it"
     smaller: ClassVar[str] = (
         "fewer points, --set sdf.points=100000, a coarser mesh, --mc-resolution 128"
     )
@@ -181,6 +180,11 @@ class SdfSubject(Subject):
     def field_record(self, name: str, field: Field) -> FieldRecord:
         """Give the field's size; see `Subject.field_record`."""
         return FieldRecord(name=name, parameters=field.parameter_count(), bytes=field.byte_count())
+
+    @property
+    def finishing(self) -> str:
+        """What to say when training is over."""
+        return "training is over; measuring the surface and drawing it"
 
     def cache(self) -> dict[str, bytes]:
         """Give the pool, so that a run that goes on need not draw it; see `Subject.cache`."""

@@ -11,6 +11,7 @@ from nint_cli.samplers import Selection
 from nint_cli.signals import Pixels
 
 _SMALLEST_SIDE = 384
+_LARGEST_SIDE = 2048
 _CAPTION = 16
 _GAP = 8
 
@@ -27,17 +28,19 @@ def selection_picture(
 
     Returns:
         (H', W', 3) uint8: the panels side by side with a caption that counts each slot. Small
-        pictures are enlarged by whole pixels.
+        pictures are enlarged by whole pixels; of large ones every k-th row and column is shown,
+        and a chosen coordinate on the nearest before it.
     """
-    panels = []
+    panels, width = [], pixels.shape[1]
+    every = -(-max(pixels.shape[:2]) // _LARGEST_SIDE)
     for name, selection in selections.items():
-        panel = _dimmed(pixels)
-        flat = panel.reshape(-1, 3)
+        panel = _dimmed(pixels[::every, ::every])
         start = 0
         for slot, count in reversed(selection.slots):  # what is rare is drawn last
             start += count
             chosen = selection.indices[len(selection.indices) - start :][:count]
-            flat[chosen.cpu().numpy()] = SLOT_COLOURS[slot]
+            rows, columns = np.divmod(chosen.cpu().numpy(), width)
+            panel[rows // every, columns // every] = SLOT_COLOURS[slot]
         panels.append(_captioned(panel, f"step {steps[name]}", selection.slots))
     height = max(panel.shape[0] for panel in panels)
     gap = np.zeros((height, _GAP, 3), np.uint8)

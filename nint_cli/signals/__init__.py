@@ -7,6 +7,8 @@ from nint_cli.signals.image import Picture, Pixels, to_pixels
 from nint_cli.signals.imagefile import encode_picture, read_picture
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.shape import Shape
+from nint_cli.signals.spread import spread_indices
+from nint_cli.signals.tiff import write_tiff
 from nint_cli.signals.wavfile import encode_sound
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "encode_sound",
     "read_picture",
     "read_sound",
+    "spread_indices",
     "to_pixels",
     "to_waveform",
+    "write_tiff",
 ]

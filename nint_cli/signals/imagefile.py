@@ -1,17 +1,20 @@
 """Picture files to pixels and back.
 
 Pillow decodes, with a short list of formats. It has no colour mode of more than 8 bits and cuts
-16-bit colour down without a word, so those files go to imagecodecs (PNG) and tifffile (TIFF).
+16-bit colour down without a word, so such PNG files go to imagecodecs; and it holds a picture
+several times while it decodes, so TIFF, the format of large ones, goes to `tiff`.
 """
 
 import hashlib
 import io
+import stat
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,6 +23,7 @@ from nint_cli.errors import InputError
 from nint_cli.signals import samples
 from nint_cli.signals.image import Picture, Pixels
 from nint_cli.signals.source import read_up_to
+from nint_cli.signals.tiff import BITS_PER_SAMPLE, UnsupportedPicture, read_tiff, upright
 
 # What decoders raise on damaged data, each format in its own way.
 _DAMAGE = (
@@ -85,26 +89,11 @@ def read_picture(
     Raises:
         InputError: If it cannot be read; says why and, where there is a way, what to do.
     """
-    path = source_path(source)
-    most = max_pixels * _MOST_BYTES_PER_PIXEL + _MOST_BYTES_BESIDE
-    try:
-        data = read_up_to(path, most)
-    except IsADirectoryError:
-        raise InputError(f"cannot read '{source}': it is a folder; name a picture") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read '{source}': {reason}") from error
-    if len(data) > most:
-        raise InputError(
-            f"cannot use '{source}': more than {most:,} bytes, which no picture of "
-            f"image.max_pixels = {max_pixels:,} has; raise that limit if it is one"
-        )
-    if not data:
-        raise InputError(f"cannot read '{source}': the file is empty")
     conversions: list[str] = []
     try:
-        pixels = _decode(data, path.suffix, max_pixels, conversions)
-    except _Unsupported as error:
+        with _opened(source, max_pixels) as (file, suffix):
+            pixels = _decode(file, suffix, max_pixels, conversions)
+    except UnsupportedPicture as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     except UnidentifiedImageError as error:
         kinds = ", ".join(FORMATS)
@@ -114,11 +103,41 @@ def read_picture(
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode() + pixels.tobytes())
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode())
+    digest.update(pixels.reshape(-1).data)  # which copies nothing, however large
     if size is not None and size < max(pixels.shape[:2]):
         pixels = _shrink(pixels, size)
         conversions.append(f"shrunk to {pixels.shape[1]}x{pixels.shape[0]} pixels")
     return Picture(pixels, digest.hexdigest(), tuple(conversions))
+
+
+@contextmanager
+def _opened(source: str, max_pixels: int) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a picture's file, and give its suffix; what has no size is read into memory first."""
+    path = source_path(source)
+    most = max_pixels * _MOST_BYTES_PER_PIXEL + _MOST_BYTES_BESIDE
+    try:
+        about = path.stat()
+        if stat.S_ISREG(about.st_mode):
+            file: BinaryIO = path.open("rb")
+            size = about.st_size
+        else:
+            data = read_up_to(path, most)
+            file, size = io.BytesIO(data), len(data)
+    except IsADirectoryError:
+        raise InputError(f"cannot read '{source}': it is a folder; name a picture") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read '{source}': {reason}") from error
+    with file:
+        if size > most:
+            raise InputError(
+                f"cannot use '{source}': more than {most:,} bytes, which no picture of "
+                f"image.max_pixels = {max_pixels:,} has; raise that limit if it is one"
+            )
+        if not size:
+            raise InputError(f"cannot read '{source}': the file is empty")
+        yield file, path.suffix
 
 
 def encode_picture(pixels: Pixels) -> bytes:
@@ -139,17 +158,13 @@ def encode_picture(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-class _Unsupported(Exception):
-    """The file is sound, but nothing that can be fitted."""
-
-
-def _decode(data: bytes, suffix: str, max_pixels: int, conversions: list[str]) -> Pixels:
-    with _large_headers_allowed(), Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
+def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]) -> Pixels:
+    with _large_headers_allowed(), Image.open(file, formats=tuple(FORMATS)) as image:
         width, height = image.size
         if width * height > max_pixels:
-            raise _Unsupported(
+            raise UnsupportedPicture(
                 f"{width}x{height} pixels are more than image.max_pixels = {max_pixels:,}; "
-                "raise that limit if the machine has the memory"
+                f"if the machine has the memory, --set image.max_pixels={width * height}"
             )
         kind = image.format or ""
         if suffix.lower() not in FORMATS[kind]:
@@ -162,13 +177,11 @@ def _decode(data: bytes, suffix: str, max_pixels: int, conversions: list[str]) -
         orientation = image.getexif().get(_ORIENTATION, 1)
         if orientation in range(2, 9):
             conversions.append(f"turned upright (EXIF orientation {orientation})")
-        pixels = _wide_colour(image, data)
+        pixels = _without_pillow(image, file, orientation)
         if pixels is None:
             image.load()  # which turns a TIFF, though no other format, and then drops the tag
             orientation = image.getexif().get(_ORIENTATION, 1)
-            pixels = _narrow(image, conversions)
-    if orientation in range(2, 9):
-        pixels = _upright(pixels, orientation)
+            pixels = upright(_narrow(image, conversions), orientation)
     if pixels.shape[2] in {2, 4}:
         conversions.append("alpha kept as a channel of its own")
     return np.require(pixels, requirements=["C", "W"])
@@ -186,37 +199,23 @@ def _large_headers_allowed() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _wide_colour(image: Image.Image, data: bytes) -> Pixels | None:
-    """Decode colour of 16 bits per channel, which Pillow would cut down; None if it is not."""
-    if image.format == "PNG" and data[24] == 16 and data[25] in {2, 4, 6}:
-        import imagecodecs
-
-        image.load()  # Pillow checks every chunk's checksum, which libpng's simple reader may not
-        return np.asarray(imagecodecs.png_decode(data), dtype=np.uint16)
-    if image.format != "TIFF":
+def _without_pillow(image: Image.Image, file: BinaryIO, orientation: int) -> Pixels | None:
+    """Decode, upright, what Pillow would cut down or hold several times; None for the rest."""
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
+        return read_tiff(file, bits, orientation)
+    if image.format != "PNG":
         return None
-    bits = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
-    if max(bits) <= 8 or len(bits) == 1:
+    file.seek(0)
+    header = file.read(26)
+    if header[24] != 16 or header[25] not in {2, 4, 6}:
         return None
-    import tifffile
+    import imagecodecs
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        photometric = getattr(page, "photometric", None)
-        if page.dtype != np.uint16 or getattr(photometric, "name", "") not in {
-            "RGB",
-            "MINISBLACK",
-        }:
-            raise _Unsupported(
-                f"{max(bits)}-bit TIFF of kind {getattr(photometric, 'name', 'unknown')}; "
-                "convert it to RGB of 8 or 16 bits"
-            )
-        pixels = page.asarray()
-        planar = int(getattr(page, "planarconfig", 1)) == 2
-    pixels = np.moveaxis(pixels, 0, -1) if planar else pixels
-    if pixels.ndim != 3 or pixels.shape[2] not in {2, 3, 4}:
-        raise _Unsupported(f"TIFF with {pixels.shape} values; 1 to 4 channels are supported")
-    return np.asarray(pixels, dtype=np.uint16)
+    image.load()  # Pillow checks every chunk's checksum, which libpng's simple reader may not
+    file.seek(0)
+    pixels = np.asarray(imagecodecs.png_decode(file.read()), dtype=np.uint16)
+    return upright(pixels, orientation)
 
 
 def _narrow(image: Image.Image, conversions: list[str]) -> Pixels:
@@ -236,20 +235,11 @@ def _narrow(image: Image.Image, conversions: list[str]) -> Pixels:
         target = "RGB"
         conversions.append(f"{mode} converted to RGB")
     else:
-        raise _Unsupported(
+        raise UnsupportedPicture(
             f"pixels of type {mode} (32-bit or floating point); convert it to 8 or 16 bits"
         )
     pixels = np.asarray(image if mode == target else image.convert(target))
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation from 2 to 8, for any number of channels and bits."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    flip_rows = orientation in {3, 4, 7, 8}
-    flip_columns = orientation in {2, 3, 6, 7}
-    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
 def _shrink(pixels: Pixels, size: int) -> Pixels:

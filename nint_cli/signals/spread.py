@@ -1,0 +1,24 @@
+"""Some of many points, evenly spread, to see how a field is doing without asking for all."""
+
+import torch
+from torch import Tensor
+
+
+def spread_indices(population: int, count: int, seed: int) -> Tensor:
+    """Choose points, one at random from each of so many equal stretches.
+
+    On a grid in row-major order every row gets its share, and no structure of the grid's can hide
+    between the points.
+
+    Args:
+        population: N.
+        count: How many; up to N.
+        seed: Decides which; the global random state is left alone.
+
+    Returns:
+        (count,) int64, ascending and distinct, on the CPU.
+    """
+    edges = torch.arange(count + 1) * population // count
+    generator = torch.Generator().manual_seed(seed)
+    within = torch.rand(count, generator=generator, dtype=torch.float64)
+    return edges[:-1] + (within * edges.diff()).long()

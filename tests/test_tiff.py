@@ -1,0 +1,244 @@
+"""TIFF files: mapped, copied and decoded in parts, always the same pixels."""
+
+import subprocess
+import sys
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageOps
+
+from nint_cli.errors import InputError
+from nint_cli.signals import read_picture, tiff
+from nint_cli.signals.tiff import as_stored, upright
+from tests.conftest import smooth_pixels
+
+ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}
+LAYOUTS = {
+    "whole": {},
+    "strips": {"rowsperstrip": 7},
+    "tiles": {"tile": (16, 32)},
+    "packed": {"compression": "deflate", "rowsperstrip": 7},
+    "packed tiles": {"compression": "lzw", "tile": (16, 16), "predictor": True},
+    "zstd": {"compression": "zstd"},
+}
+
+
+def write(path, pixels, *, planar=False, **options):
+    channels = pixels.shape[2]
+    stored = np.moveaxis(pixels, 2, 0) if planar else pixels
+    tifffile.imwrite(
+        path,
+        stored[..., 0] if channels == 1 and not planar else stored,
+        photometric="rgb" if channels >= 3 else "minisblack",
+        planarconfig=("separate" if planar else "contig") if channels > 1 else None,
+        extrasamples=ALPHA.get(channels),
+        **options,
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_pixels(
+    tmp_path, monkeypatch, layout, byteorder, planar, mapped
+):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 0 if mapped else 1 << 40)
+    monkeypatch.setattr(tiff, "_READ_BYTES", 500)  # so that there is more than one part
+    for channels in (3, 4) if planar else (1, 2, 3, 4):
+        for bits in (8, 16) if channels != 2 else (8,):  # Pillow refuses deep grey with alpha
+            pixels = smooth_pixels(40, 44, channels, bits)
+            path = tmp_path / f"{channels}-{bits}.tif"
+            options = {"planar": planar, "byteorder": byteorder, **LAYOUTS[layout]}
+            read = read_picture(write(path, pixels, **options))
+            np.testing.assert_array_equal(read.pixels, pixels)
+            assert read.pixels.dtype == pixels.dtype
+            assert read.pixels.flags.c_contiguous
+            assert read.pixels.flags.writeable
+            assert type(read.pixels) is np.ndarray
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pictures_are_turned_while_they_are_read(tmp_path, monkeypatch, layout, orientation):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 0)
+    pixels = smooth_pixels(20, 33)
+    tag = (274, "H", 1, orientation, True)
+    path = write(tmp_path / "a.tif", pixels, extratags=[tag], **LAYOUTS[layout])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    read = read_picture(path)
+    np.testing.assert_array_equal(read.pixels, expected)
+    assert read.sha256 == read_picture(str(tmp_path / "a.png")).sha256
+
+
+@pytest.mark.parametrize("orientation", [0, *range(1, 9), 99])
+def test_turning_and_turning_back(orientation):
+    pixels = smooth_pixels(5, 7)
+    np.testing.assert_array_equal(as_stored(upright(pixels, orientation), orientation), pixels)
+
+
+def test_a_large_file_is_mapped_and_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
+    path = write(tmp_path / "a.tif", smooth_pixels())
+    before = (tmp_path / "a.tif").read_bytes()
+    read = read_picture(path)
+    assert isinstance(read.pixels.base, np.memmap)
+    read.pixels[...] = 0
+    assert (tmp_path / "a.tif").read_bytes() == before
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1 << 40)
+    assert not isinstance(read_picture(path).pixels.base, np.memmap)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_files_that_end_early(tmp_path, monkeypatch, layout, share, mapped):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 0 if mapped else 1 << 40)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / "a.tif"
+    write(path, noise, **LAYOUTS[layout])
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    reason = r"damaged or unsupported|no picture of a known kind"
+    if share == 0.99 and layout != "packed":  # the others end with their tables, or their pixels
+        reason = "ends before its pixels do|no picture of a known kind"
+    with pytest.raises(InputError, match=reason):
+        read_picture(str(path))
+
+
+def strips(tmp_path, change):
+    """A file of strips whose tables were changed."""
+    path = tmp_path / "a.tif"
+    write(path, smooth_pixels(40, 44), compression="deflate", rowsperstrip=10)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        change(file.pages.first.tags)
+    return str(path)
+
+
+def test_parts_that_are_missing_or_short(tmp_path):
+    missing = strips(tmp_path, lambda tags: tags["RowsPerStrip"].overwrite(5))
+    with pytest.raises(InputError, match="parts of the picture are missing"):
+        read_picture(missing)
+
+    def shorten(tags):
+        offsets = tags["StripOffsets"].value
+        short = len(imagecodecs.zlib_encode(bytes(44 * 3 * 5)))
+        with (tmp_path / "a.tif").open("r+b") as file:
+            file.seek(offsets[1])
+            file.write(imagecodecs.zlib_encode(bytes(44 * 3 * 5)))
+        counts = tags["StripByteCounts"].value
+        tags["StripByteCounts"].overwrite((counts[0], short, *counts[2:]))
+
+    with pytest.raises(InputError, match=r"a part holds|damaged"):
+        read_picture(strips(tmp_path, shorten))
+
+
+def test_a_part_that_a_sparse_file_leaves_out_is_black(tmp_path):
+    def leave_out(tags):
+        for name in ("StripOffsets", "StripByteCounts"):
+            tags[name].overwrite((*tags[name].value[:-1], 0))
+
+    read = read_picture(strips(tmp_path, leave_out)).pixels
+    expected = smooth_pixels(40, 44)
+    expected[30:] = 0
+    np.testing.assert_array_equal(read, expected)
+
+
+def test_what_only_pillow_knows_goes_to_pillow(tmp_path):
+    pixels = smooth_pixels()
+    for name, image, options in (
+        ("palette", Image.fromarray(pixels).quantize(16), {}),
+        ("cmyk", Image.fromarray(pixels).convert("CMYK"), {}),
+        ("bilevel", Image.fromarray(pixels).convert("1"), {"compression": "group4"}),
+        ("jpeg", Image.fromarray(pixels), {"compression": "jpeg"}),
+    ):
+        path = tmp_path / f"{name}.tif"
+        image.save(path, **options)
+        with path.open("rb") as file, Image.open(path) as opened:
+            bits = opened.tag_v2[tiff.BITS_PER_SAMPLE]
+            assert tiff.read_tiff(file, bits, 1) is None, name
+            expected = np.asarray(opened.convert("L" if name == "bilevel" else "RGB"))
+        np.testing.assert_array_equal(read_picture(str(path)).pixels.squeeze(), expected)
+
+
+def test_deep_colour_that_is_none(tmp_path):
+    path = tmp_path / "a.tif"
+    five = np.zeros((8, 8, 5), np.uint16)
+    tifffile.imwrite(path, five, photometric="minisblack", planarconfig="contig")
+    with path.open("rb") as file, pytest.raises(tiff.UnsupportedPicture, match="1 to 4 channels"):
+        tiff.read_tiff(file, (16,) * 5, 1)
+    tifffile.imwrite(path, np.zeros((8, 8, 3), np.float32), photometric="rgb")
+    with path.open("rb") as file, pytest.raises(tiff.UnsupportedPicture, match="32-bit TIFF"):
+        tiff.read_tiff(file, (32,) * 3, 1)
+
+
+def test_reading_holds_the_pixels_once(tmp_path):
+    """The growth of a process of its own: 48 MB of pixels, and a little beside them."""
+    pixels = np.tile(smooth_pixels(512, 512), (8, 8, 1))
+    packed = {"compression": "zstd", "tile": (512, 512)}
+    script = (
+        "import resource, sys\n"
+        "from nint_cli.signals import read_picture, tiff\n"
+        "tiff.MAPPED_BYTES = tiff._READ_BYTES = 1 << 20\n"
+        "small, *large = sys.argv[1:]\n"
+        "read_picture(small)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for path in large:\n    read_picture(path)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    paths = [
+        write(tmp_path / "small.tif", smooth_pixels(64, 64), **packed),
+        write(tmp_path / "whole.tif", pixels),
+        write(tmp_path / "packed.tif", pixels, **packed),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths], check=True, capture_output=True, text=True
+    )
+    assert int(done.stdout) * 1024 < 1.3 * pixels.nbytes
+
+
+# Writing
+
+
+def cut(pixels, rows):
+    return [pixels[top : top + rows] for top in range(0, len(pixels), rows)]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 24, 100])
+@pytest.mark.parametrize("big", [False, True])
+def test_strips_become_a_file_that_reads_back(tmp_path, monkeypatch, rows, big):
+    monkeypatch.setattr(tiff, "_BIG_BYTES", 0 if big else 1 << 31)
+    for channels, bits in [(1, 8), (2, 8), (3, 8), (4, 8), (1, 16), (3, 16), (4, 16)]:
+        pixels = smooth_pixels(channels=channels, bits=bits)
+        for name in ("a.tif", "b.tif"):
+            with (tmp_path / name).open("x+b") as file:
+                tiff.write_tiff(file, iter(cut(pixels, rows)), pixels.shape, pixels.dtype)
+        read = read_picture(str(tmp_path / "a.tif"))
+        np.testing.assert_array_equal(read.pixels, pixels)
+        assert read.pixels.dtype == pixels.dtype
+        assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            assert (file.is_bigtiff, file.pages.first.rowsperstrip) == (big, min(rows, 24))
+        for name in ("a.tif", "b.tif"):
+            (tmp_path / name).unlink()
+
+
+def test_strips_that_are_no_picture_are_refused(tmp_path):
+    pixels = smooth_pixels()
+    for strips, reason in (
+        (cut(pixels[:-1], 8), "a strip of"),
+        (cut(pixels[:16], 8), "strips of 16 rows for a picture of 24"),
+        ([*cut(pixels, 8), pixels[:1]], "more strips than"),
+        (cut(pixels[:, 1:], 8), "a strip of"),
+        (cut(pixels.astype(np.uint16), 8), "a strip of"),
+        ([], "strips of 0 rows"),
+    ):
+        with (tmp_path / "a.tif").open("w+b") as file, pytest.raises(ValueError, match=reason):
+            tiff.write_tiff(file, strips, pixels.shape, pixels.dtype)
