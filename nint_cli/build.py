@@ -23,6 +23,7 @@ from nint_cli.fields import (
 from nint_cli.fields.ffn import bandwidth_for
 from nint_cli.fields.hashgrid import grid_for
 from nint_cli.fields.pemlp import octaves_for
+from nint_cli.guard import Guard
 from nint_cli.samplers import (
     BatchPlan,
     Egra,
@@ -285,4 +286,5 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         total_steps=config.steps,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
+        guard=Guard() if optimiser.guard else None,
     )

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
+from nint_cli.guard import Rescue
 from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kept
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
@@ -291,6 +292,7 @@ class Fit:
             f"best_{self.subject.headline}": self.best[0] if self.best else None,
             "best_step": self.best[1] if self.best else None,
             "steps": self.trainer.step,
+            "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
             "seed": config.seed,
             **self.clock.seconds(),
             "total_s": time.monotonic() - self._started,
@@ -341,7 +343,7 @@ class _Recorder:
         self.signal: int | None = None
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
-        self._loss = step.loss
+        self._loss = step.loss if math.isfinite(step.loss) else self._loss
         self._control.progress.step(step.number, step.loss)
         if step.number == trainer.total_steps:  # the end of the run evaluates and saves anyway
             return None
@@ -349,6 +351,8 @@ class _Recorder:
         due = save or step.number % self._evaluate_every == 0
         save = self._control.save_now() or save
         reached = False
+        if (save or due) and not trainer.settle(self):
+            return "diverged"
         if save or due:
             evaluation = self._fit.evaluate()
             reached = self._fit.is_there(evaluation)
@@ -365,6 +369,13 @@ class _Recorder:
         if self._budget is not None and self._fit.clock.train_s >= self._budget:
             return "time_budget"
         return None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        self._folder.append_log({"event": "diverged", **asdict(rescue)})
+        self._control.note(
+            f"diverged at step {rescue.step}: back to the state of step {rescue.restored_step}, "
+            f"and on with the learning rate times {rescue.rate_factor:g}"
+        )
 
     def log(self, evaluation: Evaluation) -> None:
         trainer = self._fit.trainer

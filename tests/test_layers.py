@@ -12,8 +12,8 @@ PACKAGE = Path(nint_cli.__file__).parent
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
     {"errors"},
-    {"schedules", "metrics", "fields", "signals", "clock", "config", "records"},
-    {"derivatives"},
+    {"schedules", "metrics", "fields", "signals", "clock", "config", "records", "guard"},
+    {"derivatives", "adam"},
     {"sweep"},
     {"ntk"},
     {"probe"},

@@ -74,6 +74,11 @@ class OptimiserConfig(Section):
         0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
     )
     final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
+    guard: bool = Field(
+        True,
+        description="whether a fit that diverges goes back to its last good state, and on with "
+        "half the rate, ten times at most; otherwise it ends",
+    )
 
 
 class EvaluationConfig(Section):
