@@ -40,8 +40,8 @@ class Progress(Protocol):
     def start(self, total_steps: int, done: int) -> None:
         """See how long it will be."""
 
-    def step(self, number: int, loss: float) -> None:
-        """See a step."""
+    def step(self, number: int, loss: float, total_steps: int) -> None:
+        """See a step, and how long it will be after all, where time decides."""
 
     def evaluated(self, figure: str, value: float | None) -> None:
         """See an evaluation by the modality's headline."""
@@ -56,7 +56,7 @@ class Silent:
     def start(self, total_steps: int, done: int) -> None:
         """Say nothing."""
 
-    def step(self, number: int, loss: float) -> None:
+    def step(self, number: int, loss: float, total_steps: int) -> None:
         """Say nothing."""
 
     def evaluated(self, figure: str, value: float | None) -> None:
@@ -192,7 +192,8 @@ class Fit:
         for note in self.subject.notes:
             control.note(note)
         recorder = _Recorder(self, folder, control)
-        control.progress.start(config.steps, self.trainer.step)
+        self.trainer.pace.begin(self.trainer.step)
+        control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
             reason = self.trainer.fit(recorder)
         finally:
@@ -336,19 +337,21 @@ class _Recorder:
         self._fit = fit
         self._folder = folder
         self._control = control
-        self._budget = config.stop.time_budget_s
-        self._evaluate_every = config.evaluation.every or max(1, config.steps // _EVALUATIONS)
+        self._evaluate_every = config.evaluation.every
+        if self._evaluate_every is None and not fit.trainer.pace.timed:
+            self._evaluate_every = max(1, config.steps // _EVALUATIONS)
+        self._tenths = self._tenths_of(fit.trainer.step)
         self._save_every = config.checkpoint.every
         self._loss: float | None = None
         self.signal: int | None = None
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
         self._loss = step.loss if math.isfinite(step.loss) else self._loss
-        self._control.progress.step(step.number, step.loss)
-        if step.number == trainer.total_steps:  # the end of the run evaluates and saves anyway
+        self._control.progress.step(step.number, step.loss, trainer.pace.total)
+        if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
             return None
         save = self._save_every is not None and step.number % self._save_every == 0
-        due = save or step.number % self._evaluate_every == 0
+        due = self._is_due(step.number) or save
         save = self._control.save_now() or save
         reached = False
         if (save or due) and not trainer.settle(self):
@@ -364,11 +367,17 @@ class _Recorder:
         self.signal = self._control.stop_signal()
         if self.signal:
             return "signal"
-        if reached:
-            return "target"
-        if self._budget is not None and self._fit.clock.train_s >= self._budget:
-            return "time_budget"
-        return None
+        return "target" if reached else None
+
+    def _is_due(self, step: int) -> bool:
+        """Whether the settings ask for an evaluation after a step."""
+        if self._evaluate_every is not None:
+            return step % self._evaluate_every == 0
+        before, self._tenths = self._tenths, self._tenths_of(step)
+        return self._tenths > before
+
+    def _tenths_of(self, step: int) -> int:
+        return int(_EVALUATIONS * self._fit.trainer.pace.progress(step))
 
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         self._folder.append_log({"event": "diverged", **asdict(rescue)})

@@ -12,6 +12,7 @@ from nint_cli.adam import Adam
 from nint_cli.clock import Clock
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows
+from nint_cli.pace import Pace
 from nint_cli.probe import Probe
 from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals import Signal
@@ -68,7 +69,7 @@ class Trainer:
         signal: The target.
         sampler: Chooses the points of each step.
         learning_rate: Gives the rate of a step, from 0.
-        total_steps: When to stop.
+        pace: When to stop.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
         guard: Brings a fit that has diverged back; None lets it end.
@@ -83,7 +84,7 @@ class Trainer:
         sampler: Sampler,
         *,
         learning_rate: Callable[[int], float],
-        total_steps: int,
+        pace: Pace,
         generator: torch.Generator,
         clock: Clock,
         guard: Guard | None = None,
@@ -93,7 +94,7 @@ class Trainer:
         self.signal = signal
         self.sampler = sampler
         self.learning_rate = learning_rate
-        self.total_steps = total_steps
+        self.pace = pace
         self.generator = generator
         self.clock = clock
         self.guard = guard
@@ -113,17 +114,17 @@ class Trainer:
             observer: Sees every step, off the clock.
 
         Returns:
-            ``steps``, ``diverged`` (a loss or its gradient is not finite, or the guard has given
-            up; the parameters are those before that step, or the last good ones), or the
-            observer's reason.
+            ``steps`` or ``time_budget``, as the pace says; ``diverged`` (a loss or its gradient is
+            not finite, or the guard has given up; the parameters are those before that step, or
+            the last good ones); or the observer's reason.
         """
-        while self.step < self.total_steps:
+        end = self.pace.end(self.step)
+        while end is None:
             if not self._train_step() and not self._rescue(self.step + 1, observer):
                 return "diverged"
             reason = observer.after_step(self, Step(self.step, self._loss))
-            if reason is not None:
-                return reason if self.settle(observer) else "diverged"
-        return "steps" if self.settle(observer) else "diverged"
+            end = reason or self.pace.end(self.step)
+        return end if self.settle(observer) else "diverged"
 
     def settle(self, observer: Observer) -> bool:
         """Look at the losses of all steps so far, and go back if one is no good.
@@ -141,6 +142,7 @@ class Trainer:
 
     def _train_step(self) -> bool:
         """Do one step; tell whether all is well."""
+        self.pace.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
             probe = Probe(self.field, self.signal, self.passes)

@@ -12,7 +12,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
     {"errors"},
-    {"schedules", "metrics", "fields", "signals", "clock", "config", "records", "guard"},
+    {"schedules", "metrics", "fields", "signals", "clock", "config", "records", "guard", "pace"},
     {"derivatives", "adam"},
     {"sweep"},
     {"ntk"},

@@ -120,7 +120,15 @@ class StopConfig(Section):
     """When to stop before the last step."""
 
     time_budget_s: float | None = Field(
-        None, gt=0, description="seconds of training time, earlier parts of a resumed run included"
+        None,
+        gt=0,
+        description="seconds of training time, earlier parts of a resumed run included; schedules "
+        "end with it",
+    )
+    at_steps: bool | None = Field(
+        None,
+        description="whether a run with a time budget ends after its steps, too; null: if their "
+        "number was given, and not only the recipe's",
     )
     target_psnr_db: float | None = Field(
         None, description="PSNR in dB at which an evaluation of a picture or a sound ends the run"
