@@ -64,6 +64,9 @@ FIELDS: dict[str, type[Field]] = {
     "hashgrid": HashGrid,
 }
 
+# Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
+_LOOK_EVERY = 10
+
 # What the size of the signal decides where the settings leave it open.
 _FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float]] = {
     ("pemlp", "frequencies"): lambda shape: octaves_for(max(shape)),
@@ -294,4 +297,6 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
         guard=Guard() if optimiser.guard else None,
+        look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
+        products=torch.bfloat16 if config.engine.precision == "bf16" else None,
     )

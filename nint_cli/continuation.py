@@ -20,6 +20,7 @@ _FREE = (
     "evaluation.",
     "checkpoint.",
     "metrics.",
+    "engine.threads",
     "image.max_pixels",
     "audio.max_samples",
     "sdf.max_faces",

@@ -15,8 +15,9 @@ import yaml
 from nint_cli import __version__, checkpoint, environment, results, runfolder
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
-from nint_cli.clock import Clock, device_synchroniser
+from nint_cli.clock import Clock, device_clock
 from nint_cli.config import Resolved, RunConfig
+from nint_cli.engine import prepare
 from nint_cli.errors import (
     ConfigError,
     InputError,
@@ -129,8 +130,9 @@ class Fit:
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
+        self._notes = prepare(config.engine, self.device)
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
-        self.clock = Clock(synchronise=device_synchroniser(self.device))
+        self.clock = device_clock(self.device)
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
         subject = modality(kind)
@@ -189,7 +191,9 @@ class Fit:
             folder.write(runfolder.CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        for note in self.subject.notes:
+        if self.trainer.products is not None and self.trainer.field.chain() is None:
+            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
+        for note in [*self._notes, *self.subject.notes]:
             control.note(note)
         recorder = _Recorder(self, folder, control)
         self.trainer.pace.begin(self.trainer.step)

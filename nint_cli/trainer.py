@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nint_cli.adam import Adam
 from nint_cli.clock import Clock
+from nint_cli.derivatives import products_in
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows
 from nint_cli.pace import Pace
@@ -75,6 +76,7 @@ class Trainer:
         guard: Brings a fit that has diverged back; None lets it end.
         look_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
+        products: Type of the matrix products of a step, scoring included; None: the parameters'.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Trainer:
         clock: Clock,
         guard: Guard | None = None,
         look_every: int = 1,
+        products: torch.dtype | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
@@ -99,6 +102,7 @@ class Trainer:
         self.clock = clock
         self.guard = guard
         self.look_every = look_every
+        self.products = products
         self.passes = Passes()
         self.step = 0
         self._draw = 0
@@ -120,7 +124,9 @@ class Trainer:
         """
         end = self.pace.end(self.step)
         while end is None:
-            if not self._train_step() and not self._rescue(self.step + 1, observer):
+            with products_in(self.products):
+                healthy = self._train_step()
+            if not healthy and not self._rescue(self.step + 1, observer):
                 return "diverged"
             reason = observer.after_step(self, Step(self.step, self._loss))
             end = reason or self.pace.end(self.step)

@@ -11,7 +11,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
-    {"errors"},
+    {"errors", "cores"},
     {"schedules", "metrics", "fields", "signals", "clock", "config", "records", "guard", "pace"},
     {"derivatives", "adam"},
     {"sweep"},
@@ -19,7 +19,7 @@ LAYERS = [
     {"probe"},
     {"samplers"},
     {"trainer"},
-    {"build", "results", "runfolder", "surface"},
+    {"build", "engine", "results", "runfolder", "surface"},
     {"checkpoint", "environment", "perception", "pictures", "report"},
     {"modalities"},
     {"evaluation", "run"},

@@ -154,7 +154,7 @@ def test_steps_that_nobody_gave_do_not_end_a_run_with_a_budget(layers, ends):
 def test_a_budget_on_the_command_line(capsys, picture, tmp_path, monkeypatch):
     from nint_cli import run
 
-    monkeypatch.setattr(run, "Clock", Ticking)
+    monkeypatch.setattr(run, "device_clock", lambda _device: Ticking())
     words = ["fit", "image", picture, "--sampler", "uniform", "--progress", "never"]
     words += ["--set", "siren.hidden_features=8", "--set", "batch.size=64"]
     path = tmp_path / "a"

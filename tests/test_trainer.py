@@ -292,6 +292,45 @@ def test_only_sampler_and_update_are_training_time():
     assert all(seconds >= 0 for seconds in clock.seconds().values())
 
 
+class Moment:
+    """A moment on a device that comes by its work when it is told to."""
+
+    now, come = 0.0, 0.0
+
+    def __init__(self):
+        Moment.now += 1000
+        self.at = Moment.now
+
+    def query(self):
+        return self.at <= Moment.come
+
+    def elapsed_time(self, end_event):
+        return end_event.at - self.at
+
+
+def test_a_device_that_lags_behind_is_not_waited_for_in_training(monkeypatch):
+    monkeypatch.setattr(Moment, "now", 0.0)
+    monkeypatch.setattr(Moment, "come", 0.0)
+    waits = []
+
+    def synchronise():
+        waits.append(Moment.now)
+        Moment.come = Moment.now
+
+    clock = Clock(synchronise=synchronise, stamp=Moment)
+    for kind in ("sampler_s", "update_s", "update_s"):
+        with clock.measure(kind):
+            pass
+    assert (clock.train_s, waits) == (0.0, [])
+    Moment.come = 4000.0
+    assert (clock.train_s, clock.sampler_s, clock.update_s, waits) == (2.0, 1.0, 1.0, [])
+    with clock.measure("evaluation_s"):
+        assert (clock.sampler_s, clock.update_s) == (1.0, 2.0)
+    with clock.measure("update_s"):
+        pass
+    assert clock.seconds()["train_s"] == 4.0
+
+
 def test_devices_are_found_or_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")

@@ -8,6 +8,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.config.field_settings import (
     FfnConfig,
     FinerConfig,
@@ -176,6 +177,7 @@ class RunConfig(Section):
     sampler: SamplerName = Field("nint", description="how training coordinates are chosen")
     batch: BatchConfig = BatchConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+    engine: EngineConfig = EngineConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     metrics: MetricsConfig = MetricsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
