@@ -17,7 +17,9 @@ def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
         What of the settings has no effect there, a line each.
     """
     # PyTorch's own number obeys OMP_NUM_THREADS, and whoever set it from Python.
-    torch.set_num_threads(settings.threads or min(torch.get_num_threads(), usable_cores()))
+    threads = settings.threads or min(torch.get_num_threads(), usable_cores())
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
     elif settings.precision == "tf32":
