@@ -11,6 +11,7 @@ from nint_cli.config import SAMPLER_NAMES
 from nint_cli.guard import EvenError, Guard, Level, even_rows
 from nint_cli.sweep import predict
 from nint_cli.trainer import Trainer, TrainerState
+from tests.test_redraw import trainer_of as redrawn_trainer
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 
 
@@ -262,3 +263,28 @@ def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
         assert [(r.step, r.restored_step) for r in watch.rescues] == [(noticed, 0)]
         assert trainer.step == 30
         assert all(parameter.isfinite().all() for parameter in trainer.field.parameters())
+
+
+def test_what_the_sampler_knew_comes_back_and_is_no_alias(monkeypatch):
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    trainer = trainer_of("soft_mining", steps=12)
+    trainer._look = lambda look=trainer._look: look() and trainer.step != 11
+    trainer.fit(watch := Until())
+    kept = trainer.guard.kept
+    assert [(r.step, r.restored_step) for r in watch.rescues] == [(12, kept.step)] == [(12, 8)]
+    state = trainer.sampler.state_dict()
+    assert set(state) == {"particles", "drift", "loss"}
+    for name, tensor in state.items():
+        assert torch.equal(tensor, kept.tensors[f"sampler.{name}"])
+        assert tensor.data_ptr() != kept.tensors[f"sampler.{name}"].data_ptr()
+
+
+@pytest.mark.parametrize(("bad", "forgets"), [(3, False), (6, True)])
+def test_what_the_sampler_knew_of_other_points_is_void(bad, forgets):
+    """The state that is kept is of step 0, and points are drawn anew at step 4."""
+    trainer = redrawn_trainer("nint", {})
+    trainer._look = lambda look=trainer._look: look() and trainer.step != bad
+    calls = []
+    trainer.sampler.forget = lambda: calls.append(trainer.step)
+    trainer.fit(Until())
+    assert calls.count(bad) == forgets
