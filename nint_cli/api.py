@@ -17,6 +17,7 @@ from nint_cli.continuation import resume as resume_run
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
 from nint_cli.modalities import modality
+from nint_cli.report import divergence
 from nint_cli.results import DOCUMENT, RunMetrics
 from nint_cli.run import Control, Outcome, fit_input
 from nint_cli.runfolder import RunFolder
@@ -100,7 +101,7 @@ def fit(
 
     Returns:
         The finished run. Raises a `NintError` where the command line would exit with its code,
-        after a divergence too; `load_run` then gives the state before it.
+        after a divergence without rescue too; `load_run` then gives the last good state.
     """
     layers = [preset_layer(preset, modality)]
     if config is not None:
@@ -146,8 +147,8 @@ def _finished(outcome: Outcome) -> Run:
     metrics = outcome.metrics
     if metrics is not None and metrics.status == "diverged":
         raise DivergedError(
-            f"the loss or its gradient was not finite after {metrics.steps} steps; what is in "
-            f"'{outcome.path}' is the state before that; try a smaller optimiser.lr"
+            f"{divergence(metrics)}; what is in '{outcome.path}' is the last good state; try a "
+            "smaller optimiser.lr"
         )
     return Run(outcome.path)
 

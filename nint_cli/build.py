@@ -23,6 +23,8 @@ from nint_cli.fields import (
 from nint_cli.fields.ffn import bandwidth_for
 from nint_cli.fields.hashgrid import grid_for
 from nint_cli.fields.pemlp import octaves_for
+from nint_cli.guard import Guard
+from nint_cli.pace import Pace
 from nint_cli.samplers import (
     BatchPlan,
     Egra,
@@ -61,6 +63,9 @@ FIELDS: dict[str, type[Field]] = {
     "wire": Wire,
     "hashgrid": HashGrid,
 }
+
+# Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
+_LOOK_EVERY = 10
 
 # What the size of the signal decides where the settings leave it open.
 _FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float]] = {
@@ -132,7 +137,7 @@ def build_field(
     return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
 
 
-def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
+def build_sampler(config: RunConfig, signal: Signal, pace: Pace | None = None) -> Sampler:
     """Build the configured sampler.
 
     What it must know of the signal beforehand is computed here, from the signal and the seed.
@@ -140,6 +145,7 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
     Args:
         config: The configuration.
         signal: What is to be fitted.
+        pace: How long the run is; None leaves that to the steps.
 
     Returns:
         The sampler.
@@ -147,7 +153,7 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
     Raises:
         ConfigError: If it holds on to points that the signal replaces.
     """
-    sampler = _configured_sampler(config, signal)
+    sampler = _configured_sampler(config, signal, pace)
     if sampler.needs_fixed_points and signal.redraw_every is not None:
         raise ConfigError(
             f"sampler {config.sampler} holds on to points and sdf.resample draws others every "
@@ -157,9 +163,9 @@ def build_sampler(config: RunConfig, signal: Signal) -> Sampler:
     return sampler
 
 
-def _configured_sampler(config: RunConfig, signal: Signal) -> Sampler:
+def _configured_sampler(config: RunConfig, signal: Signal, pace: Pace | None) -> Sampler:
     batch = BatchPlan(
-        config.batch.fraction, config.batch.schedule, config.batch.size, config.steps
+        config.batch.fraction, config.batch.schedule, config.batch.size, config.steps, pace
     )
     nint = config.nint
     match config.sampler:
@@ -200,8 +206,7 @@ def _configured_sampler(config: RunConfig, signal: Signal) -> Sampler:
                 min_share=nint.min_share,
             )
         case "nint":
-            settings = nint.model_dump(by_alias=False, exclude={"start"})
-            return Nint(batch, start=round(nint.start * config.steps), **settings)
+            return Nint(batch, **nint.model_dump(by_alias=False))
 
 
 def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:
@@ -265,14 +270,20 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         bandwidth=signal.bandwidth,
     ).to(device)
     draws = int(torch.randint(2**62, (), generator=weights))
-    optimiser = config.optimiser
+    optimiser, stop = config.optimiser, config.stop
+    pace = Pace(
+        config.steps,
+        stop.time_budget_s,
+        lambda: clock.train_s,
+        steps_end_it=stop.at_steps is not False,
+    )
 
     def rate(step: int) -> float:
         return schedules.learning_rate(
             optimiser.schedule,
             optimiser.lr,
             step,
-            config.steps,
+            pace.total,
             warmup=optimiser.warmup,
             final=optimiser.final,
         )
@@ -280,9 +291,12 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     return Trainer(
         field,
         signal,
-        build_sampler(config, signal),
+        build_sampler(config, signal, pace),
         learning_rate=rate,
-        total_steps=config.steps,
+        pace=pace,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
+        guard=Guard() if optimiser.guard else None,
+        look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
+        products=torch.bfloat16 if config.engine.precision == "bf16" else None,
     )

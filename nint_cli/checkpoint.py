@@ -22,8 +22,10 @@ from nint_cli.fields import Field, load_parameters
 from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = {1, 2}  # 1 had no guard
 _KEY = "nint"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
@@ -48,6 +50,40 @@ class Origin(BaseModel):
         return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
 
 
+class _Level(BaseModel):
+    """How low a loss has been; see `guard.Level`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    steps: int = Setting(ge=0)
+    first: float
+    recent: list[float]
+    smoothed: float
+    lowest: float | None
+    best: float | None
+    above: int = Setting(ge=0)
+    lost: int = Setting(ge=0)
+
+
+class _Kept(BaseModel):
+    """What a guard knows of the state that it keeps, besides its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    step: int = Setting(ge=0)
+    level: _Level
+
+
+class _Guard(BaseModel):
+    """A guard, without tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    halvings: int = Setting(ge=0, le=1000)
+    level: _Level
+    kept: _Kept | None
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -56,6 +92,17 @@ class _Numbers(BaseModel):
     step: int = Setting(ge=0)
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
+    guard: _Guard | None = None
+
+    @property
+    def kept_step(self) -> int | None:
+        """The step whose state the guard keeps."""
+        return None if self.guard is None or self.guard.kept is None else self.guard.kept.step
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the optimiser may be as at its start, because a guard went back there."""
+        return self.guard is not None and self.guard.halvings > 0 and self.kept_step == 0
 
 
 @dataclass(frozen=True)
@@ -195,7 +242,7 @@ def _field_of(config: RunConfig, signal: AnyRecord) -> Field:
 
 
 def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
-    if about["format"] != FORMAT:
+    if about["format"] not in _READABLE:
         raise ValueError(f"format {about['format']}, this nint reads {FORMAT}; update nint")
     if about["sha256"] != digest(about, tensors):
         raise ValueError("it is damaged, for its SHA-256 is not that of its content")
@@ -227,7 +274,7 @@ def _check_indices(
     population = signal.population
     entries = SAMPLERS[config.sampler].index_entries
     for key, tensor in tensors.items():
-        head, _, name = key.partition(".")
+        head, _, name = key.removeprefix("kept.").partition(".")
         if head == "selection":
             count = sum(size for _, size in numbers.slots.get(name, []))
             if tensor.dtype != torch.int64 or tensor.shape != (count,):
@@ -246,27 +293,53 @@ def _check_field(
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):
         field = _field_of(config, signal)
+    groups: dict[str, dict[str, Tensor]] = {"": {}, "kept.": {}}
+    for name, tensor in tensors.items():
+        prefix = "kept." if name.startswith("kept.") else ""
+        groups[prefix][name.removeprefix(prefix)] = tensor
+    _check_learnt(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
+    if numbers.kept_step is not None:
+        _check_learnt(field, groups["kept."], "kept.", begun=numbers.kept_step > 0)
+    elif groups["kept."]:
+        raise ValueError(f"kept.{min(groups['kept.'])} belongs to no guard")
+
+
+def _check_learnt(
+    field: Field, tensors: Mapping[str, Tensor], prefix: str, *, begun: bool, fresh: bool = False
+) -> None:
+    """Compare parameters and moments with a field.
+
+    Args:
+        field: It, without memory.
+        tensors: By name.
+        prefix: Before these names, for messages.
+        begun: Whether there must be moments.
+        fresh: Whether there may be none all the same.
+
+    Raises:
+        ValueError: If one is missing, unknown, or of another shape or type.
+    """
     shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
     given = {name for name in tensors if name.startswith("field.")}
     for name in sorted(given ^ {f"field.{name}" for name in shapes}):
-        raise ValueError(
-            f"{name} is {'no parameter of its field' if name in given else 'missing'}"
-        )
-    kinds = {"step", "exp_avg", "exp_avg_sq"} if numbers.step else set()
+        fault = "no parameter of its field" if name in given else "missing"
+        raise ValueError(f"{prefix}{name} is {fault}")
+    found = {name for name in tensors if name.startswith("optimiser.")}
     trained = [name for name, _ in field.named_parameters()]
-    moments = {f"optimiser.{kind}.{name}" for kind in kinds for name in trained}
-    for name in sorted(moments - tensors.keys()):
-        raise ValueError(f"{name} is missing")
-    for key, tensor in tensors.items():
-        head, _, name = key.partition(".")
+    moments = {f"optimiser.{kind}.{name}" for kind in _MOMENTS for name in trained}
+    if begun and (found or not fresh):
+        for name in sorted(moments - found):
+            raise ValueError(f"{prefix}{name} is missing")
+    for key in sorted(given | found):
+        tensor, (head, _, name) = tensors[key], key.partition(".")
         if head == "optimiser":
             kind, _, name = name.partition(".")
             if kind == "step" and name in shapes and tensor.ndim == 0:
                 continue
-        if head in {"field", "optimiser"} and (
-            tensor.shape != shapes.get(name) or tensor.dtype != torch.float32
-        ):
-            raise ValueError(f"{key}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
+        if tensor.shape != shapes.get(name) or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{prefix}{key}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit"
+            )
 
 
 def _first_fault(error: Exception) -> str:

@@ -20,6 +20,7 @@ _FREE = (
     "evaluation.",
     "checkpoint.",
     "metrics.",
+    "engine.threads",
     "image.max_pixels",
     "audio.max_samples",
     "sdf.max_faces",
@@ -80,7 +81,7 @@ def resume(
         elsewhere = _elsewhere(saved.origin)
         if elsewhere is not None:
             control.note(f"'{path}' {elsewhere}")
-        control.note(f"'{path}': going on from step {fit.trainer.step} of {resolved.config.steps}")
+        control.note(f"'{path}': going on from step {fit.trainer.step}{_length(resolved.config)}")
         return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
@@ -153,6 +154,13 @@ def _edits(
     return changes, {key: edited.origins[key] for key in changes}
 
 
+def _length(config: RunConfig) -> str:
+    """Say how long a run is, as the end of a sentence."""
+    if config.stop.at_steps is False:
+        return f", {config.stop.time_budget_s:g} s of training in all"
+    return f" of {config.steps}"
+
+
 def _elsewhere(origin: Origin) -> str | None:
     """Say why a run may not reach the bits that it would have had; None if it does."""
     here = Origin.here().model_dump()
@@ -192,7 +200,7 @@ def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
     budget = config.stop.time_budget_s
     figures = {name: metrics.figure(name) for name in fit.targets}
     over = (
-        fit.trainer.step >= config.steps
+        (config.stop.at_steps is not False and fit.trainer.step >= config.steps)
         or (metrics.stop_reason == "target" and fit.reaches(figures))
         or (budget is not None and metrics.train_s >= budget)
     )

@@ -14,6 +14,7 @@ from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
 from nint_cli.fields import Siren
+from nint_cli.guard import Rescue
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import dense_ntk, ntk_residual_product
 from nint_cli.signals import GridSignal
@@ -141,4 +142,7 @@ class _Nobody:
     """An observer that lets a fit go on."""
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        return None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         return None

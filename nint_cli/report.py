@@ -173,3 +173,20 @@ def missed(metrics: RunMetrics) -> str:
         if key.startswith("target_") and value is not None
     ]
     return ", ".join(f"{label(key)} {shown(key, metrics.figure(key))}" for key in targets)
+
+
+def divergence(metrics: RunMetrics) -> str:
+    """Say how a run diverged.
+
+    Args:
+        metrics: Of one that did.
+
+    Returns:
+        The beginning of a sentence.
+    """
+    if metrics.rescues:
+        return (
+            f"the fit diverged after {metrics.steps} steps, and halving the learning rate did not "
+            "help"
+        )
+    return f"the loss or its gradient was not finite after {metrics.steps} steps"

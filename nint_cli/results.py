@@ -230,6 +230,9 @@ class RunMetrics(Quality):
         None, description="the step of the best evaluation, whose figure is best_psnr_db, ..."
     )
     steps: int = Field(description="optimiser steps done")
+    rescues: int = Field(
+        0, description="how often the fit diverged and went on with half the learning rate"
+    )
     seed: int
     train_s: float
     load_s: float

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,9 @@ import yaml
 from nint_cli import __version__, checkpoint, environment, results, runfolder
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
-from nint_cli.clock import Clock, device_synchroniser
+from nint_cli.clock import Clock, device_clock
 from nint_cli.config import Resolved, RunConfig
+from nint_cli.engine import prepare
 from nint_cli.errors import (
     ConfigError,
     InputError,
@@ -24,6 +25,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
+from nint_cli.guard import Rescue
 from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kept
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
@@ -39,8 +41,8 @@ class Progress(Protocol):
     def start(self, total_steps: int, done: int) -> None:
         """See how long it will be."""
 
-    def step(self, number: int, loss: float) -> None:
-        """See a step."""
+    def step(self, number: int, loss: float, total_steps: int) -> None:
+        """See a step, and how long it will be after all, where time decides."""
 
     def evaluated(self, figure: str, value: float | None) -> None:
         """See an evaluation by the modality's headline."""
@@ -55,7 +57,7 @@ class Silent:
     def start(self, total_steps: int, done: int) -> None:
         """Say nothing."""
 
-    def step(self, number: int, loss: float) -> None:
+    def step(self, number: int, loss: float, total_steps: int) -> None:
         """Say nothing."""
 
     def evaluated(self, figure: str, value: float | None) -> None:
@@ -128,8 +130,9 @@ class Fit:
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
+        self._notes = prepare(config.engine, self.device)
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
-        self.clock = Clock(synchronise=device_synchroniser(self.device))
+        self.clock = device_clock(self.device)
         self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
         subject = modality(kind)
@@ -188,10 +191,13 @@ class Fit:
             folder.write(runfolder.CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        for note in self.subject.notes:
+        if self.trainer.products is not None and self.trainer.field.chain() is None:
+            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
+        for note in [*self._notes, *self.subject.notes]:
             control.note(note)
         recorder = _Recorder(self, folder, control)
-        control.progress.start(config.steps, self.trainer.step)
+        self.trainer.pace.begin(self.trainer.step)
+        control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
             reason = self.trainer.fit(recorder)
         finally:
@@ -299,6 +305,7 @@ class Fit:
             f"best_{self.subject.headline}": self.best[0] if self.best else None,
             "best_step": self.best[1] if self.best else None,
             "steps": self.trainer.step,
+            "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
             "seed": config.seed,
             **self.clock.seconds(),
             "total_s": time.monotonic() - self._started,
@@ -342,21 +349,25 @@ class _Recorder:
         self._fit = fit
         self._folder = folder
         self._control = control
-        self._budget = config.stop.time_budget_s
-        self._evaluate_every = config.evaluation.every or max(1, config.steps // _EVALUATIONS)
+        self._evaluate_every = config.evaluation.every
+        if self._evaluate_every is None and not fit.trainer.pace.timed:
+            self._evaluate_every = max(1, config.steps // _EVALUATIONS)
+        self._tenths = self._tenths_of(fit.trainer.step)
         self._save_every = config.checkpoint.every
         self._loss: float | None = None
         self.signal: int | None = None
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
-        self._loss = step.loss
-        self._control.progress.step(step.number, step.loss)
-        if step.number == trainer.total_steps:  # the end of the run evaluates and saves anyway
+        self._loss = step.loss if math.isfinite(step.loss) else self._loss
+        self._control.progress.step(step.number, step.loss, trainer.pace.total)
+        if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
             return None
         save = self._save_every is not None and step.number % self._save_every == 0
-        due = save or step.number % self._evaluate_every == 0
+        due = self._is_due(step.number) or save
         save = self._control.save_now() or save
         reached = False
+        if (save or due) and not trainer.settle(self):
+            return "diverged"
         if save or due:
             evaluation = self._fit.evaluate()
             reached = self._fit.is_there(evaluation)
@@ -368,11 +379,24 @@ class _Recorder:
         self.signal = self._control.stop_signal()
         if self.signal:
             return "signal"
-        if reached:
-            return "target"
-        if self._budget is not None and self._fit.clock.train_s >= self._budget:
-            return "time_budget"
-        return None
+        return "target" if reached else None
+
+    def _is_due(self, step: int) -> bool:
+        """Whether the settings ask for an evaluation after a step."""
+        if self._evaluate_every is not None:
+            return step % self._evaluate_every == 0
+        before, self._tenths = self._tenths, self._tenths_of(step)
+        return self._tenths > before
+
+    def _tenths_of(self, step: int) -> int:
+        return int(_EVALUATIONS * self._fit.trainer.pace.progress(step))
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        self._folder.append_log({"event": "diverged", **asdict(rescue)})
+        self._control.note(
+            f"diverged at step {rescue.step}: back to the state of step {rescue.restored_step}, "
+            f"and on with the learning rate times {rescue.rate_factor:g}"
+        )
 
     def log(self, evaluation: Evaluation) -> None:
         trainer = self._fit.trainer

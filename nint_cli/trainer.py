@@ -8,8 +8,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from nint_cli.adam import Adam
 from nint_cli.clock import Clock
-from nint_cli.fields import Field, load_parameters
+from nint_cli.derivatives import products_in
+from nint_cli.fields import Field
+from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows
+from nint_cli.pace import Pace
 from nint_cli.probe import Probe
 from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals import Signal
@@ -22,7 +26,8 @@ class Step:
 
     Attributes:
         number: Steps done so far, this one included.
-        loss: Loss of its batch before its update.
+        loss: Loss of its batch before its update, or of the last batch that was looked at; not
+            finite where the fit has diverged in it.
     """
 
     number: int
@@ -48,6 +53,9 @@ class Observer(Protocol):
     def after_step(self, trainer: "Trainer", step: Step) -> str | None:
         """See a step; return a reason to stop, or None."""
 
+    def after_rescue(self, trainer: "Trainer", rescue: Rescue) -> None:
+        """See that the fit has diverged and goes on from an earlier state; before `after_step`."""
+
 
 class Trainer:
     """Fits a field to a signal with Adam.
@@ -62,9 +70,13 @@ class Trainer:
         signal: The target.
         sampler: Chooses the points of each step.
         learning_rate: Gives the rate of a step, from 0.
-        total_steps: When to stop.
+        pace: When to stop.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
+        guard: Brings a fit that has diverged back; None lets it end.
+        look_every: Steps between looks at the losses; they stay on the device in between, so that
+            it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
+        products: Type of the matrix products of a step, scoring included; None: the parameters'.
     """
 
     def __init__(
@@ -74,22 +86,30 @@ class Trainer:
         sampler: Sampler,
         *,
         learning_rate: Callable[[int], float],
-        total_steps: int,
+        pace: Pace,
         generator: torch.Generator,
         clock: Clock,
+        guard: Guard | None = None,
+        look_every: int = 1,
+        products: torch.dtype | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
         self.sampler = sampler
         self.learning_rate = learning_rate
-        self.total_steps = total_steps
+        self.pace = pace
         self.generator = generator
         self.clock = clock
+        self.guard = guard
+        self.look_every = look_every
+        self.products = products
         self.passes = Passes()
         self.step = 0
         self._draw = 0
+        self._unseen: list[Tensor] = []
+        self._loss = math.nan
         self.selections: dict[str, Selection] = {}
-        self.optimiser = torch.optim.Adam(field.parameters(), lr=learning_rate(0), fused=True)
+        self.optimiser = Adam(field)
 
     def fit(self, observer: Observer) -> str:
         """Train until a reason to stop turns up.
@@ -98,37 +118,86 @@ class Trainer:
             observer: Sees every step, off the clock.
 
         Returns:
-            ``steps``, ``diverged`` (a loss or its gradient is not finite; the parameters are those
-            before that step), or the observer's reason.
+            ``steps`` or ``time_budget``, as the pace says; ``diverged`` (a loss or its gradient is
+            not finite, or the guard has given up; the parameters are those before that step, or
+            the last good ones); or the observer's reason.
         """
-        while self.step < self.total_steps:
-            loss = self._train_step()
-            if loss is None:
+        end = self.pace.end(self.step)
+        while end is None:
+            with products_in(self.products):
+                healthy = self._train_step()
+            if not healthy and not self._rescue(self.step + 1, observer):
                 return "diverged"
-            reason = observer.after_step(self, Step(self.step, loss))
-            if reason is not None:
-                return reason
-        return "steps"
+            reason = observer.after_step(self, Step(self.step, self._loss))
+            end = reason or self.pace.end(self.step)
+        return end if self.settle(observer) else "diverged"
 
-    def _train_step(self) -> float | None:
-        """Do one step; give its loss, or None where it or its gradient is not finite."""
+    def settle(self, observer: Observer) -> bool:
+        """Look at the losses of all steps so far, and go back if one is no good.
+
+        Whoever reads or saves the field calls this first. Where every step is looked at, there is
+        nothing to do.
+
+        Args:
+            observer: Told of a rescue.
+
+        Returns:
+            False where the fit has diverged for good.
+        """
+        return not self._unseen or self._look() or self._rescue(self.step, observer)
+
+    def _train_step(self) -> bool:
+        """Do one step; tell whether all is well."""
+        self.pace.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
             probe = Probe(self.field, self.signal, self.passes)
             selection = self.sampler.select(self.step, probe, self.generator)
         with self.clock.measure("update_s"):
-            loss, observation = self._update(selection)
-        if loss is None:
-            return None
+            healthy, observation = self._update(selection)
+        if not healthy:
+            return False
         if observation is not None and self.sampler.observes:
             with self.clock.measure("sampler_s"):
                 self.sampler.observe(self.step, observation)
+        if self.guard is not None:
+            self.guard.keep_more(self.step, self._sampler_state())
         if not self.selections:
             first = replace(selection, indices=selection.indices.clone())
             self.selections["first"] = first
         self.selections["last"] = selection
         self.step += 1
-        return loss
+        return True
+
+    def _rescue(self, step: int, observer: Observer) -> bool:
+        """Go back to the last good state, and on with half the rate, if that is still worth it.
+
+        The steps count, and the generator goes on, so that the next batches are others.
+        """
+        if self.guard is None or self.guard.kept is None:
+            return False
+        rescue = self.guard.halve(step)
+        with self.clock.measure("update_s"):
+            self._go_back(self.guard.kept)
+        if rescue is None:
+            return False
+        self.step = step
+        observer.after_rescue(self, rescue)
+        return True
+
+    def _go_back(self, kept: Kept) -> None:
+        self._unseen.clear()
+        self.optimiser.learn(kept.tensors)
+        back = {
+            name.removeprefix("sampler."): tensor.clone()
+            for name, tensor in kept.tensors.items()
+            if name.startswith("sampler.")
+        }
+        # What it has learnt since under other names stays, for it may count on that.
+        self.sampler.load_state_dict({**self.sampler.state_dict(), **back})
+        every = self.signal.redraw_every
+        if every is not None and kept.step // every != self._draw:
+            self.sampler.forget()
 
     def _renew_points(self) -> None:
         """Let the signal draw the points of this step, where they are not those of the last."""
@@ -140,31 +209,52 @@ class Trainer:
             self.signal.redraw(self._draw)
         if self.step % every == 0:  # otherwise a run goes on, with what its sampler remembers
             self.sampler.forget()
+            if self.guard is not None:
+                self.guard.forget_level(every)
 
-    def _update(self, selection: Selection) -> tuple[float | None, Observation | None]:
-        """Take the gradient over a batch and follow it, unless it has left the finite numbers."""
+    def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
+        """Take the gradient over a batch and follow it, unless it is seen to have gone astray."""
+        even = None
+        if self.guard is not None:
+            even = EvenError(even_rows(selection.slots, len(selection.indices)))
         if selection.loss is None:
-            found = self._separable(selection)
+            found = self._separable(selection, even)
         else:
-            found = self._coupled(selection, selection.loss)
+            found = self._coupled(selection, selection.loss, even)
         gradient, loss, observation = found
         share = len(selection.indices) / len(self.signal)
         self.passes.forward += share
         self.passes.backward += share
-        # One look at the device for all: a gradient can overflow before the loss does, and would
-        # leave NaN in the parameters.
+        # A gradient can overflow before the loss does, and would leave NaN in the parameters.
         norms = torch._foreach_norm(gradient)
-        seen = torch.stack([loss.to(norms[0].dtype), torch.stack(norms).max()]).tolist()
-        if not all(map(math.isfinite, seen)):
-            return None, observation
+        seen = [loss, torch.stack(norms).max(), *(() if even is None else even.means())]
+        self._unseen.append(torch.stack([each.to(norms[0].dtype) for each in seen]))
+        if self.step % self.look_every == 0:
+            if not self._look():
+                return False, observation
+            if self.guard is not None and self.guard.wants_copy(self.step):
+                self.guard.keep(self.step, self.optimiser.learnt())
         for parameter, part in zip(self.field.parameters(), gradient, strict=True):
             parameter.grad = part
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(self.step)
-        self.optimiser.step()
-        return seen[0], observation
+        factor = 1.0 if self.guard is None else self.guard.rate_factor
+        self.optimiser.follow(gradient, self.learning_rate(self.step) * factor)
+        return True, observation
 
-    def _separable(self, selection: Selection) -> tuple[list[Tensor], Tensor, Observation | None]:
+    def _look(self) -> bool:
+        """Look at the losses since the last look, the one time that the device is waited for."""
+        rows = torch.stack(self._unseen).tolist()
+        self._unseen.clear()
+        for loss, norm, *watched in rows:
+            self._loss = loss
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                return False
+            if self.guard is not None and self.guard.level.see(*watched):
+                return False
+        return True
+
+    def _separable(
+        self, selection: Selection, even: EvenError | None
+    ) -> tuple[list[Tensor], Tensor, Observation | None]:
         """Take the gradient of the weighted mean squared error, block by block."""
         count = len(selection.indices)
         scale = 2 / (count * self.signal.value_dim)
@@ -175,6 +265,8 @@ class Trainer:
             if self.sampler.observes:
                 seen.append((prediction, values))
             residual = prediction - values
+            if even is not None:
+                even.add(start, residual, values)
             if selection.weights is None:
                 weighted = residual
             else:
@@ -186,7 +278,7 @@ class Trainer:
         return gradient, squared_error * (scale / 2), _observation(selection, seen)
 
     def _coupled(
-        self, selection: Selection, loss: BatchLoss
+        self, selection: Selection, loss: BatchLoss, even: EvenError | None
     ) -> tuple[list[Tensor], Tensor, Observation | None]:
         """Take the gradient of a loss that needs the whole batch's prediction at once."""
         blocks = list(self._batch_blocks(selection.indices))
@@ -195,6 +287,8 @@ class Trainer:
 
         def loss_gradient(prediction: Tensor) -> Tensor:
             total, gradient = loss(prediction, values)
+            if even is not None:
+                even.add(0, prediction - values, values)
             found.extend([prediction, total])
             return gradient
 
@@ -217,13 +311,7 @@ class Trainer:
 
         The clock is not among it, so that equal runs have equal states.
         """
-        tensors = {f"field.{name}": tensor for name, tensor in self.field.state_dict().items()}
-        names = [name for name, _ in self.field.named_parameters()]
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            for kind, tensor in moments.items():
-                tensors[f"optimiser.{kind}.{names[index]}"] = tensor
-        for name, tensor in self.sampler.state_dict().items():
-            tensors[f"sampler.{name}"] = tensor
+        tensors = self.optimiser.learnt() | self._sampler_state()
         tensors["generator"] = self.generator.get_state()
         for when, selection in self.selections.items():
             tensors[f"selection.{when}"] = selection.indices
@@ -232,6 +320,10 @@ class Trainer:
             "passes": asdict(self.passes),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
+        if self.guard is not None:
+            numbers["guard"] = self.guard.numbers()
+            kept = self.guard.kept
+            tensors |= {f"kept.{name}": t for name, t in (kept.tensors if kept else {}).items()}
         return TrainerState(tensors, numbers)
 
     def load_state_dict(self, state: "TrainerState") -> None:
@@ -246,13 +338,7 @@ class Trainer:
         for name, tensor in state.tensors.items():
             head, _, tail = name.partition(".")
             groups.setdefault(head, {})[tail] = tensor
-        load_parameters(self.field, groups.get("field", {}))
-        moments: dict[int, dict[str, Tensor]] = {}
-        names = [name for name, _ in self.field.named_parameters()]
-        for name, tensor in groups.get("optimiser", {}).items():
-            kind, _, parameter = name.partition(".")
-            moments.setdefault(names.index(parameter), {})[kind] = tensor
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
+        self.optimiser.learn(state.tensors)
         self.sampler.load_state_dict(groups.get("sampler", {}))
         self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():
@@ -260,6 +346,11 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
+        if self.guard is not None and state.numbers.get("guard") is not None:
+            self.guard = Guard.of(state.numbers["guard"], groups.get("kept", {}))
+
+    def _sampler_state(self) -> dict[str, Tensor]:
+        return {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
 
 
 def _observation(selection: Selection, seen: list[tuple[Tensor, Tensor]]) -> Observation | None:

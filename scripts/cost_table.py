@@ -18,6 +18,7 @@ import torch
 from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
+from nint_cli.guard import Rescue
 from nint_cli.signals import GridSignal
 from nint_cli.trainer import Step, Trainer
 
@@ -32,6 +33,9 @@ class Anything:
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
         """Go on."""
         return None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        """Go on."""
 
 
 def batches(extra_forwards: float = 0.0, extra_batches: float = 0.0) -> float:

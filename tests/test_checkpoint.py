@@ -132,7 +132,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
     path = tmp_path / "a.safetensors"
     about = json.loads(
         json.dumps({
-            "format": 1,
+            "format": 2,
             "config": CONFIG.model_dump(mode="json"),
             "signal": RECORD.model_dump(mode="json"),
             "numbers": saved.state.numbers,
@@ -143,8 +143,12 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
     tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
     path.write_bytes(sealed(about, tensors))
     assert checkpoint.read(path).config == CONFIG
+    unguarded = {key: value for key, value in about["numbers"].items() if key != "guard"}
+    old = {name: tensor for name, tensor in tensors.items() if not name.startswith("kept.")}
+    path.write_bytes(sealed(about | {"format": 1, "numbers": unguarded}, old))
+    assert checkpoint.read(path).state.numbers == unguarded
     for change, reason in (
-        ({"format": 2}, "format 2, this nint reads 1; update nint"),
+        ({"format": 3}, "format 3, this nint reads 2; update nint"),
         ({"config": about["config"] | {"steps": -1}}, "steps: Input should be greater"),
         ({"config": about["config"] | {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
         ({"signal": about["signal"] | {"channels": 0}}, "channels"),
@@ -153,6 +157,8 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
         ({"origin": {"threads": 1}}, "nint: Field required"),
         ({"numbers": {}}, "step: Field required"),
+        ({"numbers": unguarded}, "kept.field.biases.0 belongs to no guard"),
+        ({"numbers": unguarded | {"guard": {"halvings": 0}}}, "guard.level: Field required"),
         ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
         (
             {"numbers": about["numbers"] | {"slots": {"first": [["ntk", 2], ["uniform", -1]]}}},
@@ -178,6 +184,9 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
         ({"optimiser.exp_avg.biases.0": torch.zeros(99)}, "does not fit"),
         ({"optimiser.exp_avg.biases.0": None}, "optimiser.exp_avg.biases.0 is missing"),
         ({"optimiser.step.weights.1": None}, "optimiser.step.weights.1 is missing"),
+        ({"kept.field.biases.0": None}, "kept.field.biases.0 is missing"),
+        ({"kept.field.biases.0": torch.zeros(99)}, "kept.field.biases.0: torch.float32 of shape"),
+        ({"kept.sampler.ntk": tensors["sampler.ntk"] + 64}, "kept.sampler.ntk names points"),
         ({"generator": None}, "generator is missing or damaged"),
         ({"generator": bias.clone()}, "generator is missing or damaged"),
         ({"selection.last": tensors["selection.last"] + 64}, "points that the signal does not"),

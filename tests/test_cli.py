@@ -362,17 +362,26 @@ def test_a_bug_is_called_a_bug(capsys, smoke, monkeypatch):
     assert "Traceback" in nint(capsys, *smoke, "--overwrite")[2]
 
 
-def test_divergence_keeps_the_last_finite_state(capsys, smoke, tmp_path, monkeypatch):
+def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypatch):
+    """No halving helps against a rate of 1e30."""
     from nint_cli import schedules
 
     monkeypatch.setattr(schedules, "learning_rate", lambda *a, **k: 1e-3 if a[2] < 12 else 1e30)
     run = tmp_path / "run"
-    code, _, err = nint(capsys, *smoke, "-o", run)
+    code, _, err = nint(capsys, *smoke, "--steps", 80, "-o", run)
     assert code == 5
-    assert "the loss or its gradient was not finite" in err
+    assert "halving the learning rate did not help" in err
+    assert err.count("back to the state of step 0") == 10
     metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
     assert (metrics.status, metrics.stop_reason, metrics.exit_code) == ("diverged", "diverged", 5)
+    assert metrics.rescues == 10
     assert evaluate_run(run).mse == pytest.approx(metrics.mse)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    events = [row for row in rows if "event" in row]
+    assert [row["rate_factor"] for row in events] == [0.5**count for count in range(1, 11)]
+    code, _, err = nint(capsys, *smoke, "-o", run, "--overwrite", "--set", "optimiser.guard=off")
+    assert code == 5
+    assert "nint: error: the loss or its gradient was not finite" in err
 
 
 # Processes

@@ -301,7 +301,7 @@ def test_a_section_named_like_a_type_is_set_and_shown_by_its_name():
         (
             "nint",
             {"score": "sketch", "sketches": 9, "interval": "dense2", "lambda": 2, "start": 0.5},
-            {"score": "sketch", "sketches": 9, "lambda_": 2.0, "start": 2500},
+            {"score": "sketch", "sketches": 9, "lambda_": 2.0, "start": 0.5},
         ),
     ],
 )

@@ -213,7 +213,7 @@ def test_nint_without_guidance_is_uniform_and_with_residual_alone_is_int():
 
 
 def test_guidance_can_start_late_and_the_residual_be_swept_rarely():
-    sampler = Nint(PLAN, start=7, residual_every=5)
+    sampler = Nint(PLAN, start=0.007, residual_every=5)
     forward, scored = [], []
     for step in range(30):
         passes = Passes()
@@ -301,9 +301,9 @@ def test_an_unknown_score_is_refused():
         ({"interval": "incremental"}, [*range(15), 20], [0, 10, 20]),
         # Phases of 9 steps: intervals 40, 30, 20, 10, 1, and dense from 36 on.
         ({"interval": "decremental"}, [0, 20, 30, *range(36, 60)], [0, 20, 30, 40, 50]),
-        ({"interval": "dense2", "every": 6, "start": 20}, range(20, 60, 6), [20, 32, 44, 50]),
+        ({"interval": "dense2", "every": 6, "start": 1 / 3}, range(20, 60, 6), [20, 32, 44, 50]),
         # Of the 40 guided steps 10 are dense, then phases of 6 steps.
-        ({"interval": "incremental", "start": 20}, [*range(20, 31), 40], [20, 30, 40]),
+        ({"interval": "incremental", "start": 1 / 3}, [*range(20, 31), 40], [20, 30, 40]),
     ],
 )
 def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, scored):
@@ -313,7 +313,7 @@ def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, s
     for step in range(60):
         passes = Passes()
         selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), rng)
-        age = step - settings.get("start", 0)
+        age = step - round(60 * settings.get("start", 0))
         if step in refreshed:
             swept.append(step)
             share = 0.3 * math.exp(-0.1 * age / 10)

@@ -1,9 +1,13 @@
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from nint_cli.adam import Adam
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.clock import Clock
 from nint_cli.config import SAMPLER_NAMES, RunConfig
@@ -23,6 +27,10 @@ class Until:
     def __init__(self, last=math.inf):
         self.last = last
         self.losses = []
+        self.rescues = []
+
+    def after_rescue(self, trainer, rescue):
+        self.rescues.append(rescue)
 
     def after_step(self, trainer, step):
         self.losses.append(step.loss)
@@ -116,7 +124,7 @@ def test_blocks_do_not_change_the_gradient(monkeypatch):
         monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": numbers, "cuda": 0})
         trainer = trainer_of("full", steps=1)
         trainer.fit(Until())
-        results.append(trainer.optimiser.state_dict()["state"][0]["exp_avg"])
+        results.append(list(trainer.optimiser.learnt().values()))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-9)
 
 
@@ -235,7 +243,7 @@ def test_a_gradient_that_overflows_leaves_the_parameters_alone():
     trainer.sampler = Watching(steep)
     assert trainer.fit(Until()) == "diverged"
     assert trainer.step == 0
-    assert not trainer.optimiser.state_dict()["state"]
+    assert not any(name.startswith("optimiser") for name in trainer.optimiser.learnt())
     for parameter, value in zip(trainer.field.parameters(), before, strict=True):
         assert torch.equal(parameter, value)
 
@@ -246,7 +254,7 @@ def test_a_gradient_that_overflows_is_a_divergence(layers):
     trainer = trainer_of(
         "uniform",
         steps=30,
-        optimiser={"lr": 10.0},
+        optimiser={"lr": 10.0, "guard": False},
         siren={"hidden_features": 64, "hidden_layers": layers},
     )
     assert trainer.fit(Until()) == "diverged"
@@ -265,8 +273,8 @@ def test_passes_are_counted():
     assert nint.passes.backward == pytest.approx(2 * 51 / 256)
 
 
-def test_divergence_stops_and_keeps_the_last_finite_state():
-    trainer = trainer_of(steps=50, optimiser={"lr": 1e-3})
+def test_divergence_without_a_guard_stops_and_keeps_the_last_finite_state():
+    trainer = trainer_of(steps=50, optimiser={"lr": 1e-3, "guard": False})
     trainer.learning_rate = lambda step: 1e-3 if step < 5 else 1e30
     assert trainer.fit(Until()) == "diverged"
     assert trainer.step < 20
@@ -282,6 +290,45 @@ def test_only_sampler_and_update_are_training_time():
     assert clock.train_s == clock.sampler_s + clock.update_s
     assert set(clock.seconds()) == {*Clock.KINDS, "train_s"}
     assert all(seconds >= 0 for seconds in clock.seconds().values())
+
+
+class Moment:
+    """A moment on a device that comes by its work when it is told to."""
+
+    now, come = 0.0, 0.0
+
+    def __init__(self):
+        Moment.now += 1000
+        self.at = Moment.now
+
+    def query(self):
+        return self.at <= Moment.come
+
+    def elapsed_time(self, end_event):
+        return end_event.at - self.at
+
+
+def test_a_device_that_lags_behind_is_not_waited_for_in_training(monkeypatch):
+    monkeypatch.setattr(Moment, "now", 0.0)
+    monkeypatch.setattr(Moment, "come", 0.0)
+    waits = []
+
+    def synchronise():
+        waits.append(Moment.now)
+        Moment.come = Moment.now
+
+    clock = Clock(synchronise=synchronise, stamp=Moment)
+    for kind in ("sampler_s", "update_s", "update_s"):
+        with clock.measure(kind):
+            pass
+    assert (clock.train_s, waits) == (0.0, [])
+    Moment.come = 4000.0
+    assert (clock.train_s, clock.sampler_s, clock.update_s, waits) == (2.0, 1.0, 1.0, [])
+    with clock.measure("evaluation_s"):
+        assert (clock.sampler_s, clock.update_s) == (1.0, 2.0)
+    with clock.measure("update_s"):
+        pass
+    assert clock.seconds()["train_s"] == 4.0
 
 
 def test_devices_are_found_or_refused(monkeypatch):
@@ -304,3 +351,41 @@ def test_a_picture_of_one_pixel_is_learnt():
         config = RunConfig.model_validate({"sampler": sampler, "steps": 3})
         trainer = build_trainer(config, signal, Clock())
         assert trainer.fit(Until()) == "steps"
+
+
+def test_adam_has_the_bits_of_pytorchs():
+    own, reference = trainer_of().field, trainer_of().field
+    adam = Adam(own)
+    other = torch.optim.Adam(reference.parameters(), fused=True)
+    draws = torch.Generator().manual_seed(2)
+    for rate in (1e-3, 1e-2, 5e-4):
+        gradient = [torch.randn(p.shape, generator=draws) for p in own.parameters()]
+        adam.follow(gradient, rate)
+        other.param_groups[0]["lr"] = rate
+        for parameter, part in zip(reference.parameters(), gradient, strict=True):
+            parameter.grad = part
+        other.step()
+    for a, b in zip(own.parameters(), reference.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_moments_that_do_not_fit_are_refused():
+    trainer = trainer_of(steps=1)
+    trainer.fit(Until())
+    tensors = trainer.optimiser.learnt()
+    del tensors["optimiser.step.weights.0"]
+    with pytest.raises(ValueError, match=r"step.weights.0: unknown or missing moment"):
+        trainer.optimiser.learn(tensors)
+
+
+def test_a_fit_does_not_load_the_compiler_of_pytorch():
+    """It takes a second, and twenty on a busy machine."""
+    script = (
+        "import sys; from tests.test_trainer import Until, trainer_of\n"
+        "trainer = trainer_of(steps=2); trainer.fit(Until()); trainer.state_dict()\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], check=False
+    )
+    assert done.returncode == 0

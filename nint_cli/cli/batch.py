@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
 from nint_cli.cli.steering import shown, steered, tell
+from nint_cli.cores import usable_cores
 from nint_cli.errors import NintError, OutputError
 from nint_cli.runfolder import (
     METRICS,
@@ -106,7 +107,7 @@ class Batch:
             0, 8 if any failed, or the code of the signal that ended it.
         """
         self._claim()
-        self._threads = max(1, (os.cpu_count() or 1) // jobs)
+        self._threads = max(1, usable_cores() // jobs)
         if jobs == 1:
             for item in self.items:
                 self._fit(item, self._fit_here, fail_fast=fail_fast)

@@ -185,6 +185,7 @@ class _FitCommand:
             "optimiser.lr": ("--lr", options.lr),
             "seed": ("--seed", options.seed),
             "device": ("--device", options.device),
+            "engine.precision": ("--precision", options.precision),
         }
 
     def _fit_one(self, resolved: "Resolved") -> int:

@@ -91,6 +91,10 @@ class FitOptions:
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
     ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Matrix products of training: full, tf32 or bf16."),
+    ] = None
     jobs: Annotated[
         int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")
     ] = 1

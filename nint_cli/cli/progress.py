@@ -26,8 +26,9 @@ class Bar:
         )
         self._shown: dict[str, str] = {}
 
-    def step(self, number: int, loss: float) -> None:
+    def step(self, number: int, loss: float, total_steps: int) -> None:
         """Move the bar."""
+        self._bar.total = total_steps
         self._shown["loss"] = f"{loss:.2e}"
         self._bar.set_postfix(self._shown, refresh=False)
         self._bar.update(number - self._bar.n)
@@ -47,21 +48,20 @@ class Lines:
 
     def start(self, total_steps: int, done: int) -> None:
         """Begin to count."""
-        self._total = total_steps
         self._first = self._last = done
         self._began = self._spoke = time.monotonic()
         self._evaluated = ""
 
-    def step(self, number: int, loss: float) -> None:
+    def step(self, number: int, loss: float, total_steps: int) -> None:
         """Print a line if one is due."""
         now = time.monotonic()
-        share = (number - self._last) / self._total
+        share = (number - self._last) / total_steps
         if share < _LINE_EVERY_SHARE and now - self._spoke < _LINE_EVERY_S:
             return
         rate = (number - self._first) / max(now - self._began, 1e-9)
-        left = (self._total - number) / rate
+        left = max(0, total_steps - number) / rate
         console.note(
-            f"step {number}/{self._total}, loss {loss:.2e}{self._evaluated}, {rate:.1f} steps/s, "
+            f"step {number}/{total_steps}, loss {loss:.2e}{self._evaluated}, {rate:.1f} steps/s, "
             f"{left:.0f} s left"
         )
         self._last, self._spoke = number, now

@@ -102,7 +102,7 @@ def tell(outcome: "Outcome", title: str) -> int:
         The exit code.
     """
     from nint_cli import runfolder
-    from nint_cli.report import missed, summary
+    from nint_cli.report import divergence, missed, summary
 
     metrics, path = outcome.metrics, outcome.path
     if outcome.target_missed:
@@ -112,8 +112,8 @@ def tell(outcome: "Outcome", title: str) -> int:
         return 0
     if metrics.status == "diverged":
         console.error(
-            f"the loss or its gradient was not finite after {metrics.steps} steps; what is in "
-            f"'{path}' is the state before that; try a smaller --lr"
+            f"{divergence(metrics)}; what is in '{path}' is the last good state; "
+            "try a smaller --lr"
         )
     elif metrics.status == "interrupted":
         console.note(

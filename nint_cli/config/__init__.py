@@ -1,5 +1,6 @@
 """What a run is configured by: the schema, its YAML form, and how layers of settings combine."""
 
+from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.config.layers import Layer, Origins, Resolved, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.sampler_settings import NintConfig
@@ -20,6 +21,7 @@ __all__ = [
     "MODALITY_NAMES",
     "SAMPLER_NAMES",
     "BatchConfig",
+    "EngineConfig",
     "Layer",
     "MetricsConfig",
     "NintConfig",

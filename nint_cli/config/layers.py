@@ -72,7 +72,8 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
     layers = list(layers)
     merged: dict[str, Setting] = {}
     broken: list[str] = []
-    for layer in [_recipe_layer(layers, modality), *layers]:
+    recipe = _recipe_layer(layers, modality)
+    for layer in [recipe, *layers]:
         broken += layer.faults
         for key, setting in layer.settings.items():
             other = _ALTERNATIVES.get(key)
@@ -88,6 +89,10 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
     if faults:
         raise ConfigError(*dict.fromkeys(faults))
     origins = {key: merged[key].origin if key in merged else BUILT_IN for key in dotted_keys()}
+    if config.stop.time_budget_s is not None and config.stop.at_steps is None:
+        given = merged.get("steps") is not recipe.settings.get("steps")
+        stop = config.stop.model_copy(update={"at_steps": given})
+        config = config.model_copy(update={"stop": stop})
     return Resolved(config, origins)
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.config.field_settings import (
     FfnConfig,
     FinerConfig,
@@ -74,6 +75,11 @@ class OptimiserConfig(Section):
         0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
     )
     final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
+    guard: bool = Field(
+        True,
+        description="whether a fit that diverges goes back to its last good state, and on with "
+        "half the rate, ten times at most; otherwise it ends",
+    )
 
 
 class EvaluationConfig(Section):
@@ -127,7 +133,15 @@ class StopConfig(Section):
     """When to stop before the last step."""
 
     time_budget_s: float | None = Field(
-        None, gt=0, description="seconds of training time, earlier parts of a resumed run included"
+        None,
+        gt=0,
+        description="seconds of training time, earlier parts of a resumed run included; schedules "
+        "end with it",
+    )
+    at_steps: bool | None = Field(
+        None,
+        description="whether a run with a time budget ends after its steps, too; null: if their "
+        "number was given, and not only the recipe's",
     )
     target_psnr_db: float | None = Field(
         None, description="PSNR in dB at which an evaluation of a picture or a sound ends the run"
@@ -175,6 +189,7 @@ class RunConfig(Section):
     sampler: SamplerName = Field("nint", description="how training coordinates are chosen")
     batch: BatchConfig = BatchConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+    engine: EngineConfig = EngineConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     metrics: MetricsConfig = MetricsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

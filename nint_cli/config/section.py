@@ -1,6 +1,6 @@
 """What every group of settings is."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,6 @@ class Section(BaseModel):
     def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
         """Refuse true and false where pydantic would read 1 and 0."""
         field = cls.model_fields[info.field_name or ""]
-        if isinstance(value, bool) and field.annotation is not bool:
+        if isinstance(value, bool) and bool not in (field.annotation, *get_args(field.annotation)):
             raise PydanticCustomError("bool", "Input should be no truth value")
         return value

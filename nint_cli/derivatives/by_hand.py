@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.derivatives.precision import product_dtype
 from nint_cli.fields import Chain, Encoding, Layer
 from nint_cli.fields.base import Place
 
@@ -45,14 +46,23 @@ class ByHand(Derivatives):
         with torch.no_grad():
             self._weights = [_scaled(layer.scale, layer.weight) for layer in chain.layers]
             self._biases = [_scaled(layer.scale, layer.bias) for layer in chain.layers]
+            # The first layer reads coords, which need every digit, and the last is narrow.
+            inner = range(1, len(chain.layers) - 1)
+            self._dtypes = [
+                (product_dtype() if index in inner else None) or weight.dtype
+                for index, weight in enumerate(self._weights)
+            ]
+            self._factors = [
+                weight.to(dtype) for weight, dtype in zip(self._weights, self._dtypes, strict=True)
+            ]
         self._totals: dict[str, list[Tensor]] = {}
 
     @torch.no_grad()
     def predict(self, coords: Tensor) -> Tensor:
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
-        for layer, weight, bias in zip(self._layers, self._weights, self._biases, strict=True):
-            z = linear(h, weight, bias)
+        for index, layer in enumerate(self._layers):
+            z = self._affine(index, h.to(self._dtypes[index]))
             h = z if layer.activation is None else layer.activation.value(z)
         return h
 
@@ -61,11 +71,18 @@ class ByHand(Derivatives):
         """Predict and remember; see `Derivatives.linearise`."""
         place, h = self._encode(coords)
         inputs, slopes = [], []
-        for layer, weight, bias in zip(self._layers, self._weights, self._biases, strict=True):
-            inputs.append(h)
-            h, slope = _activate(layer, linear(h, weight, bias))
+        for index, layer in enumerate(self._layers):
+            inputs.append(h.to(self._dtypes[index]))
+            h, slope = _activate(layer, self._affine(index, inputs[index]))
             slopes.append(slope)
         return _BlockByHand(self, coords, place, inputs, slopes, h)
+
+    def _affine(self, index: int, h: Tensor) -> Tensor:
+        """Give z of a layer from its input, which is of the type of its products."""
+        bias = self._biases[index]
+        if h.dtype == bias.dtype:
+            return linear(h, self._factors[index], bias)
+        return linear(h, self._factors[index]).to(bias.dtype).add_(bias)
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -101,8 +118,8 @@ class ByHand(Derivatives):
         """Prepare J v; see `Derivatives.pusher`."""
         part = {id(p): v for p, v in zip(self._parameters, direction, strict=True)}
         changes = [
-            (layer.scale * part[id(layer.weight)].T, layer.scale * part[id(layer.bias)])
-            for layer in self._layers
+            (layer.scale * part[id(layer.weight)].T.to(dtype), layer.scale * part[id(layer.bias)])
+            for layer, dtype in zip(self._layers, self._dtypes, strict=True)
         ]
         own = () if self._encoding is None else self._encoding.trained
         in_encoding = [part[id(parameter)] for parameter in own]
@@ -113,10 +130,16 @@ class ByHand(Derivatives):
             dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
             for index, layer in enumerate(self._layers):
                 weight_change, bias_change = changes[index]
-                change = torch.addmm(bias_change, h, weight_change)
-                if dh is not None:
-                    change.addmm_(dh, self._weights[index].T)
-                h, slope = _activate(layer, linear(h, self._weights[index], self._biases[index]))
+                factor, h = self._factors[index], h.to(self._dtypes[index])
+                if h.dtype == bias_change.dtype:
+                    change = torch.addmm(bias_change, h, weight_change)
+                    if dh is not None:
+                        change.addmm_(dh, factor.T)
+                else:
+                    change = (h @ weight_change).to(bias_change.dtype).add_(bias_change)
+                    if dh is not None:
+                        change.add_(dh.to(h.dtype) @ factor.T)
+                h, slope = _activate(layer, self._affine(index, h))
                 dh = change if slope is None else slope.mul_(change)
             assert dh is not None
             return dh
@@ -129,7 +152,7 @@ class ByHand(Derivatives):
         block = self.linearise(coords)
         # A layer's scale stands in front of W h + b, so it multiplies the layer's own gradient.
         reach = [
-            layer.scale**2 * (h.square().sum(1) + 1)
+            layer.scale**2 * (h.to(block.prediction.dtype).square().sum(1) + 1)
             for layer, h in zip(self._layers, block.inputs, strict=True)
         ]
         leverage = torch.zeros_like(block.prediction)
@@ -177,10 +200,16 @@ class _BlockByHand(Block):
             slope = self.slopes[index]
             if slope is not None:
                 delta = slope.mul_(delta)
-            totals["weights"][index].addmm_(delta.T, self.inputs[index])
+            factor, h = owner._factors[index], self.inputs[index]
+            total = totals["weights"][index]
             totals["biases"][index].add_(delta.sum(0))
-            if index:
-                delta = delta @ owner._weights[index]
+            if h.dtype == total.dtype:
+                total.addmm_(delta.T, h)
+                delta = delta @ factor if index else delta
+            else:  # a layer between others, so there is always one before it
+                rounded = delta.to(h.dtype)
+                total.add_(rounded.T @ h)
+                delta = (rounded @ factor).to(delta.dtype)
         self._delta = delta
         if totals["encoding"] and owner._encoding is not None:
             owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])

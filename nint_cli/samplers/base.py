@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nint_cli import schedules
+from nint_cli.pace import Pace
 from nint_cli.probe import Probe
 
 
@@ -73,13 +74,25 @@ class BatchPlan:
         fraction: Share of all points at step 0.
         schedule: How that share grows; see `schedules.batch_fraction`.
         size: A fixed number of points instead, as far as there are so many; or None.
-        total_steps: Steps of the run.
+        steps: Steps of the run.
+        pace: Knows better how many they will be, where time ends the run; or None.
     """
 
     fraction: float
     schedule: str
     size: int | None
-    total_steps: int
+    steps: int
+    pace: Pace | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Steps that the run will have, as far as is known."""
+        return self.steps if self.pace is None else self.pace.total
+
+    @property
+    def timed(self) -> bool:
+        """Whether that number changes while the run goes on."""
+        return self.pace is not None and self.pace.timed
 
     def count(self, step: int, population: int) -> int:
         """Give B.

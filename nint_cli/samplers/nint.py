@@ -15,6 +15,9 @@ from nint_cli.samplers.int import residual_score
 _NTK, _RESIDUAL = "ntk", "residual"
 # A whole selection, kept where it serves several steps, and the sizes of its slots.
 _SELECTED, _SIZES = "selected", "sizes"
+# The step in which guidance began, where time decides.
+_BEGAN = "began"
+_NEVER = 1 << 62
 _SLOTS = (_NTK, _RESIDUAL, "uniform")
 
 
@@ -62,7 +65,8 @@ class Nint(Sampler):
         share_law: See `schedules.ntk_share`.
         min_share: NTK share below which its slot is empty.
         residual_every: Steps between sweeps that refresh the ranking by residual.
-        start: First step with guidance; t counts from here, and earlier batches are uniform.
+        start: Share of the run before guidance; t counts from its end, and earlier batches are
+            uniform.
         score: What the first slot ranks by.
         score_norm: Its norm over channels, ``l2`` or ``l1``.
         sketches: Random projections of ``sketch``.
@@ -82,7 +86,7 @@ class Nint(Sampler):
         share_law: str = "exponential",
         min_share: float = 1e-3,
         residual_every: int = 1,
-        start: int = 0,
+        start: float = 0.0,
         score: str = "product",
         score_norm: str = "l2",
         sketches: int = 4,
@@ -112,14 +116,17 @@ class Nint(Sampler):
 
     def forget(self) -> None:
         """Rank anew at the next step; see `Sampler.forget`."""
-        self._ranked.clear()
+        self._ranked = {key: kept for key, kept in self._ranked.items() if key == _BEGAN}
         self._void = True
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
-        if step < self.start or (count == population and self._refreshes(step)):
+        if self.batch.timed and _BEGAN not in self._ranked:
+            if step >= self.start * self.batch.total_steps:
+                self._ranked[_BEGAN] = torch.tensor([step])
+        if step < self._begins or (count == population and self._refreshes(step)):
             indices = draw_distinct(population, count, generator)
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
         if not self._refreshes(step):
@@ -137,15 +144,23 @@ class Nint(Sampler):
         slots = tuple(zip(_SLOTS, sizes, strict=True))
         return self._remembered(Selection(torch.cat([guided, rest]), slots=slots), step)
 
+    @property
+    def _begins(self) -> int:
+        """The first step with guidance; later than any where time is still to tell."""
+        if not self.batch.timed:
+            return round(self.start * self.batch.total_steps)
+        began = self._ranked.get(_BEGAN)
+        return _NEVER if began is None else int(began)
+
     def _refreshes(self, step: int) -> bool:
         """Whether the selection is made anew at a step."""
-        total = self.batch.total_steps - self.start
-        return step < self.start or schedules.refreshes(
-            self.interval, step - self.start, total, every=self.every
+        begins = self._begins
+        return step < begins or schedules.refreshes(
+            self.interval, step - begins, self.batch.total_steps - begins, every=self.every
         )
 
     def _remembered(self, selection: Selection, step: int) -> Selection:
-        if self.interval != "dense" and step >= self.start:
+        if self.interval != "dense" and step >= self._begins:
             sizes = dict(selection.slots)
             self._ranked[_SELECTED] = selection.indices.clone()
             self._ranked[_SIZES] = torch.tensor([sizes.get(slot, 0) for slot in _SLOTS])
@@ -153,7 +168,7 @@ class Nint(Sampler):
 
     def _share(self, step: int) -> float:
         share = schedules.ntk_share(
-            self.share_law, step - self.start, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
+            self.share_law, step - self._begins, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
         )
         return share if share >= self.min_share else 0.0
 
@@ -212,10 +227,10 @@ class Nint(Sampler):
         """
         if not self._refreshes(step):
             return False
-        last = step - 1
-        while last >= self.start and not self._refreshes(last):
+        begins, last = self._begins, step - 1
+        while last >= begins and not self._refreshes(last):
             last -= 1
-        return last < self.start or (step - self.start) // every > (last - self.start) // every
+        return last < begins or (step - begins) // every > (last - begins) // every
 
     def _most(self, slot: str, step: int, every: int, population: int) -> int:
         """Give the largest size of a slot from a step until the ranking is due again."""
@@ -232,4 +247,4 @@ class Nint(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, self.index_entries | {_SIZES})
+        self._ranked = load_indices(state, self.index_entries | {_SIZES, _BEGAN})

@@ -1,0 +1,33 @@
+"""The type in which matrix products are taken."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+
+_PRODUCTS: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
+
+
+@contextmanager
+def products_in(dtype: torch.dtype | None) -> Iterator[None]:
+    """Let derivatives that are made in a block take the products of wide layers in another type.
+
+    Parameters, what is added up, and all between the products stay as they are.
+
+    Args:
+        dtype: Such as bfloat16; None leaves them in the type of the parameters.
+
+    Yields:
+        Nothing.
+    """
+    token = _PRODUCTS.set(dtype)
+    try:
+        yield
+    finally:
+        _PRODUCTS.reset(token)
+
+
+def product_dtype() -> torch.dtype | None:
+    """Give the type that is asked for here."""
+    return _PRODUCTS.get()

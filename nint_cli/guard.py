@@ -1,0 +1,285 @@
+"""Noticing that a fit has diverged, and the state to go back to."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Of so many losses on end each must say that the fit has diverged.
+_PATIENCE = 10
+# It has where they are this many times the lowest average so far, 9 dB. That one is over some 40
+# batches, and over 20 at least, so that even of 256 points some hold rare loud ones.
+_MULTIPLE = 8.0
+_SMOOTHING = 0.95
+_AT_LEAST = 20
+# Or where they are no smaller than those of a constant, as of a network that has collapsed, while
+# ten on end have once been half as large.
+_LOST = 0.9
+_LEARNT = 0.5
+# Below this share of the first loss, 50 dB, ratios of losses say nothing: Adam jitters.
+_FLOOR = 1e-5
+_KEEP_EVERY = 50
+_MOST_HALVINGS = 10
+
+
+@dataclass
+class Level:
+    """How low the loss has been.
+
+    Attributes:
+        steps: Losses seen.
+        first: The first one.
+        recent: The last ten.
+        smoothed: Their exponential average.
+        lowest: The lowest that it has been.
+        best: The lowest level that ten losses on end have not been above.
+        above: How many on end have been far above the lowest average.
+        lost: How many on end have been those of a constant.
+    """
+
+    steps: int = 0
+    first: float = 0.0
+    recent: list[float] = field(default_factory=list)
+    smoothed: float = 0.0
+    lowest: float = math.inf
+    best: float = math.inf
+    above: int = 0
+    lost: int = 0
+
+    def see(self, loss: float, constant: float) -> bool:
+        """See the loss of a step.
+
+        Args:
+            loss: It.
+            constant: What the best constant prediction would have had.
+
+        Returns:
+            Whether the fit has diverged.
+        """
+        if not math.isfinite(loss):
+            return True
+        self.steps += 1
+        if self.steps == 1:
+            self.first = loss
+        floor = _FLOOR * self.first
+        self.above = self.above + 1 if loss > _MULTIPLE * max(self.lowest, floor) else 0
+        has_learnt = max(self.best, floor) < _LEARNT * constant
+        self.lost = self.lost + 1 if has_learnt and loss >= _LOST * constant else 0
+        # As a plain mean while there are few, or the first would weigh as much as all others.
+        share = max(1 - _SMOOTHING, 1 / self.steps)
+        self.smoothed += share * (loss - self.smoothed)
+        if self.steps >= _AT_LEAST:
+            self.lowest = min(self.lowest, self.smoothed)
+        self.recent = [*self.recent[1 - _PATIENCE :], loss]
+        if len(self.recent) == _PATIENCE:
+            self.best = min(self.best, max(self.recent))
+        return max(self.above, self.lost) >= _PATIENCE
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the last loss is no sign of a divergence that has begun."""
+        return self.recent[-1] <= 2 * max(self.best, _FLOOR * self.first)
+
+    def numbers(self) -> dict[str, Any]:
+        """Give all of it as JSON data, which has no infinity."""
+        return {key: None if value == math.inf else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any]) -> "Level":
+        """Make one of what `numbers` gave."""
+        unset = {key: math.inf for key, value in numbers.items() if value is None}
+        return cls(**{**numbers, **unset})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A good state.
+
+    Attributes:
+        step: Steps done before it.
+        tensors: Copies of its tensors.
+        level: How low the loss had been, as JSON data.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    level: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What was done about a divergence.
+
+    Attributes:
+        step: Steps done when it was noticed, that one included.
+        restored_step: The step whose state came back.
+        rate_factor: What the learning rate is multiplied by from there on.
+    """
+
+    step: int
+    restored_step: int
+    rate_factor: float
+
+
+@dataclass
+class Guard:
+    """Watches the loss of every step, and keeps a good state at hand.
+
+    A fit has diverged where the loss is not finite, stays far above the lowest level that it has
+    had, or becomes that of a constant after it was better. The caller then brings back what is
+    kept and goes on with half the rate.
+
+    Attributes:
+        halvings: How often the rate has been halved.
+        level: How low the loss has been.
+        kept: The newest good state, or None before there is one.
+    """
+
+    halvings: int = 0
+    level: Level = field(default_factory=Level)
+    kept: Kept | None = None
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rate is multiplied by."""
+        return float(0.5**self.halvings)
+
+    def wants_copy(self, step: int) -> bool:
+        """Tell whether the state whose loss was seen last is to be kept.
+
+        Args:
+            step: Steps done before it.
+
+        Returns:
+            True at the first step, and later where the last copy has become old and the loss
+            raises no suspicion.
+        """
+        if self.kept is None:
+            return True
+        return step >= self.kept.step + _KEEP_EVERY and self.level.is_calm
+
+    def keep(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Keep copies of a state.
+
+        Args:
+            step: Steps done before it.
+            tensors: It.
+        """
+        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        self.kept = Kept(step, copies, self.level.numbers())
+
+    def keep_more(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        """Add copies to the state that was kept at a step, if one was.
+
+        Args:
+            step: Steps done before it.
+            tensors: What only the end of the step knows.
+        """
+        if self.kept is not None and self.kept.step == step:
+            self.kept.tensors.update((n, t.detach().clone()) for n, t in tensors.items())
+
+    def halve(self, step: int) -> Rescue | None:
+        """Halve the rate, and take the loss for as low as it was at the kept state.
+
+        Args:
+            step: Steps done, the one in which the divergence was noticed included.
+
+        Returns:
+            What to tell; None where it has been tried too often.
+        """
+        if self.kept is None or self.halvings >= _MOST_HALVINGS:
+            return None
+        self.halvings += 1
+        self.level = Level.of(self.kept.level)
+        return Rescue(step, self.kept.step, self.rate_factor)
+
+    def forget_level(self, every: int) -> None:
+        """Let the loss have another level, for other points are trained on from here.
+
+        Args:
+            every: Steps between such changes. Points that are trained on for a few steps are not
+                learnt by heart, and then nothing changes.
+        """
+        if every >= _KEEP_EVERY:
+            self.level = Level()
+
+    def numbers(self) -> dict[str, Any]:
+        """Give what is no tensor as JSON data."""
+        kept = None
+        if self.kept is not None:
+            kept = {"step": self.kept.step, "level": self.kept.level}
+        return {"halvings": self.halvings, "level": self.level.numbers(), "kept": kept}
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Guard":
+        """Make one of what was saved.
+
+        Args:
+            numbers: As `Guard.numbers` gave them.
+            tensors: Those of the kept state.
+
+        Returns:
+            The guard.
+        """
+        kept = numbers["kept"]
+        state = None if kept is None else Kept(kept["step"], dict(tensors), kept["level"])
+        return cls(numbers["halvings"], Level.of(numbers["level"]), state)
+
+
+_EVEN = frozenset({"uniform", "mutant", "full"})
+"""Slots whose points are drawn without regard to their loss."""
+
+
+def even_rows(slots: tuple[tuple[str, int], ...], count: int) -> list[tuple[int, int]]:
+    """Find the points of a batch whose loss is comparable from step to step.
+
+    Args:
+        slots: How many points each rule chose, in their order.
+        count: All points of the batch.
+
+    Returns:
+        (first, behind the last) of each stretch that was drawn uniformly; the whole batch where
+        there is none.
+    """
+    found, start = [], 0
+    for name, size in slots:
+        if name in _EVEN and size:
+            found.append((start, start + size))
+        start += size
+    return found or [(0, count)]
+
+
+class EvenError:
+    """Mean squared errors over the comparable points of a batch, on the device.
+
+    Args:
+        rows: As `even_rows` gives them.
+    """
+
+    def __init__(self, rows: list[tuple[int, int]]) -> None:
+        self._rows = rows
+        self._errors: list[Tensor] = []
+        self._values: list[Tensor] = []
+
+    def add(self, start: int, residual: Tensor, values: Tensor) -> None:
+        """Add a block.
+
+        Args:
+            start: Its first row in the batch.
+            residual: (rows, C), prediction - values.
+            values: (rows, C).
+        """
+        for first, behind in self._rows:
+            part = slice(max(0, first - start), max(0, behind - start))
+            if len(residual[part]):
+                self._errors.append(residual[part].square().sum())
+                self._values.append(values[part])
+
+    def means(self) -> tuple[Tensor, Tensor]:
+        """Give the mean over points and channels, and what the best constant would have."""
+        values = torch.cat(self._values)
+        constant = values.var(0, correction=0).mean()
+        return torch.stack(self._errors).sum() / values.numel(), constant
