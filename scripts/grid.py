@@ -39,14 +39,22 @@ class Fit:
 
     def command(self) -> list[str]:
         """Give the command that runs it, or goes on with it."""
-        nint = [sys.executable, "-m", "nint_cli"]
         begun = (self.folder / "manifest.json").exists()
         if begun and not self.metrics() and any((self.folder / "checkpoints").glob("step-*")):
-            return [*nint, "resume", str(self.folder), "--progress", "never"]
+            return self.going_on()
+        return [*self.anew(), "--skip-existing"]
+
+    def anew(self) -> list[str]:
+        """Give the command that begins it, without what becomes of a run that is there."""
         return [
-            *(*nint, "fit", self.modality, self.source, "-o", str(self.folder)),
-            *("--progress", "never", "--skip-existing", *self.arguments),
+            *(sys.executable, "-m", "nint_cli", "fit", self.modality, self.source),
+            *("-o", str(self.folder), "--progress", "never", *self.arguments),
         ]
+
+    def going_on(self) -> list[str]:
+        """Give the command that resumes it."""
+        nint = [sys.executable, "-m", "nint_cli"]
+        return [*nint, "resume", str(self.folder), "--progress", "never"]
 
     def metrics(self) -> dict[str, Any]:
         """Read its metrics; empty while there are none."""
@@ -88,7 +96,7 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
     Args:
         fits: The fits; neighbours share what the machine does meanwhile, so those that are to be
             compared stand side by side.
-        jobs: How many at once; the cores are divided between them.
+        jobs: How many at once; they divide the cores, unless OMP_NUM_THREADS says otherwise.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads(jobs))}
     stop = Event()
@@ -111,8 +119,9 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
 
 
 def threads(jobs: int) -> int:
-    """Give how many threads each of several fits at once has."""
-    return max(1, (os.cpu_count() or 1) // jobs)
+    """Give how many threads each of several fits at once has: its share, unless told."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else max(1, (os.cpu_count() or 1) // jobs)
 
 
 def at_step(series: Sequence[dict[str, Any]], step: int, key: str = "psnr_db") -> float | None:

@@ -130,7 +130,8 @@ def targets_table(found: dict[str, Any]) -> str:
     """Write a table for each target, and one of every picture for itself."""
     text = (
         f"{len(found['pictures'])} pictures, longest side {found['size']}, {found['seeds']} "
-        f"seeds; {found['jobs']} fits at once with {found['threads_of_each']} threads each, "
+        f"seeds; {found['jobs']} at once with "
+        f"{' or '.join(map(str, found['threads_of_each']))} threads each, "
         f"evaluated every {found['evaluation_every']['paper']} (paper) or "
         f"{found['evaluation_every']['default']} steps (default) and given {found['cap_s']:g} s "
         "of training each. Medians. 'Faster than' is the median over pictures and seeds, behind "

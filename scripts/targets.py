@@ -12,16 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import grid
+import yaml
 from target_tables import target_summary
 
 from nint_cli.config import preset_layer, resolve, set_layer
-from nint_cli.run import config_digest
 
 METHODS = {
     "paper-full": ("paper", "full"),
@@ -47,35 +47,36 @@ class TimedFit(grid.Fit):
     """A fit that is ended after so much training, and known again by its settings.
 
     Attributes:
-        digest: Of the settings, as metrics.json has it.
-        every: Steps between evaluations, which the digest leaves out.
+        settings: All of them, as config.yaml has them.
         cap_s: Seconds of training.
     """
 
-    digest: str = ""
-    every: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
     cap_s: float = float("inf")
 
-    def begun(self) -> bool:
-        """Tell whether what is in the folder has these settings."""
-        metrics = self.metrics()
-        if metrics.get("config_sha256") != self.digest:
-            return False
-        return bool(metrics["config"]["evaluation"]["every"] == self.every)
+    def begun(self) -> bool | None:
+        """Tell whether the run in the folder has these settings; None where there is no run."""
+        try:
+            text = (self.folder / "config.yaml").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        return bool(yaml.safe_load(text) == self.settings)
 
     def finished(self) -> bool:
         """Tell whether it came to its own end, or to the cap."""
-        if not self.begun():
-            return False
         metrics = self.metrics()
+        if not metrics or not self.begun():
+            return False
         capped = metrics["status"] == "interrupted" and metrics["train_s"] >= self.cap_s
         return capped or metrics["status"] in {"complete", "diverged"}
 
     def command(self) -> list[str]:
-        """Give the command that runs it, or goes on with it if it was interrupted."""
-        if self.begun() and self.metrics()["status"] == "interrupted":
-            nint = (sys.executable, "-m", "nint_cli")
-            return [*nint, "resume", str(self.folder), "--progress", "never"]
+        """Give the command that runs it, goes on with it, or replaces one of other settings."""
+        begun, status = self.begun(), self.metrics().get("status")
+        if begun and status == "interrupted":
+            return self.going_on()
+        if begun is False:
+            return [*self.anew(), "--overwrite"]
         return super().command()
 
     def execute(self, environment: Mapping[str, str], stop: Event) -> tuple[int, str]:
@@ -115,36 +116,34 @@ def plan(options: argparse.Namespace) -> dict[Key, TimedFit]:
     found = {}
     for seed in range(options.seeds):
         for source, name in zip(options.pictures, names, strict=True):
-            for field in options.fields:
+            for network in options.fields:
                 for method in options.methods:
-                    folder = options.runs / f"{name}-{field}-{method}-{seed}"
-                    found[field, method, name, seed] = fit(
-                        options, folder, source, field, method, seed
-                    )
+                    folder = options.runs / f"{name}-{network}-{method}-{seed}"
+                    key = network, method, name, seed
+                    found[key] = fit(options, folder, source, network, method, seed)
     return found
 
 
 def fit(
-    options: argparse.Namespace, folder: Path, source: str, field: str, method: str, seed: int
+    options: argparse.Namespace, folder: Path, source: str, network: str, method: str, seed: int
 ) -> TimedFit:
     """Give one fit."""
     preset, sampler = METHODS[method]
-    every = options.every or EVERY[preset]
-    settings = [
-        *(f"field={field}", f"sampler={sampler}", f"seed={seed}", f"device={options.device}"),
-        *(f"image.size={options.size}", f"evaluation.every={every}", "metrics.flip=false"),
-        f"stop.target_psnr_db={max(options.targets)}",
+    given = [
+        *(f"field={network}", f"sampler={sampler}", f"seed={seed}", f"device={options.device}"),
+        *(f"image.size={options.size}", f"evaluation.every={options.every or EVERY[preset]}"),
+        *(f"stop.target_psnr_db={max(options.targets)}", "metrics.flip=false"),
         *([f"steps={options.steps}"] if options.steps else []),
     ]
-    config = resolve([preset_layer(preset), set_layer(settings)]).config
-    words = ("--preset", preset, *(f"--set={setting}" for setting in settings))
-    digest = config_digest(config.model_dump(mode="json"))
-    return TimedFit(folder, source, words, digest=digest, every=every, cap_s=options.cap)
+    config = resolve([preset_layer(preset), set_layer(given)]).config
+    words = ("--preset", preset, *(f"--set={setting}" for setting in given))
+    settings = config.model_dump(mode="json")
+    return TimedFit(folder, source, words, settings=settings, cap_s=options.cap)
 
 
 def record(key: Key, fit: TimedFit, targets: list[float]) -> dict[str, Any]:
     """Read what a finished run took, as plain JSON data."""
-    field, method, picture, seed = key
+    network, method, picture, seed = key
     metrics, series = fit.metrics(), fit.series()
     costs: dict[str, dict[str, float] | None] = {}
     for target in targets:
@@ -153,7 +152,7 @@ def record(key: Key, fit: TimedFit, targets: list[float]) -> dict[str, Any]:
         reached = {name: value for name, value in cost.items() if value is not None}
         costs[f"{target:g}"] = reached or None
     return {
-        "field": field,
+        "field": network,
         "method": method,
         "picture": picture,
         "seed": seed,
@@ -175,7 +174,7 @@ def bench_targets(options: argparse.Namespace) -> dict[str, Any]:
         **{name: getattr(options, name) for name in ("pictures", "seeds", "size", "targets")},
         "cap_s": options.cap,
         "jobs": options.jobs,
-        "threads_of_each": grid.threads(options.jobs),
+        "threads_of_each": sorted({run["threads"] for run in runs}),
         "evaluation_every": {preset: options.every or every for preset, every in EVERY.items()},
         "summary": target_summary(runs),
         "runs": runs,
