@@ -3,16 +3,17 @@
 import argparse
 import importlib
 import json
-import re
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from torch.utils._python_dispatch import TorchDispatchMode
+from PIL import Image
 
-from tests.conftest import tiny_field, tiny_signal
+from nint_cli import cli
+from tests.conftest import smooth_pixels, tiny_field
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -24,37 +25,39 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-class Products(TorchDispatchMode):
-    """Counts the operations of the matrix products that PyTorch does meanwhile.
+class Counted(float):
+    """A number that counts how often one of its kind is multiplied."""
 
-    (torch.utils.flop_counter does, too, but takes many seconds to load.)
-    """
+    multiplications = 0
 
-    def __init__(self):
-        super().__init__()
-        self.operations = 0
+    def __mul__(self, other):
+        Counted.multiplications += 1
+        return Counted(float(self) * float(other))
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket.__name__
-        if name in {"mm", "addmm"}:
-            left, right = args[-2:]
-            self.operations += 2 * left.shape[0] * left.shape[1] * right.shape[1]
-        else:
-            assert not re.search("mm|matmul|linear|bmm|einsum", name), name
-        return function(*args, **(kwargs or {}))
+    def __add__(self, other):
+        return Counted(float(self) + float(other))
 
 
-@pytest.mark.parametrize("rows", [1, 13])
-def test_operations_are_those_of_autograd_without_a_gradient_by_the_coords(script, rows):
-    operations, field = script("operations"), tiny_field()
-    coords, _ = next(tiny_signal().blocks(rows))[1:]
-    layers = operations.layer_sizes(field)
+def counted(rows, columns):
+    return np.array([[Counted(1)] * columns for _ in range(rows)], dtype=object)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_operations_are_those_of_products_done_number_by_number(script, rows):
+    operations = script("operations")
+    layers = operations.layer_sizes(tiny_field())
     assert layers == [(2, 7), (7, 7), (7, 3)]
-    with Products() as counted:
-        prediction = field(coords)
-        assert operations.forward_operations(layers, rows) == counted.operations > 0
-        prediction.sum().backward()
-    assert operations.step_operations(layers, rows) == counted.operations
+    Counted.multiplications = 0
+    inputs = [counted(rows, n) for n, _ in layers]
+    for h, (n, m) in zip(inputs, layers, strict=True):
+        assert (h @ counted(m, n).T).shape == (rows, m)
+    assert operations.forward_operations(layers, rows) == 2 * Counted.multiplications
+    for index, (h, (n, m)) in enumerate(zip(inputs, layers, strict=True)):
+        delta = counted(rows, m)
+        assert (delta.T @ h).shape == (m, n)
+        if index:
+            assert (delta @ counted(m, n)).shape == (rows, n)
+    assert operations.step_operations(layers, rows) == 2 * Counted.multiplications
 
 
 def test_the_paper_s_network_takes_what_is_said(script):
@@ -223,6 +226,33 @@ def test_what_came_to_its_end_is_not_repeated(script):
     leave(fit, "complete", 1.0, fit.settings | {"steps": 3})
     assert not fit.finished()
     assert fit.command()[-1] == "--overwrite"
+
+
+def test_runs_are_read_back_and_kept(script, monkeypatch, capsys):
+    """The fits run here, one after the other, instead of in processes of their own."""
+    targets, ran = script("targets"), []
+
+    def in_turn(fits, jobs):
+        for fit in fits:
+            if not fit.finished():
+                ran.append(fit.folder.name)
+                assert cli.run(fit.command()[3:]) == 0, capsys.readouterr().err
+
+    monkeypatch.setattr(targets.grid, "run", in_turn)
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    small = {"pictures": ["photo.png"], "seeds": 1, "fields": ["hashgrid"], "jobs": 1}
+    small |= {"methods": ["paper-nint", "default-uniform"], "targets": [1.0, 99.0], "every": 2}
+    for steps, new in ((4, 2), (4, 0), (6, 2)):
+        ran.clear()
+        found = targets.bench_targets(options(steps=steps, **small))
+        assert len(ran) == new
+        for run in found["runs"]:
+            assert (run["steps"], run["status"]) == (steps, "complete")
+            assert run["to_db"]["1"]["step"] == 2
+            assert run["to_db"]["99"] is None
+    text = script("target_tables").targets_table(found)
+    assert "| hashgrid | default-uniform | 1 of 1 |" in text
+    assert json.dumps(found, default=str)
 
 
 def capped_fit(script, folder, train_s):
