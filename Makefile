@@ -39,8 +39,8 @@ types: $(READY) ## check types
 
 check: lint types test ## what CI runs
 
-bench: $(READY) ## print speed and memory as JSON; takes minutes, on a quiet machine
-	$(BIN)/python scripts/bench.py
+bench: $(READY) ## measure speed and memory, an hour or more on a quiet machine; BENCH='--only gemm step'
+	$(BIN)/python scripts/bench.py --json runs/bench.json $(BENCH)
 
 clean: ## remove what tools leave behind; .venv and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -10,10 +10,11 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 HEADLINES = {"image": "psnr_db", "audio": "si_snr_db", "sdf": "iou"}
@@ -38,14 +39,22 @@ class Fit:
 
     def command(self) -> list[str]:
         """Give the command that runs it, or goes on with it."""
-        nint = [sys.executable, "-m", "nint_cli"]
         begun = (self.folder / "manifest.json").exists()
         if begun and not self.metrics() and any((self.folder / "checkpoints").glob("step-*")):
-            return [*nint, "resume", str(self.folder), "--progress", "never"]
+            return self.going_on()
+        return [*self.anew(), "--skip-existing"]
+
+    def anew(self) -> list[str]:
+        """Give the command that begins it, without what becomes of a run that is there."""
         return [
-            *(*nint, "fit", self.modality, self.source, "-o", str(self.folder)),
-            *("--progress", "never", "--skip-existing", *self.arguments),
+            *(sys.executable, "-m", "nint_cli", "fit", self.modality, self.source),
+            *("-o", str(self.folder), "--progress", "never", *self.arguments),
         ]
+
+    def going_on(self) -> list[str]:
+        """Give the command that resumes it."""
+        nint = [sys.executable, "-m", "nint_cli"]
+        return [*nint, "resume", str(self.folder), "--progress", "never"]
 
     def metrics(self) -> dict[str, Any]:
         """Read its metrics; empty while there are none."""
@@ -58,7 +67,27 @@ class Fit:
     def series(self) -> list[dict[str, Any]]:
         """Read its log, a row per evaluation."""
         text = (self.folder / "log.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        rows = (json.loads(line) for line in text.splitlines())
+        return [row for row in rows if "event" not in row]
+
+    def finished(self) -> bool:
+        """Tell whether it needs no command any more; nint itself looks where this says no."""
+        return False
+
+    def execute(self, environment: Mapping[str, str], stop: Event) -> tuple[int, str]:
+        """Run its command to the end.
+
+        Args:
+            environment: Variables of the process.
+            stop: Set when no fit is wanted any more.
+
+        Returns:
+            The exit code, and what it said on stderr.
+        """
+        done = subprocess.run(
+            self.command(), env=environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stderr
 
 
 def run(fits: Sequence[Fit], jobs: int = 1) -> None:
@@ -67,27 +96,32 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
     Args:
         fits: The fits; neighbours share what the machine does meanwhile, so those that are to be
             compared stand side by side.
-        jobs: How many at once; the cores are divided between them.
+        jobs: How many at once; they divide the cores, unless OMP_NUM_THREADS says otherwise.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads(jobs))}
+    stop = Event()
 
     def one(item: tuple[int, Fit]) -> None:
         number, fit = item
-        done = subprocess.run(
-            fit.command(),
-            env=os.environ | {"OMP_NUM_THREADS": threads},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode not in {0, 5}:  # a divergence is a result too
-            raise SystemExit(f"{fit.folder}: {done.stderr.strip().splitlines()[-1]}")
+        code, said = (0, "") if fit.finished() else fit.execute(environment, stop)
+        if code not in {0, 5}:  # a divergence is a result too
+            last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
+            raise SystemExit(f"{fit.folder}: {last}")
         key = HEADLINES[fit.modality]
         text = shown(fit.metrics().get(key), 4)
         print(f"{number + 1}/{len(fits)} {fit.folder}: {key} {text}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(one, enumerate(fits)))
+        try:
+            list(pool.map(one, enumerate(fits)))
+        finally:
+            stop.set()
+
+
+def threads(jobs: int) -> int:
+    """Give how many threads each of several fits at once has: its share, unless told."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() else max(1, (os.cpu_count() or 1) // jobs)
 
 
 def at_step(series: Sequence[dict[str, Any]], step: int, key: str = "psnr_db") -> float | None:

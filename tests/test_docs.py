@@ -1,5 +1,6 @@
 """What the documents say is true: commands run, names exist, nothing is left out."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -91,7 +92,10 @@ def test_scripts_run(monkeypatch):
     Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
     small = {
         "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
-        "bench.py": ["--rows", "1024", "--repeats", "1", "--only", "scoring"],
+        "bench.py": [
+            *("--rows", "1024", "--repeats", "1", "--gemm-seconds", "0.001"),
+            *("--only", "gemm", "step", "sweep", "scoring", "--json", "bench.json"),
+        ],
         "architectures.py": [
             *("photo.png", "--fields", "hashgrid", "--samplers", "nint,uniform"),
             *("--size", "16", "--steps", "4"),
@@ -107,6 +111,8 @@ def test_scripts_run(monkeypatch):
         "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
     }
     others = {"write_schema.py", "write_reference.py", "grid.py"}
+    others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
+    others |= {"targets.py", "target_tables.py"}  # what bench.py is made of
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *others}
     for name, words in small.items():
         done = subprocess.run(
@@ -114,15 +120,20 @@ def test_scripts_run(monkeypatch):
         )
         assert done.returncode == 0, done.stderr.decode()
         assert done.stdout
+    found = json.loads(Path("bench.json").read_text())
+    assert {"gemm", "step", "sweep", "scoring"} < set(found)
     written = {path.name for path in Path("tables").iterdir()}
     assert written == {"runs", "results.md", "results.csv", "curves.png"}
 
 
 def test_the_commands_behind_the_results_exist():
     """They take too long to run here; that the scripts run at all is tested above."""
-    results = (ROOT / "docs" / "results.md").read_text()
-    lines = [line for line in results.splitlines() if line.startswith("python scripts/")]
-    assert len(lines) >= 4
+    lines = []
+    for page in ("results.md", "performance.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        found = [line for line in text.splitlines() if line.startswith("python scripts/")]
+        assert len(found) >= 4
+        lines += found
     helps = {}
     for line in lines:
         _, script, *words = shlex.split(line)

@@ -235,7 +235,7 @@ def test_reasons_for_no_lpips_and_no_flip():
 def test_a_picture_of_268_million_pixels_fits_beside_its_pixels(tmp_path):
     """Pixels, and 1 GB beside them, from the file to metrics.json."""
     done = subprocess.run(
-        [sys.executable, BENCH, "--only", "size", "--repeats", "1"],
+        [sys.executable, BENCH, "--only", "size", "--repeats", "1", "--format", "json"],
         check=True,
         capture_output=True,
         text=True,

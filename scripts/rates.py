@@ -1,0 +1,239 @@
+"""How fast this machine multiplies matrices, and how much of that a step and a sweep reach."""
+
+import math
+import statistics
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import grid
+import torch
+from operations import forward_operations, layer_sizes, step_operations
+from timing import Job, interleaved, picture, siren
+
+from nint_cli.build import build_trainer
+from nint_cli.clock import Clock
+from nint_cli.config import preset_layer, resolve, set_layer
+from nint_cli.guard import Rescue
+from nint_cli.signals import GridSignal
+from nint_cli.sweep import block_size, predict
+from nint_cli.trainer import Step, Trainer
+
+WIDTH = 256
+PUBLISHED_BATCH = 8192
+STEPS_AT_ONCE = 3
+
+
+def products(rows: int, generator: torch.Generator) -> dict[str, Job]:
+    """Make the three products of a hidden layer, each into memory that is there already.
+
+    Args:
+        rows: B.
+        generator: Source of the factors.
+
+    Returns:
+        By kind: ``forward`` (B, 256) x (256, 256) plus a bias, ``by_input`` (B, 256) x (256, 256),
+        ``by_weight`` (256, B) x (B, 256) added to what is there. Each is 2 B 256^2 operations.
+    """
+    h = torch.randn(rows, WIDTH, generator=generator)
+    delta = torch.randn(rows, WIDTH, generator=generator)
+    weight = torch.randn(WIDTH, WIDTH, generator=generator) / WIDTH
+    bias = torch.randn(WIDTH, generator=generator)
+    out, total = torch.empty(rows, WIDTH), torch.zeros(WIDTH, WIDTH)
+    return {
+        "forward": lambda: torch.addmm(bias, h, weight.T, out=out),
+        "by_input": lambda: torch.mm(delta, weight, out=out),
+        "by_weight": lambda: total.addmm_(delta.T, h),
+    }
+
+
+def sustained(job: Job, seconds: float) -> tuple[Job, int]:
+    """Repeat a job so often that it takes about so long; give that, and how often."""
+    job()
+    start = time.perf_counter()
+    job()
+    once = max(time.perf_counter() - start, 1e-6)
+    count = max(1, math.ceil(seconds / once))
+
+    def often() -> None:
+        for _ in range(count):
+            job()
+
+    return often, count
+
+
+class Pause:
+    """An observer that stops a trainer after some steps, so that it can be timed and go on."""
+
+    REASON = "paused"
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        """Stop where enough steps are done."""
+        return self.REASON if step.number % self._steps == 0 else None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        """Go on."""
+
+
+def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]:
+    """Build the trainer of `--preset default --field siren --sampler uniform`, without an end.
+
+    Args:
+        signal: What to fit.
+        batch: Points of a step; None takes the recipe's.
+
+    Returns:
+        The trainer, and the points of a step.
+    """
+    settings = ["field=siren", "sampler=uniform", "device=cpu", "steps=1000000"]
+    if batch is not None:
+        settings.append(f"batch.size={batch}")
+    config = resolve([preset_layer("default"), set_layer(settings)]).config
+    size = config.batch.size or round(config.batch.fraction * len(signal))
+    return build_trainer(config, signal, Clock()), min(size, len(signal))
+
+
+def step_jobs(rows: int) -> dict[str, tuple[Job, int]]:
+    """Make jobs of some training steps; give with each the operations it takes."""
+    signal, jobs = picture(rows), dict[str, tuple[Job, int]]()
+    for wanted in (None, PUBLISHED_BATCH):
+        fit, batch = trainer(signal, wanted)
+        layers = layer_sizes(siren())
+        assert [tuple(weight.shape[::-1]) for weight in fit.field.weights] == layers  # type: ignore[union-attr]
+
+        def steps(fit: Trainer = fit) -> None:
+            reason = fit.fit(Pause(STEPS_AT_ONCE))
+            assert reason == Pause.REASON, reason
+
+        jobs[f"step {batch}"] = steps, STEPS_AT_ONCE * step_operations(layers, batch)
+    return jobs
+
+
+def sweep_jobs(rows: int) -> dict[str, tuple[Job, int]]:
+    """Make jobs of a sweep over all points, and over a quarter of them."""
+    field, jobs = siren(), dict[str, tuple[Job, int]]()
+    for signal in (picture(rows // 4), picture(rows)):
+        operations = forward_operations(layer_sizes(field), len(signal))
+        jobs[f"sweep {len(signal)}"] = partial(predict, field, signal), operations
+    return jobs
+
+
+def gemm_jobs(row_counts: Iterable[int], seconds: float) -> dict[str, tuple[Job, int]]:
+    """Make jobs of one product over and over, by kind and rows."""
+    generator = torch.Generator().manual_seed(0)
+    jobs = {}
+    for rows in row_counts:
+        for kind, job in products(rows, generator).items():
+            often, count = sustained(job, seconds)
+            jobs[f"{kind} {rows}"] = often, count * 2 * rows * WIDTH**2
+    return jobs
+
+
+def gemm_rates(rates: Mapping[str, float]) -> dict[str, Any]:
+    """Sum up the rates of products: by kind, the best of any number of rows.
+
+    Args:
+        rates: GFLOP/s by ``kind rows``.
+
+    Returns:
+        All rates; the best by kind; what a sweep would reach by products alone, which is the best
+        forward; what a step would, which has as many of each kind, so their harmonic mean; and
+        the peak, the best of all.
+    """
+    best: dict[str, float] = {}
+    for name, rate in rates.items():
+        kind = name.split()[0]
+        best[kind] = max(best.get(kind, 0.0), rate)
+    return {
+        "gflops": dict(rates),
+        "best_gflops": best,
+        "sweep_gflops": best["forward"],
+        "step_gflops": statistics.harmonic_mean(best.values()),
+        "peak_gflops": max(best.values()),
+    }
+
+
+def bench_rates(rows: int, repeats: int, wanted: Iterable[str], seconds: float) -> dict[str, Any]:
+    """Measure products, steps and sweeps in turn.
+
+    Args:
+        rows: Points of the large sweep; steps and the small one have a quarter of them.
+        repeats: Rounds.
+        wanted: What to measure beside the products: ``step``, ``sweep``.
+        seconds: How long one measurement of a product takes.
+
+    Returns:
+        ``gemm`` and what was wanted.
+    """
+    wanted, steps = set(wanted), step_jobs(rows // 4)
+    field, batches = siren(), [int(name.split()[1]) for name in steps]
+    blocks = {block_size(field), block_size(field, forward_only=True)}
+    jobs = gemm_jobs(sorted(blocks | set(batches)), seconds)
+    jobs |= steps if "step" in wanted else {}
+    jobs |= sweep_jobs(rows) if "sweep" in wanted else {}
+    taken = interleaved({name: job for name, (job, _) in jobs.items()}, repeats)
+    rates = {
+        name: statistics.median(operations / 1e9 / each for each in taken[name])
+        for name, (_, operations) in jobs.items()
+    }
+    of_products = {k: v for k, v in rates.items() if k.split()[0] not in {"step", "sweep"}}
+    gemm = gemm_rates(of_products)
+    found: dict[str, Any] = {"gemm": gemm | {"rounds": repeats, "seconds_each": seconds}}
+    for part in ("step", "sweep"):
+        if part in wanted:
+            found[part] = [
+                share(name, rate, statistics.median(taken[name]), gemm)
+                for name, rate in rates.items()
+                if name.startswith(f"{part} ")
+            ]
+    return found
+
+
+def share(name: str, rate: float, seconds: float, gemm: Mapping[str, Any]) -> dict[str, Any]:
+    """Relate the rate of a step or a sweep to that of its products."""
+    part, points = name.split()
+    return {
+        "points": int(points),
+        "seconds": seconds / (STEPS_AT_ONCE if part == "step" else 1),
+        "gflops": rate,
+        "share_of_gemm": rate / gemm[f"{part}_gflops"],
+        "share_of_peak": rate / gemm["peak_gflops"],
+    }
+
+
+def gemm_table(found: Mapping[str, Any]) -> str:
+    """Write the rates of the products, a row per number of rows."""
+    kinds = list(found["best_gflops"])
+    counts = dict.fromkeys(name.split()[1] for name in found["gflops"])
+    rows = [
+        [count, *(grid.shown(found["gflops"][f"{kind} {count}"], 1) for kind in kinds)]
+        for count in counts
+    ]
+    rows.append(["best", *(grid.shown(found["best_gflops"][kind], 1) for kind in kinds)])
+    table = grid.markdown(["rows", *(f"{kind}, GFLOP/s" for kind in kinds)], rows)
+    return (
+        f"{table}\nProducts alone would make a sweep run at {found['sweep_gflops']:.1f} GFLOP/s "
+        f"and a step at {found['step_gflops']:.1f}; the peak is {found['peak_gflops']:.1f}.\n"
+    )
+
+
+def share_table(found: Sequence[Mapping[str, Any]]) -> str:
+    """Write what steps or sweeps reach."""
+    header = ["points", "ms", "GFLOP/s", "share of its products' rate", "share of the peak"]
+    return grid.markdown(
+        header,
+        (
+            [
+                f"{row['points']:,}",
+                grid.shown(1000 * row["seconds"], 1),
+                grid.shown(row["gflops"], 1),
+                f"{100 * row['share_of_gemm']:.0f} %",
+                f"{100 * row['share_of_peak']:.0f} %",
+            ]
+            for row in found
+        ),
+    )
