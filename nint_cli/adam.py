@@ -59,6 +59,13 @@ class Adam:
             maximize=False,
         )
 
+    def first_moment(self) -> list[Tensor] | None:
+        """Give the running mean of the gradients, one tensor per parameter; not copies.
+
+        None before the first step. The mean is not corrected for its start at 0.
+        """
+        return self._moments.get("exp_avg")
+
     def learnt(self) -> dict[str, Tensor]:
         """Give ``field.<parameter>`` and ``optimiser.<kind>.<parameter>``; not copies."""
         tensors = {f"field.{name}": tensor for name, tensor in self._field.state_dict().items()}

@@ -7,7 +7,7 @@ import torch
 
 from nint_cli import schedules
 from nint_cli.clock import Clock
-from nint_cli.config import RunConfig
+from nint_cli.config import NintConfig, RunConfig
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
     Ffn,
@@ -33,6 +33,7 @@ from nint_cli.samplers import (
     Full,
     Int,
     Nint,
+    NintPool,
     NintReleased,
     Sampler,
     SoftMining,
@@ -206,7 +207,16 @@ def _configured_sampler(config: RunConfig, signal: Signal, pace: Pace | None) ->
                 min_share=nint.min_share,
             )
         case "nint":
-            return Nint(batch, **nint.model_dump(by_alias=False))
+            return _build_nint(nint, batch)
+
+
+def _build_nint(nint: NintConfig, batch: BatchPlan) -> Sampler:
+    settings = nint.model_dump(by_alias=False, exclude={"scoring", "pool"})
+    if nint.scoring == "sweep":
+        return Nint(batch, **settings)
+    swept = {"score", "score_norm", "sketches", "gradient", "residual_every", "interval", "every"}
+    kept = {key: value for key, value in settings.items() if key not in swept}
+    return NintPool(batch, pool=nint.pool, **kept)
 
 
 def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:

@@ -1,12 +1,14 @@
 """What a sampler may ask of the field: lazily, once per step, with every pass counted."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from nint_cli.fields import Field
 from nint_cli.ntk import last_layer_residual_product, ntk_residual_product, sketched_products
 from nint_cli.signals import Signal
-from nint_cli.sweep import Passes, predict, self_leverage
+from nint_cli.sweep import Passes, predict, push_residual, pushforward_at, self_leverage
 
 
 class Probe:
@@ -19,15 +21,23 @@ class Probe:
         field: The network.
         signal: What it is fitted to.
         passes: Where the network passes are counted.
+        moment: Gives Adam's first moment, one tensor per parameter; None before the first step.
 
     Attributes:
         device: Where indices are expected.
     """
 
-    def __init__(self, field: Field, signal: Signal, passes: Passes) -> None:
+    def __init__(
+        self,
+        field: Field,
+        signal: Signal,
+        passes: Passes,
+        moment: Callable[[], Sequence[Tensor] | None] = lambda: None,
+    ) -> None:
         self._field = field
         self._signal = signal
         self._passes = passes
+        self._moment = moment
         self._residual: Tensor | None = None
         self._product: Tensor | None = None
         self._prediction: Tensor | None = None
@@ -64,6 +74,36 @@ class Probe:
             self._passes.vjp += 1
             self._passes.jvp += 1
         return self._product
+
+    def moment_product(self) -> Tensor:
+        """Estimate K R up to a factor as J m, m being Adam's first moment, (N, C).
+
+        m is a running mean of batch gradients, each of which is on average J^T R up to a factor.
+        That spares the VJP sweep. Before the first step there is no m, and this is `ntk_product`.
+        Asking for it first makes the residual free.
+        """
+        moment = self._moment()
+        if moment is None:
+            return self.ntk_product()
+        product, self._residual = push_residual(self._field, self._signal, moment)
+        self._passes.jvp += 1
+        return product
+
+    def estimated_product(self, indices: Tensor) -> Tensor:
+        """Estimate rows of K R as `moment_product` does, at some points alone.
+
+        Args:
+            indices: (M,) int64 of the points.
+
+        Returns:
+            (M, C); zeros before the first step.
+        """
+        moment = self._moment()
+        if moment is None:
+            like = next(self._field.parameters())
+            return like.new_zeros(len(indices), self._field.value_dim)
+        self._passes.jvp += len(indices) / len(self._signal)
+        return pushforward_at(self._field, self._signal, indices, moment)
 
     def last_layer_product(self) -> Tensor:
         """Give K R with the kernel of the last layer alone, (N, C), for the cost of two forwards.

@@ -207,8 +207,50 @@ def pushforward(
     product = _empty(field, signal)
     push = (derivatives or derivatives_of(field)).pusher(tangent)
     for start, coords, _ in signal.blocks(block or block_size(field)):
-        product[start : start + len(coords)] = push(coords)
+        product[start : start + len(coords)] = push(coords)[1]
     return product
+
+
+def push_residual(
+    field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute J v and the residual R = prediction - values, in one sweep.
+
+    Args:
+        field: The network, with Jacobian J at its current parameters.
+        signal: The targets.
+        tangent: v, one tensor per parameter, in their order.
+        block: Coordinates at once; None chooses.
+
+    Returns:
+        J v (N, C) and R (N, C).
+    """
+    product, residual = _empty(field, signal), _empty(field, signal)
+    push = derivatives_of(field).pusher(tangent)
+    for start, coords, values in signal.blocks(block or block_size(field)):
+        rows = slice(start, start + len(coords))
+        prediction, product[rows] = push(coords)
+        torch.sub(prediction, values, out=residual[rows])
+    return product, residual
+
+
+def pushforward_at(
+    field: Field, signal: Signal, indices: Tensor, tangent: Sequence[Tensor]
+) -> Tensor:
+    """Compute J v at some points alone.
+
+    Args:
+        field: The network, with Jacobian J at its current parameters.
+        signal: Where they are; its values are not used.
+        indices: (M,) int64 of the points.
+        tangent: v, one tensor per parameter, in their order.
+
+    Returns:
+        J v (M, C), without a graph.
+    """
+    push = derivatives_of(field).pusher(tangent)
+    parts = indices.split(block_size(field))
+    return torch.cat([push(signal.at(part)[0])[1] for part in parts])
 
 
 def self_leverage(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:

@@ -151,7 +151,7 @@ class Trainer:
         self.pace.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
-            probe = Probe(self.field, self.signal, self.passes)
+            probe = Probe(self.field, self.signal, self.passes, self.optimiser.first_moment)
             selection = self.sampler.select(self.step, probe, self.generator)
         with self.clock.measure("update_s"):
             healthy, observation = self._update(selection)
@@ -234,8 +234,6 @@ class Trainer:
                 return False, observation
             if self.guard is not None and self.guard.wants_copy(self.step):
                 self.guard.keep(self.step, self.optimiser.learnt())
-        for parameter, part in zip(self.field.parameters(), gradient, strict=True):
-            parameter.grad = part
         factor = 1.0 if self.guard is None else self.guard.rate_factor
         self.optimiser.follow(gradient, self.learning_rate(self.step) * factor)
         return True, observation

@@ -26,6 +26,9 @@ VARIANTS = {
     "nint-self_leverage": ("nint", {"nint": {"score": "self_leverage"}}),
     "nint-residual": ("nint", {"nint": {"score": "residual", "score_norm": "l1"}}),
     "nint-last_layer": ("nint", {"nint": {"score": "last_layer"}}),
+    "nint-moment": ("nint", {"nint": {"gradient": "moment"}}),
+    "nint-pool": ("nint", {"nint": {"scoring": "pool"}}),
+    "nint-pool-late": ("nint", {"nint": {"scoring": "pool", "pool": 1, "start": 0.4, "xi": 0}}),
     "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),
 }
 EVERY = [*SAMPLER_NAMES, *VARIANTS]
@@ -194,7 +197,7 @@ def test_a_sampler_says_which_of_its_state_are_points(name):
     integers = {
         key for key, value in sampler.state_dict().items() if not value.is_floating_point()
     }
-    assert integers - {"sizes"} <= sampler.index_entries
+    assert integers - {"sizes", "began"} <= sampler.index_entries
 
 
 @pytest.mark.parametrize("name", EVERY)

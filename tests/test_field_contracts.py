@@ -140,7 +140,7 @@ def test_derivatives_by_hand_are_those_by_autograd(name, dtype):
         leverage = derivatives.self_leverage(coords)
         results.append([
             derivatives.predict(coords),
-            push(coords),
+            *push(coords),
             leverage,
             *by_coords,
             *derivatives.pulled(),

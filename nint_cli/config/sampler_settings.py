@@ -135,6 +135,21 @@ class NintConfig(Section):
         description="what the NTK slot ranks by: the product with the residual, or of the kernel "
         "only its diagonal, nothing, its last layer, or random projections",
     )
+    scoring: Literal["sweep", "pool"] = Field(
+        "sweep",
+        description="what is ranked: all points by sweeps, as in the paper; or random candidates, "
+        "by the error they had when they last trained and a JVP along Adam's first moment, which "
+        "takes the same time for any signal; the interval, every, residual_every, and what says "
+        "how to score, are then without effect",
+    )
+    pool: int = Field(
+        4, ge=1, le=1024, description="candidates per chosen point, under scoring pool"
+    )
+    gradient: Literal["full", "moment"] = Field(
+        "full",
+        description="what a score of the product takes for the loss gradient: a VJP sweep, or "
+        "Adam's first moment, which spares it",
+    )
     score_norm: Literal["l2", "l1"] = Field("l2", description="norm of that over the channels")
     sketches: int = Field(4, ge=1, le=4096, description="random projections of score sketch")
     interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (

@@ -47,14 +47,14 @@ class Derivatives(ABC):
         """Give the sum of all that was pulled, one tensor per parameter of the field."""
 
     @abstractmethod
-    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """Prepare J v.
 
         Args:
             direction: v, one tensor per parameter of the field, in their order.
 
         Returns:
-            A function from coords (B, D) to J v (B, C).
+            A function from coords (B, D) to the prediction and J v, (B, C) each.
         """
 
     @abstractmethod

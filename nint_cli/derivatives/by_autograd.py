@@ -45,7 +45,7 @@ class ByAutograd(Derivatives):
         """Give the sum, by parameter; see `Derivatives.pulled`."""
         return self._total
 
-    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """Prepare J v; see `Derivatives.pusher`."""
         load_forward_mode()
         names = {id(parameter): name for name, parameter in self._field.named_parameters()}
@@ -55,15 +55,15 @@ class ByAutograd(Derivatives):
         ]
 
         @torch.no_grad()
-        def push(coords: Tensor) -> Tensor:
+        def push(coords: Tensor) -> tuple[Tensor, Tensor]:
             with forward_ad.dual_level():
                 duals = {
                     name: forward_ad.make_dual(parameter.detach(), part)
                     for name, parameter, part in pairs
                 }
                 output = functional_call(self._field, duals, (coords,))
-                change: Tensor = forward_ad.unpack_dual(output).tangent
-                return change
+                dual = forward_ad.unpack_dual(output)
+                return dual.primal, dual.tangent
 
         return push
 

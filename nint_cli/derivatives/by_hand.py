@@ -114,7 +114,7 @@ class ByHand(Derivatives):
         return [found[id(parameter)] for parameter in self._parameters]
 
     @torch.no_grad()
-    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         """Prepare J v; see `Derivatives.pusher`."""
         part = {id(p): v for p, v in zip(self._parameters, direction, strict=True)}
         changes = [
@@ -125,7 +125,7 @@ class ByHand(Derivatives):
         in_encoding = [part[id(parameter)] for parameter in own]
 
         @torch.no_grad()
-        def push(coords: Tensor) -> Tensor:
+        def push(coords: Tensor) -> tuple[Tensor, Tensor]:
             place, h = self._encode(coords)
             dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
             for index, layer in enumerate(self._layers):
@@ -142,7 +142,7 @@ class ByHand(Derivatives):
                 h, slope = _activate(layer, self._affine(index, h))
                 dh = change if slope is None else slope.mul_(change)
             assert dh is not None
-            return dh
+            return h, dh
 
         return push
 

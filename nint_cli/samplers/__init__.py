@@ -7,6 +7,7 @@ from nint_cli.samplers.expansive import Expansive
 from nint_cli.samplers.full import Full
 from nint_cli.samplers.int import Int
 from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_pool import NintPool
 from nint_cli.samplers.nint_released import NintReleased
 from nint_cli.samplers.soft_mining import SoftMining
 from nint_cli.samplers.uniform import Uniform
@@ -20,6 +21,7 @@ __all__ = [
     "Full",
     "Int",
     "Nint",
+    "NintPool",
     "NintReleased",
     "Observation",
     "Sampler",

@@ -70,6 +70,8 @@ class Nint(Sampler):
         score: What the first slot ranks by.
         score_norm: Its norm over channels, ``l2`` or ``l1``.
         sketches: Random projections of ``sketch``.
+        gradient: What ``product`` takes for J^T R: ``full``, by a VJP sweep; or ``moment``, Adam's
+            first moment, which costs nothing; ours.
         interval: Refresh strategy of the whole selection.
         every: Interval of its ``dense2`` in steps.
     """
@@ -90,6 +92,7 @@ class Nint(Sampler):
         score: str = "product",
         score_norm: str = "l2",
         sketches: int = 4,
+        gradient: str = "full",
         interval: str = "dense",
         every: int = 5,
     ) -> None:
@@ -104,6 +107,7 @@ class Nint(Sampler):
         self.score = score
         self.score_norm = score_norm
         self.sketches = sketches
+        self.gradient = gradient
         self.interval = interval
         self.every = every
         self._ranked: dict[str, Tensor] = {}
@@ -203,6 +207,8 @@ class Nint(Sampler):
         """Give what is ranked by its norm over channels, (N, C)."""
         match self.score:
             case "product":
+                if self.gradient == "moment":
+                    return probe.moment_product()
                 return probe.ntk_product()
             case "self_leverage":
                 return probe.self_leverage() * probe.residual()
