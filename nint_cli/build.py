@@ -8,6 +8,7 @@ import torch
 from nint_cli import schedules
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, RunConfig
+from nint_cli.engine import products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
     Ffn,
@@ -308,5 +309,5 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         clock=clock,
         guard=Guard() if optimiser.guard else None,
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
-        products=torch.bfloat16 if config.engine.precision == "bf16" else None,
+        products=products(config.engine, device),
     )

@@ -6,6 +6,26 @@ from nint_cli.config import EngineConfig
 from nint_cli.cores import usable_cores
 
 
+def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
+    """Give the type of the matrix products of training.
+
+    Args:
+        settings: How to compute.
+        device: Where.
+
+    Returns:
+        The type; None for that of the parameters. Under ``auto`` it follows from the processor
+        alone, so that a machine always chooses alike.
+    """
+    if settings.precision == "bf16":
+        return torch.bfloat16
+    if settings.precision == "auto" and device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        if able.get("avx512_bf16") or able.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
 def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
     """Set threads and precision, before anything is computed.
 

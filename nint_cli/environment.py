@@ -44,14 +44,15 @@ def peak_memory(device: torch.device) -> results.MemoryRecord:
     return results.MemoryRecord(peak_rss_bytes=peak, peak_cuda_bytes=cuda)
 
 
-def describe(device: torch.device) -> results.Environment:
+def describe(device: torch.device, products: torch.dtype | None = None) -> results.Environment:
     """Describe this process.
 
     Args:
         device: Where the field is.
+        products: Type of the matrix products of training, where it is another than float32.
 
     Returns:
-        Versions, platform, device and threads.
+        Versions, platform, device, threads, and the type of products.
     """
     cuda = device.type == "cuda"
     return results.Environment(
@@ -63,6 +64,7 @@ def describe(device: torch.device) -> results.Environment:
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
+        products=None if products is None else str(products).removeprefix("torch."),
     )
 
 

@@ -208,6 +208,7 @@ class Environment(_Part):
     device: str
     device_name: str
     threads: int
+    products: str | None
 
 
 class RunMetrics(Quality):

@@ -191,7 +191,7 @@ class Fit:
             folder.write(runfolder.CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        if self.trainer.products is not None and self.trainer.field.chain() is None:
+        if config.engine.precision == "bf16" and self.trainer.field.chain() is None:
             self._notes.append(f"precision bf16 has no effect on the field {config.field}")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
@@ -315,7 +315,7 @@ class Fit:
                 **vars(self.trainer.passes), total=self.trainer.passes.total
             ),
             "memory": environment.peak_memory(self.device),
-            "environment": environment.describe(self.device),
+            "environment": environment.describe(self.device, self.trainer.products),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),
             "config": settings,

@@ -177,3 +177,17 @@ def test_cores_are_the_least_of_affinity_and_quota(monkeypatch, tmp_path):
     monkeypatch.delattr(cores.os, "sched_getaffinity")
     monkeypatch.setattr(cores.os, "cpu_count", lambda: 7)
     assert usable_cores() == 7
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16), ({}, None)],
+)
+def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    for device, wanted in (("cpu", expected), ("cuda", None)):
+        found = {
+            name: engine.products(EngineConfig(precision=name), torch.device(device))
+            for name in ("auto", "full", "tf32", "bf16")
+        }
+        assert found == {"auto": wanted, "full": None, "tf32": None, "bf16": torch.bfloat16}

@@ -93,7 +93,7 @@ class FitOptions:
     ] = None
     precision: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Matrix products of training: full, tf32 or bf16."),
+        typer.Option(metavar="NAME", help="Products in training: auto, full, tf32 or bf16."),
     ] = None
     jobs: Annotated[
         int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from nint_cli.config.section import Section
 
-PrecisionName = Literal["full", "tf32", "bf16"]
+PrecisionName = Literal["auto", "full", "tf32", "bf16"]
 
 
 class EngineConfig(Section):
@@ -21,6 +21,6 @@ class EngineConfig(Section):
     )
     precision: PrecisionName = Field(
         "full",
-        description="matrix products of training: full; tf32, on CUDA only; or bf16, in wide "
-        "layers, with all else in float32 (2.4 times faster on a CPU with AVX512-BF16)",
+        description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers, "
+        "with all else in float32; or auto: bf16 on a CPU that has instructions for it, else full",
     )
