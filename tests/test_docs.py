@@ -108,6 +108,10 @@ def test_scripts_run(monkeypatch):
             *("audio", "sample:chirp", "--preset", "smoke", "--samplers", "uniform,nint"),
             *("--steps", "4", "--evaluations", "2"),
         ],
+        "presets.py": [
+            *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
+            *("--seconds", "0.05"),
+        ],
         "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
     }
     others = {"write_schema.py", "write_reference.py", "grid.py"}

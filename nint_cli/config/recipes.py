@@ -49,19 +49,19 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
-            "tuned": _tuned(6e-4, 4096, 1300),
+            "tuned": _tuned(6e-4, 4096, 2000),
         },
         "finer": {
             "published": _published(5e-4, "FINER's release"),
-            "tuned": _tuned(6e-4, 4096, 1300),
+            "tuned": _tuned(6e-4, 4096, 2000),
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),
-            "tuned": _tuned(3e-4, 8192, 450),
+            "tuned": _tuned(1e-3, 4096, 1000, {"gauss.scale": 10.0}),
         },
         "wire": {
             "published": _published(5e-3, "FINER's release"),
-            "tuned": _tuned(2e-4, 8192, 150),
+            "tuned": _tuned(2e-3, 2048, 400, {"wire.omega_0": 5.0, "wire.scale": 10.0}),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
@@ -125,11 +125,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "gauss": {
             "published": _published(1e-4, "FINER's release"),
-            "tuned": _tuned(3e-4, 8192, 400),
+            "tuned": _tuned(1e-3, 4096, 800, {"gauss.scale": 5.0}),
         },
         "wire": {
             "published": _published(1e-4, "FINER's release"),
-            "tuned": _tuned(2e-4, 8192, 150),
+            "tuned": _tuned(2e-3, 2048, 300, {"wire.omega_0": 5.0, "wire.scale": 5.0}),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
