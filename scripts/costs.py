@@ -20,7 +20,15 @@ from nint_cli.ntk import ntk_residual_product
 from nint_cli.probe import Probe
 from nint_cli.samplers import Observation, Sampler
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import Passes, block_size, predict, pull_residual, pullback, pushforward
+from nint_cli.sweep import (
+    Passes,
+    block_size,
+    predict,
+    pull_residual,
+    pullback,
+    push_residual,
+    pushforward,
+)
 
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
@@ -56,6 +64,7 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
                 "scoring": lambda: ntk_residual_product(field, signal),
                 "vjp": lambda: pull_residual(field, signal),
                 "jvp": lambda: pushforward(field, signal, gradient),
+                "by_moment": lambda: push_residual(field, signal, gradient),
             },
             repeats,
         )
@@ -67,6 +76,7 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
         "scoring_over_forward": found["scoring"] / forward,
         "vjp_over_forward": found["vjp"] / forward,
         "jvp_over_forward": found["jvp"] / forward,
+        "by_moment_over_forward": found["by_moment"] / forward,
     }
 
 
