@@ -78,6 +78,9 @@ def resume(
         for newer in folder.checkpoints():
             if newer.name > f"step-{fit.trainer.step:010d}.safetensors":
                 newer.unlink(missing_ok=True)  # damaged, and passed over
+        for later in folder.selections():
+            if later.name > f"step-{fit.trainer.step:010d}.safetensors":
+                later.unlink(missing_ok=True)  # its step will be done again, or never
         elsewhere = _elsewhere(saved.origin)
         if elsewhere is not None:
             control.note(f"'{path}' {elsewhere}")

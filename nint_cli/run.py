@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from nint_cli import __version__, checkpoint, environment, results, runfolder
+from nint_cli import __version__, checkpoint, environment, results, runfolder, traces
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock, device_clock
@@ -240,7 +240,8 @@ class Fit:
                 best=self.best,
                 origin=self.origin,
             )
-            folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved))
+            keep = self.resolved.config.checkpoint.keep
+            folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
 
     def _finish(
         self, folder: RunFolder, recorder: "_Recorder", control: Control, reason: str
@@ -401,6 +402,10 @@ class _Recorder:
     def log(self, evaluation: Evaluation) -> None:
         trainer = self._fit.trainer
         self._fit.logged_step = trainer.step
+        if self._fit.resolved.config.evaluation.selections and "last" in trainer.selections:
+            with self._fit.clock.measure("save_s"):
+                chosen = traces.encode(trainer.selections["last"])
+                self._folder.write_selection(trainer.step, chosen)
         headline = self._fit.subject.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
         self._folder.append_log({

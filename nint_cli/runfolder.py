@@ -20,13 +20,13 @@ CONFIG = "config.yaml"
 LOG = "log.jsonl"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
+SELECTIONS = "selections"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 Writer = Callable[[BinaryIO], object]
 """Writes a file's content into the open file."""
 
-_KEEP_CHECKPOINTS = 2
 # Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
 # nint's own lists may be removed.
 _MARK = {"written_by": "nint"}
@@ -212,8 +212,9 @@ class RunFolder:
     def _refuse_what_is_in_the_way(self, names: Iterable[str], *, overwrite: bool) -> None:
         with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
             found = [name for name in sorted(names) if os.path.lexists(self.path / name)]
-            if (self.path / CHECKPOINTS).is_symlink():
-                found.append(CHECKPOINTS)  # which would lead out of the folder
+            # A link would lead out of the folder.
+            within = (CHECKPOINTS, SELECTIONS)
+            found += [name for name in within if (self.path / name).is_symlink()]
             manifest = _read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
@@ -269,7 +270,7 @@ class RunFolder:
         if manifest.get("owner") and not (self.path / METRICS).exists():
             self.taken_over = _describe_owner(manifest)
         # Whoever could still be writing holds the lock, so these were left behind by the dead.
-        for folder in (self.path, self.path / CHECKPOINTS):
+        for folder in (self.path, self.path / CHECKPOINTS, self.path / SELECTIONS):
             for litter in folder.glob(".*.tmp"):
                 if _TEMPORARY.fullmatch(litter.name):
                     litter.unlink(missing_ok=True)
@@ -387,16 +388,35 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot write '{self.path / LOG}': {error.strerror}") from error
 
-    def write_checkpoint(self, step: int, data: bytes) -> None:
-        """Write a checkpoint, then drop all but the newest two.
+    def write_checkpoint(self, step: int, data: bytes, keep: int | None = 2) -> None:
+        """Write a checkpoint, then drop all but the newest ones.
 
         Args:
             step: Steps done.
             data: Its content.
+            keep: How many to keep; None for all.
         """
         self.write(f"{CHECKPOINTS}/step-{step:010d}.safetensors", data)
-        for path in self.checkpoints()[_KEEP_CHECKPOINTS:]:
-            path.unlink(missing_ok=True)
+        if keep is not None:
+            for path in self.checkpoints()[keep:]:
+                path.unlink(missing_ok=True)
+
+    def write_selection(self, step: int, data: bytes) -> None:
+        """Write what a step was trained on.
+
+        Args:
+            step: Steps done.
+            data: The content; see `traces`.
+        """
+        try:
+            (self.path / SELECTIONS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make '{self.path / SELECTIONS}': {error.strerror}") from error
+        self.write(f"{SELECTIONS}/step-{step:010d}.safetensors", data)
+
+    def selections(self) -> list[Path]:
+        """List what `write_selection` wrote, the oldest first."""
+        return sorted((self.path / SELECTIONS).glob("step-*.safetensors"))
 
     def checkpoints(self) -> list[Path]:
         """List the checkpoints, the newest first."""
@@ -424,7 +444,11 @@ class RunFolder:
             return
         root = self.path.resolve()
         for name in [*manifest["files"], MANIFEST]:
-            if (self.path / name).parent.resolve() in {root, root / CHECKPOINTS}:
+            if (self.path / name).parent.resolve() in {
+                root,
+                root / CHECKPOINTS,
+                root / SELECTIONS,
+            }:
                 self.remove(name)
 
 

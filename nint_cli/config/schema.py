@@ -95,6 +95,11 @@ class EvaluationConfig(Section):
         "goes on; at the end it is at all of them; null: always at all",
     )
     ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
+    selections: bool = Field(
+        False,
+        description="whether every evaluation keeps what its step was trained on, in the folder "
+        "selections",
+    )
 
 
 class MetricsConfig(Section):
@@ -163,10 +168,13 @@ class StopConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """How often the state of the run is saved; the newest two checkpoints are kept."""
+    """How often the state of the run is saved, and how many of these checkpoints are kept."""
 
     every: int | None = Field(
         500, ge=1, description="steps between checkpoints; null: only at the end"
+    )
+    keep: int | None = Field(
+        2, ge=1, description="how many of them are kept, the newest; null: all"
     )
 
 

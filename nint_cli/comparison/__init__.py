@@ -1,0 +1,1 @@
+"""Comparisons: which runs they need, what is read off them, and the report."""

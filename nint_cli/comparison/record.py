@@ -1,0 +1,176 @@
+"""The schema of compare.json, version 1.0: everything that a report shows, and nothing it does not.
+
+Readers ignore keys they do not know; a key that is removed or changes its type raises the major
+version. A figure that has no value is null, with a reason beside it where one can be given.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Curve(_Part):
+    """A run's log in columns, an entry per evaluation."""
+
+    step: list[int]
+    train_s: list[float] = Field(description="seconds of training so far")
+    passes: list[float] = Field(description="network passes so far, in full forward passes")
+    value: list[float | None] = Field(description="the headline; null where it has no value")
+
+
+class Cost(_Part):
+    """What a run had spent at the first evaluation that was at a target."""
+
+    step: int
+    train_s: float
+    passes: float
+
+
+class Trial(_Part):
+    """A run that was made to choose a learning rate."""
+
+    lr: float
+    input: str
+    seed: int
+    folder: str
+    status: str
+    value: float | None = Field(description="the headline at its end")
+
+
+class VariantEntry(_Part):
+    """One of the methods that are compared."""
+
+    name: str
+    sampler: str
+    field: str
+    settings: dict[str, Any] = Field(
+        description="by dotted key, those in which the variants differ, and what this one has"
+    )
+    lr: dict[str, float] = Field(description="learning rate of its runs, by input")
+    tuning: list[Trial] = Field([], description="the runs that chose it under --tune lr")
+
+
+class InputEntry(_Part):
+    """One of the signals."""
+
+    name: str = Field(description="short and unique within the report")
+    source: str = Field(description="absolute path, or sample:NAME")
+    sha256: str
+    described: str = Field(description="what it is and how large, in a few words")
+
+
+class RunEntry(_Part):
+    """One run."""
+
+    input: str
+    variant: str
+    seed: int
+    folder: str = Field(description="relative to compare.json where it lies below its folder")
+    command: str | None = Field(description="that makes it again, for a POSIX shell")
+    status: Literal["complete", "interrupted", "diverged", "failed", "missing"]
+    stop_reason: str | None
+    error: str | None = None
+    steps: int
+    train_s: float
+    sampler_s: float = Field(description="the part of train_s spent choosing")
+    update_s: float
+    passes: float
+    rescues: int = Field(description="how often the divergence guard halved its rate")
+    value: float | None = Field(description="the headline at its end, measured in full")
+    best: float | None = Field(description="the highest headline of its evaluations")
+    best_step: int | None
+    figures: dict[str, float | None] = Field(description="all measures at its end, by key")
+    parameters: int
+    peak_rss_bytes: int | None
+    lr: float
+    config_sha256: str
+    environment: dict[str, Any]
+    nint_version: str
+    curve: Curve
+    to_target: dict[str, Cost | None] = Field(
+        description="by target as it is written in `targets`; null where it was not reached"
+    )
+
+
+class Spread(_Part):
+    """A figure over runs; those that have no value are counted and not averaged."""
+
+    mean: float | None
+    low: float | None = Field(description="the smallest")
+    high: float | None = Field(description="the largest")
+    count: int = Field(description="runs that have a value")
+    missing: int = Field(description="runs that have none")
+
+
+class Ratio(_Part):
+    """A speed-up over the baseline: geometric mean over pairs of runs of one input and seed."""
+
+    value: float
+    low: float | None = Field(description="2.5 % point of the paired bootstrap; null for one pair")
+    high: float | None = Field(description="97.5 % point")
+    pairs: int
+
+
+class TargetSummary(_Part):
+    """What it takes to get to a target."""
+
+    reached: int
+    of: int
+    train_s: Spread
+    passes: Spread
+    speedup_train_s: Ratio | None = Field(description="over pairs in which both reached it")
+    speedup_passes: Ratio | None
+    reason: str | None = Field(None, description="why there is no speed-up")
+
+
+class Gain(_Part):
+    """A difference from the baseline: mean over pairs of runs of one input and seed."""
+
+    value: float
+    low: float | None = Field(description="2.5 % point of the paired bootstrap; null for one pair")
+    high: float | None = Field(description="97.5 % point")
+    pairs: int
+
+
+class Summary(_Part):
+    """A variant over its seeds, on one input or on all."""
+
+    input: str | None = Field(description="null: all inputs together")
+    variant: str
+    value: Spread = Field(description="the headline at the end")
+    best: Spread
+    train_s: Spread
+    passes: Spread
+    equal_time_s: float | None = Field(
+        description="the shortest training of all runs compared here, for `at_equal_time`"
+    )
+    at_equal_time: Spread = Field(
+        description="the headline after that time, between evaluations by a straight line"
+    )
+    gain: Gain | None = Field(description="of the value over the baseline's; null for itself")
+    gain_at_equal_time: Gain | None
+    to_target: dict[str, TargetSummary]
+
+
+class Comparison(_Part):
+    """A report."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    nint_version: str
+    modality: Literal["image", "audio", "sdf"]
+    headline: str = Field(description="key of the figure that runs are compared by")
+    baseline: str = Field(description="name of a variant")
+    targets: list[float] = Field(description="values of the headline, rising")
+    command: str | None = Field(description="that made it, for a POSIX shell")
+    tuned: Literal["lr"] | None = None
+    notes: list[str] = Field([], description="what a reader must know, a sentence each")
+    inputs: list[InputEntry]
+    variants: list[VariantEntry]
+    runs: list[RunEntry]
+    summaries: list[Summary]
