@@ -411,7 +411,9 @@ class RunFolder:
         try:
             (self.path / SELECTIONS).mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make '{self.path / SELECTIONS}': {error.strerror}") from error
+            raise OutputError(
+                f"cannot make '{self.path / SELECTIONS}': {error.strerror}"
+            ) from error
         self.write(f"{SELECTIONS}/step-{step:010d}.safetensors", data)
 
     def selections(self) -> list[Path]:

@@ -70,7 +70,9 @@ def test_a_run_that_goes_back_forgets_later_selections(tmp_path, monkeypatch):
     assert after == before
 
 
-@pytest.mark.parametrize(("keep", "left"), [("1", [10]), ("3", [6, 8, 10]), ("null", [2, 4, 6, 8, 10])])
+@pytest.mark.parametrize(
+    ("keep", "left"), [("1", [10]), ("3", [6, 8, 10]), ("null", [2, 4, 6, 8, 10])]
+)
 def test_as_many_checkpoints_stay_as_are_asked_for(tmp_path, monkeypatch, keep, left):
     monkeypatch.chdir(tmp_path)
     kept = ["--set", "checkpoint.every=2", "--set", f"checkpoint.keep={keep}"]
