@@ -1,4 +1,4 @@
-"""The schema of compare.json, version 1.0: everything that a report shows, and nothing it does not.
+"""The schema of compare.json, version 1.0: all that a report shows, and no more.
 
 Readers ignore keys they do not know; a key that is removed or changes its type raises the major
 version. A figure that has no value is null, with a reason beside it where one can be given.
