@@ -407,13 +407,14 @@ class RunFolder:
         Args:
             step: Steps done.
             data: The content; see `traces`.
+
+        Raises:
+            OutputError: If it cannot be written.
         """
         try:
             (self.path / SELECTIONS).mkdir(exist_ok=True)
         except OSError as error:
-            raise OutputError(
-                f"cannot make '{self.path / SELECTIONS}': {error.strerror}"
-            ) from error
+            raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
         self.write(f"{SELECTIONS}/step-{step:010d}.safetensors", data)
 
     def selections(self) -> list[Path]:
