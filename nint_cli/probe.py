@@ -1,14 +1,29 @@
 """What a sampler may ask of the field: lazily, once per step, with every pass counted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from nint_cli.fields import Field
-from nint_cli.ntk import last_layer_residual_product, ntk_residual_product, sketched_products
+from nint_cli.ntk import (
+    last_layer_residual_product,
+    ntk_product_blocks,
+    ntk_residual_product,
+    sketched_products,
+)
 from nint_cli.signals import Signal
-from nint_cli.sweep import Passes, predict, push_residual, pushforward_at, self_leverage
+from nint_cli.sweep import (
+    Passes,
+    predict,
+    push_residual,
+    pushed_blocks,
+    pushforward_at,
+    residual_blocks,
+    self_leverage,
+)
+
+_BLOCK = 1 << 18  # points of what is there already, or only compared
 
 
 class Probe:
@@ -58,10 +73,40 @@ class Probe:
         if self._residual is None:
             prediction = self.prediction()
             self._residual = torch.empty_like(prediction)
-            for start, _, values in self._signal.blocks(1 << 18):
+            for start, _, values in self._signal.blocks(_BLOCK):
                 rows = slice(start, start + len(values))
                 torch.sub(prediction[rows], values, out=self._residual[rows])
         return self._residual
+
+    def residual_blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """Give the residual block by block, in memory that does not grow with N.
+
+        Yields:
+            The index of the block's first point, and its rows of `residual`, (rows, C).
+        """
+        if self._residual is not None:
+            for start in range(0, len(self), _BLOCK):
+                yield start, self._residual[start : start + _BLOCK]
+            return
+        self._passes.forward += 1
+        yield from residual_blocks(self._field, self._signal)
+
+    def product_blocks(self, *, by_moment: bool = False) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Give K R block by block, in memory that does not grow with N, and R beside it.
+
+        Args:
+            by_moment: Whether to estimate it as `moment_product` does.
+
+        Yields:
+            The index of the block's first point, and its rows of K R and R, (rows, C) each.
+        """
+        moment = self._moment() if by_moment else None
+        self._passes.jvp += 1
+        if moment is not None:
+            yield from pushed_blocks(self._field, self._signal, moment)
+            return
+        self._passes.vjp += 1
+        yield from ntk_product_blocks(self._field, self._signal)
 
     def ntk_product(self) -> Tensor:
         """Give K R, the NTK times the residual R = prediction - values, (N, C).

@@ -1,5 +1,7 @@
 """The points with the largest scores, found block by block while the scores are made."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,9 +9,9 @@ from torch import Tensor
 class TopK:
     """Keeps the largest of many scores that are never together in memory.
 
-    Equal scores are ranked by their index, the lowest first. NaN has no rank and is refused;
-    infinities have theirs. The result is that of sorting all scores at once, whatever the blocks
-    are and in whichever order they come.
+    Equal scores are ranked by their index, the lowest first. NaN ranks as positive infinity, so
+    that a field which has diverged is trained where it has, and noticed. The result is that of
+    sorting all scores at once, whatever the blocks are and in whichever order they come.
 
     Memory is that of O(k + block) numbers, time O(1) per score on average: what cannot be among
     the k is dropped at once, and the rest is thinned out to k when there are twice as many.
@@ -38,15 +40,10 @@ class TopK:
             start: Index of its first point.
             scores: (B,) of any floating-point type, the same for all blocks; not kept itself. No
                 index may come twice.
-
-        Raises:
-            ValueError: If one is NaN.
         """
-        if bool(scores.isnan().any()):
-            raise ValueError(f"a score from index {start} on is NaN")
+        scores = scores.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
         if self._least is None:
             indices = torch.arange(start, start + len(scores), device=scores.device)
-            scores = scores.clone()
         else:
             within = torch.nonzero(scores >= self._least).squeeze(1)
             indices, scores = within + start, scores[within]

@@ -24,7 +24,7 @@ Cotangent = Callable[[int, Tensor, Tensor], Tensor]
 # one layer is held at a time, 2^18 where all are; larger blocks are up to 1.4 times slower. A GPU
 # wants to be filled.
 _BLOCK_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}
-_FORWARD_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}
+_FORWARD_NUMBERS = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 # A batch whose loss couples its points keeps the activations of all its blocks, up to this many
 # numbers per layer; a larger one is predicted twice instead.
@@ -226,12 +226,48 @@ def push_residual(
         J v (N, C) and R (N, C).
     """
     product, residual = _empty(field, signal), _empty(field, signal)
+    for start, pushed, error in pushed_blocks(field, signal, tangent, block=block):
+        product[start : start + len(pushed)] = pushed
+        residual[start : start + len(pushed)] = error
+    return product, residual
+
+
+def pushed_blocks(
+    field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Compute J v and the residual block by block, where all of them at once would be too many.
+
+    Args:
+        field: The network, with Jacobian J at its current parameters.
+        signal: The targets.
+        tangent: v, one tensor per parameter, in their order.
+        block: Coordinates at once; None chooses.
+
+    Yields:
+        The index of the block's first point, and its rows of J v and of R, (rows, C) each.
+    """
     push = derivatives_of(field).pusher(tangent)
     for start, coords, values in signal.blocks(block or block_size(field)):
-        rows = slice(start, start + len(coords))
-        prediction, product[rows] = push(coords)
-        torch.sub(prediction, values, out=residual[rows])
-    return product, residual
+        prediction, product = push(coords)
+        yield start, product, prediction - values
+
+
+def residual_blocks(
+    field: Field, signal: Signal, *, block: int | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """Compute the residual block by block, where all of it at once would be too much.
+
+    Args:
+        field: The network.
+        signal: The targets.
+        block: Coordinates at once; None chooses.
+
+    Yields:
+        The index of the block's first point, and prediction - values (rows, C).
+    """
+    derivatives = derivatives_of(field)
+    for start, coords, values in signal.blocks(block or block_size(field, forward_only=True)):
+        yield start, derivatives.predict(coords) - values
 
 
 def pushforward_at(

@@ -154,7 +154,7 @@ def scoring_table(found: Mapping[str, Any]) -> str:
     """Write what a scoring pass costs in sweeps."""
     rows = [
         [name, f"{found[f'{name}_s']:.3f}", f"{found[f'{name}_s'] / found['forward_s']:.2f}"]
-        for name in ("forward", "scoring", "vjp", "jvp")
+        for name in ("forward", "scoring", "vjp", "jvp", "by_moment")
     ]
     header = ["pass", f"s for {found['coordinates']:,} points", "in sweeps"]
     return grid.markdown(header, rows)

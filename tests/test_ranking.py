@@ -85,9 +85,13 @@ def test_it_holds_no_more_than_twice_its_count_and_a_block():
     assert top.indices().tolist() == list(range(19_999, 19_949, -1))
 
 
-def test_what_has_no_rank_is_refused():
+def test_nan_ranks_with_infinity_and_so_is_trained_where_it_is():
     top = TopK(3)
-    with pytest.raises(ValueError, match="a score from index 7 on is NaN"):
-        top.add(7, torch.tensor([1.0, math.nan]))
+    top.add(7, torch.tensor([1.0, math.nan, -math.inf]))
+    top.add(2, torch.tensor([math.inf, 5.0]))
+    assert top.indices().tolist() == [2, 8, 3]
+
+
+def test_a_negative_count_is_refused():
     with pytest.raises(ValueError, match="cannot keep -1 scores"):
         TopK(-1)

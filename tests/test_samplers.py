@@ -359,3 +359,20 @@ def test_released_slots_are_those_of_the_trace():
         int(52_428 * schedules.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0))
         for step in (0, 9, 19, 29, 39, 49, 59)
     ] == [5786, 5786, 2128, 783, 288, 105, 38]
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [Int(PLAN), Nint(PLAN), Nint(PLAN, gradient="moment"), Nint(PLAN, xi=0.2, start=0.0)],
+)
+def test_rankings_never_hold_a_number_for_every_point(sampler, monkeypatch):
+    """Scores come and go block by block, so memory is that of the batch."""
+
+    def too_much(*_):
+        raise AssertionError("a tensor of N rows")
+
+    for name in ("prediction", "residual", "ntk_product", "moment_product"):
+        monkeypatch.setattr(Probe, name, too_much)
+    monkeypatch.setattr("nint_cli.sweep.block_size", lambda *_, **__: 32)
+    for step in range(3):
+        sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), generator())

@@ -49,7 +49,8 @@ def test_every_evaluation_leaves_its_selection(tmp_path, monkeypatch):
     assert steps("selections") == [4, 8, 10]
     batch = len(traces.read(RunFolder.open(tmp_path / "run").selections()[0])[1].indices)
     assert batch > 0
-    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == [4, 8, 10]
     # Replacing the run removes them with the rest.
     assert fit("--steps", "2", "--overwrite") == 0

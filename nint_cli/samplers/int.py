@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
+from nint_cli.ranking import TopK
 from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
 
 _SELECTED = "selected"
@@ -69,7 +70,10 @@ class Int(Sampler):
     def _hardest(self, count: int, probe: Probe) -> Tensor:
         if count == len(probe):
             return torch.arange(count, device=probe.device)
-        return residual_score(probe.residual()).topk(count, sorted=False).indices
+        hardest = TopK(count, probe.device)
+        for start, residual in probe.residual_blocks():
+            hardest.add(start, residual_score(residual))
+        return hardest.indices()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the points in use; see `Sampler.state_dict`."""

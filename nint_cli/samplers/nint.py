@@ -1,6 +1,6 @@
 """NINT: points whose training moves the whole function."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
+from nint_cli.ranking import TopK
 from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.int import residual_score
@@ -185,31 +186,46 @@ class Nint(Sampler):
     def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
         population = len(probe)
-        if self._void or self._due(step, self.alpha):
-            wanted = self._most(_NTK, step, self.alpha, population)
-            if wanted:
-                score = self._norm(self._channel_scores(probe, generator))
-                self._ranked[_NTK] = score.topk(wanted).indices
-            else:
-                self._ranked.pop(_NTK, None)
-        if self._void or self._due(step, self.residual_every):
-            # Points that the NTK slot takes first must not leave the residual slot short.
-            wanted = self._most(_RESIDUAL, step, self.residual_every, population)
-            if wanted:
-                spare = len(self._ranked.get(_NTK, ()))
-                score = residual_score(probe.residual())
-                self._ranked[_RESIDUAL] = score.topk(min(population, wanted + spare)).indices
-            else:
-                self._ranked.pop(_RESIDUAL, None)
+        wanted = {
+            slot: self._most(slot, step, every, population)
+            for slot, every in ((_NTK, self.alpha), (_RESIDUAL, self.residual_every))
+            if self._void or self._due(step, every)
+        }
         self._void = False
+        for slot in wanted:
+            self._ranked.pop(slot, None)
+        # Points that the NTK slot takes first must not leave the residual slot short.
+        spare = wanted.get(_NTK, len(self._ranked.get(_NTK, ())))
+        rankings = {
+            slot: TopK(count + spare * (slot == _RESIDUAL), probe.device)
+            for slot, count in wanted.items()
+            if count
+        }
+        if not rankings:
+            return
+        blocks = self._scored_blocks(probe, generator, product=_NTK in rankings)
+        for start, product, residual in blocks:
+            if product is not None:
+                rankings[_NTK].add(start, self._norm(product))
+            if _RESIDUAL in rankings:
+                rankings[_RESIDUAL].add(start, residual_score(residual))
+        self._ranked |= {slot: ranking.indices() for slot, ranking in rankings.items()}
+
+    def _scored_blocks(
+        self, probe: Probe, generator: torch.Generator, *, product: bool
+    ) -> Iterator[tuple[int, Tensor | None, Tensor]]:
+        """Give what is ranked by its norm over channels, if it is wanted, and the residual."""
+        if product and self.score == "product":
+            yield from probe.product_blocks(by_moment=self.gradient == "moment")
+            return
+        scores = self._channel_scores(probe, generator) if product else None
+        for start, residual in probe.residual_blocks():
+            rows = slice(start, start + len(residual))
+            yield start, None if scores is None else scores[rows], residual
 
     def _channel_scores(self, probe: Probe, generator: torch.Generator) -> Tensor:
-        """Give what is ranked by its norm over channels, (N, C)."""
+        """Give the cheaper stand-ins for K R, (N, C)."""
         match self.score:
-            case "product":
-                if self.gradient == "moment":
-                    return probe.moment_product()
-                return probe.ntk_product()
             case "self_leverage":
                 return probe.self_leverage() * probe.residual()
             case "residual":
