@@ -56,15 +56,31 @@ class ByHand(Derivatives):
                 weight.to(dtype) for weight, dtype in zip(self._weights, self._dtypes, strict=True)
             ]
         self._totals: dict[str, list[Tensor]] = {}
+        self._rooms: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def predict(self, coords: Tensor) -> Tensor:
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
         for index, layer in enumerate(self._layers):
-            z = self._affine(index, h.to(self._dtypes[index]))
+            z = self._affine(index, h.to(self._dtypes[index]), self._room(index, len(coords)))
             h = z if layer.activation is None else layer.activation.value(z)
         return h
+
+    def _room(self, index: int, rows: int) -> Tensor | None:
+        """Give memory for a layer's output while predicting; None for what is handed out.
+
+        Two pieces take turns, so that a sweep stays in the caches; what a layer reads is in the
+        other one.
+        """
+        if index == len(self._layers) - 1:
+            return None
+        bias = self._biases[index]
+        wanted = rows * len(bias)
+        room = self._rooms.get(index % 2)
+        if room is None or len(room) < wanted:
+            room = self._rooms[index % 2] = bias.new_empty(wanted)
+        return room[:wanted].view(rows, len(bias))
 
     @torch.no_grad()
     def linearise(self, coords: Tensor) -> "_BlockByHand":
@@ -77,10 +93,12 @@ class ByHand(Derivatives):
             slopes.append(slope)
         return _BlockByHand(self, coords, place, inputs, slopes, h)
 
-    def _affine(self, index: int, h: Tensor) -> Tensor:
+    def _affine(self, index: int, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Give z of a layer from its input, which is of the type of its products."""
         bias = self._biases[index]
         if h.dtype == bias.dtype:
+            if out is not None:
+                return torch.addmm(bias, h, self._factors[index].T, out=out)
             return linear(h, self._factors[index], bias)
         return linear(h, self._factors[index]).to(bias.dtype).add_(bias)
 
