@@ -30,7 +30,6 @@ from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kep
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
 
-_EVALUATIONS = 10
 _WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
 
@@ -352,8 +351,8 @@ class _Recorder:
         self._control = control
         self._evaluate_every = config.evaluation.every
         if self._evaluate_every is None and not fit.trainer.pace.timed:
-            self._evaluate_every = max(1, config.steps // _EVALUATIONS)
-        self._tenths = self._tenths_of(fit.trainer.step)
+            self._evaluate_every = max(1, config.steps // config.evaluation.count)
+        self._parts = self._parts_at(fit.trainer.step)
         self._save_every = config.checkpoint.every
         self._loss: float | None = None
         self.signal: int | None = None
@@ -386,11 +385,12 @@ class _Recorder:
         """Whether the settings ask for an evaluation after a step."""
         if self._evaluate_every is not None:
             return step % self._evaluate_every == 0
-        before, self._tenths = self._tenths, self._tenths_of(step)
-        return self._tenths > before
+        before, self._parts = self._parts, self._parts_at(step)
+        return self._parts > before
 
-    def _tenths_of(self, step: int) -> int:
-        return int(_EVALUATIONS * self._fit.trainer.pace.progress(step))
+    def _parts_at(self, step: int) -> int:
+        count = self._fit.resolved.config.evaluation.count
+        return int(count * self._fit.trainer.pace.progress(step))
 
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         self._folder.append_log({"event": "diverged", **asdict(rescue)})

@@ -2,21 +2,16 @@
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
+from nint_cli.cli.children import Children
 from nint_cli.cli.steering import shown, steered, tell
 from nint_cli.cores import usable_cores
 from nint_cli.errors import NintError, OutputError
@@ -92,8 +87,7 @@ class Batch:
             for source, folder in _folders(sources, self._root, below).items()
         ]
         self._writing = threading.Lock()
-        self._children: set[subprocess.Popen[bytes]] = set()
-        self._stopped_by: int | None = None
+        self._children = Children(threads=1)
 
     def run(self, *, jobs: int, fail_fast: bool, json: bool) -> int:
         """Fit all inputs and tell how it went.
@@ -107,12 +101,12 @@ class Batch:
             0, 8 if any failed, or the code of the signal that ended it.
         """
         self._claim()
-        self._threads = max(1, usable_cores() // jobs)
+        self._children = Children(threads=max(1, usable_cores() // jobs))
         if jobs == 1:
             for item in self.items:
                 self._fit(item, self._fit_here, fail_fast=fail_fast)
         else:
-            with self._signals_passed_on(), ThreadPoolExecutor(jobs) as pool:
+            with self._children.signals_passed_on(), ThreadPoolExecutor(jobs) as pool:
                 list(
                     pool.map(
                         lambda item: self._fit(item, self._fit_apart, fail_fast=fail_fast),
@@ -129,15 +123,15 @@ class Batch:
         rows = [(item.source, item.error or item.status) for item in self.items]
         console.table(f"{sum(i.status == 'complete' for i in self.items)} of {len(rows)}", rows)
         codes = {item.exit_code for item in self.items}
-        if self._stopped_by is not None:
-            return 128 + self._stopped_by
+        if self._children.stopped_by is not None:
+            return 128 + self._children.stopped_by
         if codes & _INTERRUPTED:
             return max(code for code in codes & _INTERRUPTED if code)
         return 0 if all(item.status == "complete" for item in self.items) else _SOME_FAILED
 
     def _fit(self, item: Item, fit: Callable[[Item], int], *, fail_fast: bool) -> None:
         """Fit one input, unless the batch has come to its end."""
-        over = self._stopped_by is not None or any(
+        over = self._children.stopped_by is not None or any(
             other.exit_code in _INTERRUPTED for other in self.items
         )
         if over or (fail_fast and any(other.status == "failed" for other in self.items)):
@@ -183,50 +177,13 @@ class Batch:
 
     def _fit_apart(self, item: Item) -> int:
         words = [*self._settings, *self._options, "--quiet", "-o", item.path, "--", item.source]
-        child = subprocess.Popen(
-            [sys.executable, "-m", "nint_cli", "fit", self._modality, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"OMP_NUM_THREADS": str(self._threads)} | os.environ,
-            # A Ctrl-C reaches it through this process, or it would get two, which end it at once.
-            process_group=0,
-        )
-        self._children.add(child)
-        if self._stopped_by is not None:
-            child.send_signal(self._stopped_by)
-        lines = child.communicate()[1].decode(errors="replace").splitlines()
-        self._children.discard(child)
-        if child.returncode and lines:
-            item.error = lines[-1].removeprefix("nint: error: ")
-        for line in lines:
+        ended = self._children.run(["fit", self._modality, *words])
+        item.error = ended.error
+        for line in ended.lines:
             console.pass_on(line)
-        if child.returncode == 0:
+        if ended.code == 0:
             console.note(f"'{item.source}': {METRICS} in '{item.path}'")
-        return child.returncode if child.returncode >= 0 else 128 - child.returncode
-
-    @contextmanager
-    def _signals_passed_on(self) -> Iterator[None]:
-        """Let signals steer the processes of the items as they would steer a single fit."""
-
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            for child in list(self._children):
-                child.send_signal(number)
-            if number in {signal.SIGINT, signal.SIGTERM}:
-                if self._stopped_by is not None:  # the second one ends everything at once
-                    signal.signal(number, signal.SIG_DFL)
-                    os.kill(os.getpid(), number)
-                self._stopped_by = number
-
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGUSR1"):
-            numbers.append(signal.SIGUSR1)
-        before = {number: signal.signal(number, pass_on) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return ended.code
 
     def _document(self) -> str:
         document = {"schema_version": "1.0", "items": [asdict(item) for item in self.items]}

@@ -86,7 +86,10 @@ class EvaluationConfig(Section):
     """How often the signal is evaluated, and how much of it; never part of the training time."""
 
     every: int | None = Field(
-        None, ge=1, description="steps between evaluations; null: ten over the run"
+        None, ge=1, description="steps between evaluations; null: `count` of them over the run"
+    )
+    count: int = Field(
+        10, ge=1, description="evaluations over the run, where `every` does not say otherwise"
     )
     points: int | None = Field(
         1 << 20,

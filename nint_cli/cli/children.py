@@ -1,0 +1,96 @@
+"""Fits in processes of their own, which signals steer as they would steer a single fit."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended.
+
+    Attributes:
+        code: Its exit code; 128 and more where a signal ended it.
+        lines: What it said on stderr.
+    """
+
+    code: int
+    lines: list[str]
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; None where it did not."""
+        if self.code == 0:
+            return None
+        last = self.lines[-1] if self.lines else f"exit code {self.code}"
+        return last.removeprefix("nint: error: ")
+
+
+class Children:
+    """Processes of nint that one command starts.
+
+    Args:
+        threads: How many threads each may use, unless OMP_NUM_THREADS says otherwise.
+
+    Attributes:
+        stopped_by: The signal that ended them, or None.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.stopped_by: int | None = None
+
+    def run(self, words: Sequence[str]) -> Ended:
+        """Run one to its end.
+
+        Args:
+            words: Of its command line, after ``nint``.
+
+        Returns:
+            How it ended.
+        """
+        child = subprocess.Popen(
+            [sys.executable, "-m", "nint_cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={"OMP_NUM_THREADS": str(self._threads)} | os.environ,
+            # A Ctrl-C reaches it through this process, or it would get two, which end it at once.
+            process_group=0,
+        )
+        self._running.add(child)
+        if self.stopped_by is not None:
+            child.send_signal(self.stopped_by)
+        lines = child.communicate()[1].decode(errors="replace").splitlines()
+        self._running.discard(child)
+        code = child.returncode
+        return Ended(code if code >= 0 else 128 - code, lines)
+
+    @contextmanager
+    def signals_passed_on(self) -> Iterator[None]:
+        """Let signals steer the processes; a second SIGINT or SIGTERM ends everything at once."""
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            for child in list(self._running):
+                child.send_signal(number)
+            if number in {signal.SIGINT, signal.SIGTERM}:
+                if self.stopped_by is not None:
+                    signal.signal(number, signal.SIG_DFL)
+                    os.kill(os.getpid(), number)
+                self.stopped_by = number
+
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGUSR1"):
+            numbers.append(signal.SIGUSR1)
+        before = {number: signal.signal(number, pass_on) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
