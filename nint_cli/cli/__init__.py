@@ -8,6 +8,7 @@ from typer.main import get_command
 
 from nint_cli import __version__
 from nint_cli.cli import console
+from nint_cli.cli.compare import compare_app
 from nint_cli.cli.doctor import doctor
 from nint_cli.cli.evaluate import evaluate
 from nint_cli.cli.fit import fit_app
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(fit_app, name="fit")
 app.command("resume")(resume)
 app.command("eval")(evaluate)
+app.add_typer(compare_app, name="compare")
 app.add_typer(config_app, name="config")
 app.command("list")(list_names)
 app.command("doctor")(doctor)

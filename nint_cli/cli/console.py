@@ -104,6 +104,31 @@ def table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     _write(captured.get())
 
 
+def grid(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table with a header on stderr, its first column to the left, the others to the right.
+
+    Args:
+        title: Above the table.
+        header: A name per column.
+        rows: Cells; they may hold anything.
+    """
+    if _quiet:
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    found = Table(title=Text(printable(title)), title_justify="left")
+    for index, name in enumerate(header):
+        found.add_column(Text(printable(name)), justify="right" if index else "left")
+    for row in rows:
+        found.add_row(*(Text(printable(cell)) for cell in row))
+    screen = Console(stderr=True)
+    with screen.capture() as captured:
+        screen.print(found)
+    _write(captured.get())
+
+
 class Stderr(io.TextIOBase):
     """stderr, for what draws itself; it takes everything, whether or not somebody listens."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nint_cli.cli import console, names
-from nint_cli.cli.options import FitOptions, with_fit_options
+from nint_cli.cli.options import FitOptions, with_options
 from nint_cli.cli.settings import commented, resolve_layers
 from nint_cli.cli.steering import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
@@ -31,7 +31,7 @@ def _fit(context: typer.Context) -> None:
 
 
 @fit_app.command("image")
-@with_fit_options
+@with_options(FitOptions)
 def fit_image(
     sources: Annotated[
         list[str],
@@ -54,7 +54,7 @@ def fit_image(
 
 
 @fit_app.command("audio")
-@with_fit_options
+@with_options(FitOptions)
 def fit_audio(
     sources: Annotated[
         list[str],
@@ -94,7 +94,7 @@ def fit_audio(
 
 
 @fit_app.command("sdf")
-@with_fit_options
+@with_options(FitOptions)
 def fit_sdf(
     sources: Annotated[
         list[str],

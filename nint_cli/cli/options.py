@@ -118,19 +118,24 @@ class FitOptions:
     ] = False
 
 
-def with_fit_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Let a command take the fields of `FitOptions` as options, after its own.
+def with_options(kind: type[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Let a command take the fields of a dataclass as options, after its own.
 
     Args:
-        command: Takes its own parameters and, as `options`, a `FitOptions`.
+        kind: The dataclass.
 
     Returns:
-        A function in whose signature Typer finds them all.
+        A decorator of commands that take their own parameters and, as `options`, such an object;
+        it gives a function in whose signature Typer finds them all.
     """
-    shared = get_type_hints(FitOptions, include_extras=True)
+    return lambda command: _with_options(command, kind)
+
+
+def _with_options(command: Callable[..., int], kind: type[Any]) -> Callable[..., int]:
+    shared = get_type_hints(kind, include_extras=True)
 
     def run(**words: Any) -> int:  # noqa: ANN401 (each as its option says)
-        options = FitOptions(**{name: words.pop(name) for name in shared})
+        options = kind(**{name: words.pop(name) for name in shared})
         return command(**words, options=options)
 
     own = [
@@ -145,7 +150,7 @@ def with_fit_options(command: Callable[..., int]) -> Callable[..., int]:
             default=field.default,
             annotation=shared[field.name],
         )
-        for field in fields(FitOptions)
+        for field in fields(kind)
     ]
     parameters = [*own, *more]
     run.__name__, run.__doc__ = command.__name__, command.__doc__

@@ -52,7 +52,7 @@ class VariantEntry(_Part):
     settings: dict[str, Any] = Field(
         description="by dotted key, those in which the variants differ, and what this one has"
     )
-    lr: dict[str, float] = Field(description="learning rate of its runs, by input")
+    lr: float = Field(description="learning rate of its runs")
     tuning: list[Trial] = Field([], description="the runs that chose it under --tune lr")
 
 
@@ -77,21 +77,22 @@ class RunEntry(_Part):
     stop_reason: str | None
     error: str | None = None
     steps: int
-    train_s: float
-    sampler_s: float = Field(description="the part of train_s spent choosing")
-    update_s: float
-    passes: float
+    train_s: float | None
+    sampler_s: float | None = Field(description="the part of train_s spent choosing")
+    update_s: float | None
+    passes: float | None
     rescues: int = Field(description="how often the divergence guard halved its rate")
     value: float | None = Field(description="the headline at its end, measured in full")
+    exact: bool = Field(False, description="whether that is infinite, and so null above")
     best: float | None = Field(description="the highest headline of its evaluations")
     best_step: int | None
     figures: dict[str, float | None] = Field(description="all measures at its end, by key")
-    parameters: int
+    parameters: int | None
     peak_rss_bytes: int | None
-    lr: float
-    config_sha256: str
+    lr: float | None
+    config_sha256: str | None
     environment: dict[str, Any]
-    nint_version: str
+    nint_version: str | None
     curve: Curve
     to_target: dict[str, Cost | None] = Field(
         description="by target as it is written in `targets`; null where it was not reached"
@@ -108,12 +109,12 @@ class Spread(_Part):
     missing: int = Field(description="runs that have none")
 
 
-class Ratio(_Part):
-    """A speed-up over the baseline: geometric mean over pairs of runs of one input and seed."""
+class Interval(_Part):
+    """A mean over pairs of runs of one input and seed, a method's and the baseline's."""
 
     value: float
     low: float | None = Field(description="2.5 % point of the paired bootstrap; null for one pair")
-    high: float | None = Field(description="97.5 % point")
+    high: float | None = Field(description="97.5 % point; null for one pair")
     pairs: int
 
 
@@ -124,18 +125,11 @@ class TargetSummary(_Part):
     of: int
     train_s: Spread
     passes: Spread
-    speedup_train_s: Ratio | None = Field(description="over pairs in which both reached it")
-    speedup_passes: Ratio | None
-    reason: str | None = Field(None, description="why there is no speed-up")
-
-
-class Gain(_Part):
-    """A difference from the baseline: mean over pairs of runs of one input and seed."""
-
-    value: float
-    low: float | None = Field(description="2.5 % point of the paired bootstrap; null for one pair")
-    high: float | None = Field(description="97.5 % point")
-    pairs: int
+    speedup_train_s: Interval | None = Field(
+        description="baseline over this variant, geometric mean over pairs in which both reached "
+        "it; null for the baseline itself, or where there is no such pair"
+    )
+    speedup_passes: Interval | None = Field(description="the same, of passes")
 
 
 class Summary(_Part):
@@ -148,13 +142,16 @@ class Summary(_Part):
     train_s: Spread
     passes: Spread
     equal_time_s: float | None = Field(
-        description="the shortest training of all runs compared here, for `at_equal_time`"
+        description="the shortest training of all runs on the input; null for all inputs, each of "
+        "which has its own"
     )
     at_equal_time: Spread = Field(
         description="the headline after that time, between evaluations by a straight line"
     )
-    gain: Gain | None = Field(description="of the value over the baseline's; null for itself")
-    gain_at_equal_time: Gain | None
+    gain: Interval | None = Field(
+        description="of the value over the baseline's, mean of differences; null for itself"
+    )
+    gain_at_equal_time: Interval | None = Field(description="the same, at equal time")
     to_target: dict[str, TargetSummary]
 
 

@@ -51,7 +51,7 @@ class Resolved:
 
     def values(self) -> dict[str, Any]:
         """Give every value by its dotted key, in the order of the schema."""
-        return _flatten(self.config.model_dump(mode="json"))
+        return flatten(self.config.model_dump(mode="json"))
 
 
 def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
@@ -209,11 +209,20 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give the leaves of nested mappings by their dotted keys.
+
+    Args:
+        nested: Such as a configuration in plain data.
+        prefix: Of all keys, ending in a dot.
+
+    Returns:
+        A flat mapping, in the same order.
+    """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

@@ -1,0 +1,185 @@
+"""Which runs a comparison needs, where they are, and what is left to do for each."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from nint_cli import runfolder
+from nint_cli.config import Resolved
+from nint_cli.errors import ConfigError
+from nint_cli.runfolder import RunFolder, identity
+
+State = Literal["finished", "begun", "other", "absent"]
+
+_DONE = {"complete", "diverged"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the methods that are compared.
+
+    Attributes:
+        name: Unique among them; a folder's name.
+        words: Of the command line of `nint fit` that make its configuration.
+        resolved: The configuration that they make, of any seed.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    resolved: Resolved
+
+    def with_words(self, *more: str, resolved: Resolved) -> "Variant":
+        """Give the same with further words."""
+        return Variant(self.name, (*self.words, *more), resolved)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run that a comparison needs.
+
+    Attributes:
+        kind: The modality.
+        source: Its input.
+        input: The input's name within the comparison.
+        variant: Its method.
+        seed: Its seed.
+        folder: Its run folder.
+    """
+
+    kind: str
+    source: str
+    input: str
+    variant: Variant
+    seed: int
+    folder: Path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the run, as its config.yaml is to have them."""
+        config = self.variant.resolved.config.model_copy(update={"seed": self.seed})
+        return config.model_dump(mode="json")
+
+    def state(self) -> State:
+        """Tell what there is in the folder.
+
+        ``finished`` is a run of these settings on this input that needs nothing more; ``begun``
+        one that can go on; ``other`` one that has to be replaced.
+        """
+        manifest = _read_json(self.folder / runfolder.MANIFEST)
+        if manifest is None:
+            return "absent"
+        try:
+            settings = yaml.safe_load((self.folder / runfolder.CONFIG).read_bytes())
+        except (OSError, ValueError, yaml.YAMLError):
+            return "other"
+        if settings != self.settings or manifest.get("input") != identity(self.source):
+            return "other"
+        status = RunFolder(self.folder).metrics().get("status")
+        if status in _DONE:
+            return "finished"
+        saved = any((self.folder / runfolder.CHECKPOINTS).glob("step-*.safetensors"))
+        return "begun" if saved and status != "failed" else "other"
+
+    def fit_words(self) -> list[str]:
+        """Give the words after ``nint`` that make the run, wherever its folder is."""
+        return ["fit", self.kind, *self.variant.words, "--seed", str(self.seed)]
+
+    def command(self, state: State) -> list[str]:
+        """Give the words after ``nint`` that bring the run to its end.
+
+        Args:
+            state: What there is.
+        """
+        if state == "begun":
+            return ["resume", "--quiet", str(self.folder)]
+        return [
+            *self.fit_words(),
+            *(["--overwrite"] if state == "other" else []),
+            *("--quiet", "-o", str(self.folder), "--", self.source),
+        ]
+
+
+def entries(
+    kind: str,
+    sources: Mapping[str, str],
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    root: Path,
+) -> Iterator[Entry]:
+    """List the runs in the order to make them.
+
+    Seeds are outermost and variants innermost, so that a machine whose pace drifts hurts all
+    variants alike, and so that what is there after a part of the time is a comparison already.
+
+    Args:
+        kind: The modality.
+        sources: Inputs by name.
+        variants: What is compared.
+        seeds: The seeds.
+        root: The folder of all run folders.
+
+    Yields:
+        A run for each combination, in ``root/<input>/<variant>/<seed>``.
+    """
+    for seed in seeds:
+        for name, source in sources.items():
+            for variant in variants:
+                folder = root / name / variant.name / str(seed)
+                yield Entry(kind, source, name, variant, seed, folder)
+
+
+def differing(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Find the settings in which variants differ.
+
+    Args:
+        variants: Flat settings by the variant's name.
+
+    Returns:
+        Of each variant, its values of the keys of which not all have the same.
+    """
+    keys = dict.fromkeys(key for settings in variants.values() for key in settings)
+    apart = [
+        key
+        for key in keys
+        if len({json.dumps(settings.get(key)) for settings in variants.values()}) > 1
+    ]
+    return {name: {key: settings.get(key) for key in apart} for name, settings in variants.items()}
+
+
+def refuse_equals(variants: Sequence[Variant]) -> None:
+    """Refuse to compare a method with itself.
+
+    Args:
+        variants: What is to be compared.
+
+    Raises:
+        ConfigError: If two have one name, or the same settings, or there are fewer than two.
+    """
+    if len(variants) < 2:
+        raise ConfigError(
+            "there is nothing to compare; name two or more of --sampler, --field or --variant"
+        )
+    seen: dict[str, str] = {}
+    names: set[str] = set()
+    for variant in variants:
+        if variant.name.casefold() in names:
+            raise ConfigError(f"two variants are called '{variant.name}'; rename one")
+        names.add(variant.name.casefold())
+        settings = json.dumps(variant.resolved.values(), sort_keys=True)
+        if settings in seen:
+            raise ConfigError(
+                f"'{seen[settings]}' and '{variant.name}' have the same settings; leave one out"
+            )
+        seen[settings] = variant.name
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
