@@ -72,6 +72,15 @@ class Children:
         code = child.returncode
         return Ended(code if code >= 0 else 128 - code, lines)
 
+    def stop(self, number: int) -> None:
+        """Remember that a signal has ended one of them, and so all that were to follow.
+
+        Args:
+            number: The signal.
+        """
+        if self.stopped_by is None:
+            self.stopped_by = number
+
     @contextmanager
     def signals_passed_on(self) -> Iterator[None]:
         """Let signals steer the processes; a second SIGINT or SIGTERM ends everything at once."""

@@ -410,7 +410,7 @@ class _Comparing:
                 console.note(f"{title}: '{entry.folder}' has other settings; made anew")
             ended = self._children.run(entry.command(state))
             if ended.code in _INTERRUPTED:
-                self._children.stopped_by = self._children.stopped_by or ended.code - 128
+                self._children.stop(ended.code - 128)
                 return
             if ended.code not in {0, 5}:  # a divergence is a result
                 failures[entry.folder] = ended.error or ""
@@ -506,10 +506,10 @@ class _Comparing:
 def _outcome(entry: "Entry") -> str:
     """Say in a few words what came of a run."""
     from nint_cli.comparison.reading import HEADLINES, read_run
-    from nint_cli.report import shown as figure_shown
+    from nint_cli.report import shown as measure
 
     run = read_run(entry.folder, name=entry.input, variant=entry.variant.name, root=entry.folder)
-    figure = "exact" if run.exact else figure_shown(HEADLINES[entry.kind], run.value)
+    figure = "exact" if run.exact else measure(HEADLINES[entry.kind], run.value)
     text = f"{figure} in {run.train_s:.1f} s"
     return text if run.status == "complete" else f"{text}, {run.status}"
 

@@ -1,10 +1,5 @@
-"""report.html."""
+"""report.html: one file that needs nothing else, no network and no script to be read."""
 
-from pathlib import Path
+from nint_cli.comparison.page.document import render
 
-from nint_cli.comparison.record import Comparison
-
-
-def render(comparison: Comparison, root: Path) -> str:
-    """Write the page."""
-    return f"<!doctype html><title>nint</title>{comparison.baseline}{root}"
+__all__ = ["render"]

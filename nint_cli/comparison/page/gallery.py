@@ -1,0 +1,169 @@
+"""What there is to see and to hear: a part of the page for each of the first inputs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nint_cli.comparison.page import media
+from nint_cli.comparison.page.markup import escape, tabs
+from nint_cli.comparison.record import Comparison, RunEntry
+from nint_cli.report import label, shown
+
+_MOST_INPUTS = 6
+_SMALL = 256  # pixels of the longest side
+
+
+def gallery(comparison: Comparison, root: Path) -> str:
+    """Show the first seed's result of every variant, for the first few inputs.
+
+    Args:
+        comparison: The comparison.
+        root: The folder that run folders are relative to.
+
+    Returns:
+        A part of the page; empty where nothing can be shown.
+    """
+    parts = {"image": _pictures, "audio": _sounds, "sdf": _shapes}
+    found = []
+    for number, entry in enumerate(comparison.inputs[:_MOST_INPUTS]):
+        runs = _first_seed(comparison, entry.name)
+        content = parts[comparison.modality](comparison, runs, root, number) if runs else ""
+        if content:
+            found.append(f"<h3>{escape(entry.name)}</h3>{content}")
+    if not found:
+        return ""
+    seed = min(run.seed for run in comparison.runs)
+    left = len(comparison.inputs) - _MOST_INPUTS
+    more = f" The other {left} inputs are left out here, to keep the page small." * (left > 0)
+    lead = f'<p class="soft">Runs of seed {seed}.{more}</p>'
+    return "<h2>Results to look at</h2>" + lead + "".join(found)
+
+
+def _first_seed(comparison: Comparison, name: str) -> dict[str, RunEntry]:
+    """Give a run with a result for each variant, of the first seed."""
+    seed = min(run.seed for run in comparison.runs)
+    return {
+        run.variant: run
+        for run in comparison.runs
+        if run.input == name and run.seed == seed and run.status not in {"missing", "failed"}
+    }
+
+
+def _title(comparison: Comparison, run: RunEntry) -> str:
+    value = "exact" if run.exact else shown(comparison.headline, run.value)
+    return f"{run.variant}, {label(comparison.headline)} {value}"
+
+
+def _pictures(
+    comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, number: int
+) -> str:
+    found = media.pictures(runs, root)
+    if found is None:
+        return ""
+    width, height = found.size
+    panels = [
+        (escape(name), _slider(found, name, _title(comparison, runs[name])))
+        for name in found.reconstructions
+    ]
+    text = tabs(f"fit{number}", panels, "Whose reconstruction is shown")
+    if found.why_not is not None:
+        text += f'<p class="soft">No original and no error maps: {escape(found.why_not)}.</p>'
+    if found.shrunk:
+        text += f'<p class="soft">Shown at {width}x{height} pixels, smaller than it is.</p>'
+    return text + _errors(found) + _selections(found.selections)
+
+
+def _slider(found: media.Pictures, name: str, title: str) -> str:
+    """Show the original over a reconstruction, as far as a slider says."""
+    uri = found.reconstructions[name]
+    fit = _image(found, uri, f"Reconstruction by {title}")
+    if found.original is None:
+        return f"<figure>{fit}</figure>"
+    above = _image(found, found.original, "Original", "above")
+    box = max(found.size[0], min(384, 2 * found.size[0]))
+    return (
+        f'<div class="slider" style="width:{box}px"><div class="frame">{fit}{above}</div><label>'
+        f'<span class="ends soft"><span>original</span><span>{escape(title)}</span></span>'
+        '<input type="range" min="0" max="100" value="50" '
+        f'aria-label="Share of the original that is shown over {escape(name)}"></label></div>'
+    )
+
+
+def _image(found: media.Pictures, uri: str, alt: str, kind: str = "") -> str:
+    """Write a picture; a small one keeps its pixels sharp."""
+    width, height = found.size
+    kinds = " ".join([kind, *(["pixels"] if max(found.size) < _SMALL else [])]).strip()
+    return (
+        f'<img class="{kinds}" src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}">'
+    )
+
+
+def _errors(found: media.Pictures) -> str:
+    if not found.errors:
+        return ""
+    maps = "".join(
+        f'<figure class="wide">{_image(found, uri, f"Error map of {name}")}'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+        for name, uri in found.errors.items()
+    )
+    scale = (
+        f'<p class="soft">0 <img class="bar" src="{media.heat_bar()}" alt="from black to white"> '
+        f"{found.largest_error:.4f} and more</p>"
+    )
+    title = "Mean absolute error of each pixel, values in [0, 1], all on one scale"
+    return f'<h4>{title}</h4>{scale}<div class="side">{maps}</div>'
+
+
+def _selections(selections: Mapping[str, list[tuple[int, str]]]) -> str:
+    if not selections:
+        return ""
+    rows = []
+    for name, maps in selections.items():
+        figures = "".join(
+            f'<figure class="wide"><img class="pixels" src="{uri}" '
+            f'alt="{escape(f"What step {step} of {name} was trained on")}">'
+            f"<figcaption>step {step}</figcaption></figure>"
+            for step, uri in maps
+        )
+        rows.append(f'<h4>{escape(name)}</h4><div class="maps">{figures}</div>')
+    keys = (
+        "Orange: chosen by NTK score, or kept by a survivor's rule; blue: by residual; yellow: at "
+        "random, or all; green: edges and anchors; pink: mined."
+    )
+    return f'<h3>What single steps were trained on</h3><p class="soft">{keys}</p>' + "".join(rows)
+
+
+def _sounds(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, number: int) -> str:
+    found = media.sounds(runs, root)
+    if found is None:
+        return ""
+    players = []
+    if found.original is not None:
+        players.append(("original", found.original))
+    players += [(_title(comparison, runs[n]), uri) for n, uri in found.reconstructions.items()]
+    text = "".join(
+        f'<div><p>{escape(title)}</p><audio controls preload="none" src="{uri}" '
+        f'aria-label="{escape(title)}"></audio></div>'
+        for title, uri in players
+    )
+    text = f'<div class="sounds">{text}</div>'
+    if found.why_not is not None:
+        text += f'<p class="soft">No original: {escape(found.why_not)}.</p>'
+    if found.cut_s is not None:
+        text += f'<p class="soft">The first {found.cut_s:.1f} s, to keep the page small.</p>'
+    return text + _previews(found.pictures, number, "Waveforms, error and spectrograms of")
+
+
+def _shapes(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, number: int) -> str:
+    titles = {_title(comparison, run): run for run in runs.values()}
+    return _previews(media.previews(titles, root), number, "The shape, and the reconstruction by")
+
+
+def _previews(found: Mapping[str, str], number: int, what: str) -> str:
+    panels = [
+        (
+            escape(name),
+            f'<figure><img src="{uri}" alt="{escape(f"{what} {name}")}"></figure>',
+        )
+        for name, uri in found.items()
+    ]
+    return tabs(f"view{number}", panels, "Whose result is shown") if panels else ""

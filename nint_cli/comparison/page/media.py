@@ -1,0 +1,275 @@
+"""What can be looked at and listened to: pictures, error maps, selections, sounds, renders."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nint_cli import traces
+from nint_cli.comparison.page.markup import data_uri
+from nint_cli.comparison.reading import read_metrics
+from nint_cli.comparison.record import RunEntry
+from nint_cli.config import RunConfig
+from nint_cli.errors import NintError
+from nint_cli.modalities import modality
+from nint_cli.modalities.audio import AudioSubject
+from nint_cli.modalities.image import ImageSubject
+from nint_cli.pictures.palette import SLOT_COLOURS
+from nint_cli.runfolder import RunFolder
+from nint_cli.signals import Pixels
+
+SIDE = 512
+"""Longest side of a picture on the page; larger ones are shown smaller."""
+
+SOUND_BYTES = 1 << 20
+"""Most bytes of a player's sound; a longer one is cut."""
+
+_MAP_SIDE = 192
+_MAPS = 4
+_ERROR_SHARE = 99.5  # percentile of all errors at which the colour scale ends
+
+Grey = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a page shows of the runs on a picture.
+
+    Attributes:
+        original: A data URI; None where the input is gone or has changed.
+        why_not: Why there is no original, and so no error maps.
+        reconstructions: Data URIs by variant.
+        errors: Data URIs of error maps, by variant.
+        largest_error: Where their common scale ends, for values in [0, 1].
+        size: Width and height as shown.
+        shrunk: Whether the input is larger than that.
+        selections: By variant, the steps and data URIs of what they trained on.
+    """
+
+    original: str | None
+    why_not: str | None
+    reconstructions: Mapping[str, str]
+    errors: Mapping[str, str]
+    largest_error: float
+    size: tuple[int, int]
+    shrunk: bool
+    selections: Mapping[str, list[tuple[int, str]]]
+
+
+def pictures(runs: Mapping[str, RunEntry], root: Path) -> Pictures | None:
+    """Read what there is to see of runs on one picture.
+
+    Args:
+        runs: One run per variant, that has a result.
+        root: The folder that theirs are relative to.
+
+    Returns:
+        The pictures; None where no run has one that fits on a page.
+    """
+    found = {
+        name: pixels
+        for name, run in runs.items()
+        if (pixels := _reconstruction(root / run.folder)) is not None
+    }
+    if not found:
+        return None
+    first = next(iter(found))
+    original, why_not = _original(root / runs[first].folder)
+    if original is not None and original.shape != found[first].shape:
+        original, why_not = None, "the input has another size now"
+    errors = {} if original is None else {n: _error(original, p) for n, p in found.items()}
+    scale = max((float(np.percentile(e, _ERROR_SHARE)) for e in errors.values()), default=0.0)
+    height, width = found[first].shape[:2]
+    ratio = min(1.0, SIDE / max(height, width))
+    dim = original if original is not None else found[first]
+    return Pictures(
+        original=None if original is None else _shown(original),
+        why_not=why_not,
+        reconstructions={name: _shown(pixels) for name, pixels in found.items()},
+        errors={name: _heat(error, scale) for name, error in errors.items()},
+        largest_error=scale,
+        size=(round(width * ratio), round(height * ratio)),
+        shrunk=ratio < 1,
+        selections={
+            name: maps for name in found if (maps := _selections(root / runs[name].folder, dim))
+        },
+    )
+
+
+def heat_bar() -> str:
+    """Give the colours of error maps from none to the largest, as a data URI."""
+    ramp = np.repeat(np.linspace(0, 1, 256, dtype=np.float32)[None], 12, axis=0)
+    return _heat(ramp, 1.0)
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What a page plays of the runs on a sound.
+
+    Attributes:
+        original: A data URI; None where the input is gone or has changed.
+        why_not: Why there is none.
+        reconstructions: Data URIs by variant.
+        pictures: Data URIs of waveforms and spectrograms, by variant.
+        cut_s: Length of what is played, where that is not all.
+    """
+
+    original: str | None
+    why_not: str | None
+    reconstructions: Mapping[str, str]
+    pictures: Mapping[str, str]
+    cut_s: float | None
+
+
+def sounds(runs: Mapping[str, RunEntry], root: Path) -> Sounds | None:
+    """Read what there is to hear of runs on one sound; see `pictures`."""
+    waves, rate = {}, 0
+    for name, run in runs.items():
+        try:
+            waves[name], rate = soundfile.read(
+                root / run.folder / "reconstruction.wav", dtype="float32", always_2d=True
+            )
+        except (OSError, soundfile.LibsndfileError):
+            continue
+    if not waves:
+        return None
+    original, why_not = None, None
+    try:
+        subject = _subject(root / runs[next(iter(waves))].folder)
+        assert isinstance(subject, AudioSubject)
+        original = subject.sound.waveform().astype(np.float32)
+    except NintError as error:
+        why_not = str(error)
+    length = len(next(iter(waves.values())))
+    most = SOUND_BYTES // 2
+    return Sounds(
+        original=None if original is None else _wav(original[:most], rate),
+        why_not=why_not,
+        reconstructions={name: _wav(wave[:most], rate) for name, wave in waves.items()},
+        pictures=previews({name: runs[name] for name in waves}, root),
+        cut_s=most / rate if length > most else None,
+    )
+
+
+def previews(runs: Mapping[str, RunEntry], root: Path) -> dict[str, str]:
+    """Give the pictures that runs on sounds and shapes leave, as data URIs by variant."""
+    found = {}
+    for name, run in runs.items():
+        try:
+            with Image.open(root / run.folder / "preview.png") as image:
+                found[name] = _encoded(np.asarray(image.convert("RGB")), 1024)
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _subject(folder: Path) -> object:
+    """Read the input of a run again, as the run did.
+
+    Raises:
+        NintError: If it cannot be read, or has changed.
+    """
+    metrics = read_metrics(folder)
+    config = RunConfig.model_validate(metrics.config)
+    subject = modality(metrics.input.kind).read(
+        metrics.input.source, config, torch.device("cpu"), None, RunFolder(folder).kept
+    )
+    if subject.sha256 != metrics.input.sha256:
+        raise NintError(f"'{metrics.input.source}' has changed since the runs")
+    return subject
+
+
+def _original(folder: Path) -> tuple[Picture | None, str | None]:
+    try:
+        subject = _subject(folder)
+    except NintError as error:
+        return None, str(error)
+    assert isinstance(subject, ImageSubject)
+    return _eight_bits(np.asarray(subject.picture.pixels)), None
+
+
+def _reconstruction(folder: Path) -> Picture | None:
+    """Read a run's picture; None where there is none, or it is too large for that."""
+    import imageio.v3 as iio
+
+    try:
+        return _eight_bits(np.asarray(iio.imread(folder / "reconstruction.png")))
+    except (OSError, ValueError):
+        return None
+
+
+def _eight_bits(pixels: Pixels) -> Picture:
+    """Give (H, W, 3) of 8 bits; what is transparent shows its colour."""
+    levels = pixels if pixels.ndim == 3 else pixels[..., None]
+    levels = levels[..., :3] if levels.shape[2] >= 3 else levels[..., :1].repeat(3, axis=2)
+    scale = np.iinfo(levels.dtype).max // 255
+    found: Picture = np.round(levels / scale).astype(np.uint8)
+    return found
+
+
+def _error(original: Picture, reconstruction: Picture) -> Grey:
+    """Give the mean absolute error of each pixel, for values in [0, 1]."""
+    apart = np.abs(original.astype(np.float32) - reconstruction.astype(np.float32))
+    mean: Grey = apart.mean(axis=2) / 255
+    return mean
+
+
+def _heat(error: Grey, scale: float) -> str:
+    share = np.clip(error / scale, 0, 1) if scale > 0 else np.zeros_like(error)
+    colours = mpl.colormaps["magma"](share)[..., :3]
+    return _encoded(np.round(255 * colours).astype(np.uint8), SIDE)
+
+
+def _shown(pixels: Picture) -> str:
+    return _encoded(pixels, SIDE)
+
+
+def _encoded(pixels: Picture, side: int) -> str:
+    """Write a picture, made smaller where a side is longer, as a data URI."""
+    image = Image.fromarray(pixels)
+    if max(image.size) > side:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return data_uri(file.getvalue(), "image/png")
+
+
+def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
+    """Draw what a few steps trained on over the dimmed picture, from early to late."""
+    paths = RunFolder(folder).selections()
+    if not paths:
+        return []
+    chosen = np.unique(np.geomspace(1, len(paths), _MAPS).round().astype(int)) - 1
+    height, width = pixels.shape[:2]
+    every = -(-max(height, width) // _MAP_SIDE)
+    grey = (pixels.mean(axis=2) * 0.43).astype(np.uint8)[::every, ::every]
+    found = []
+    for index in chosen:
+        try:
+            step, selection = traces.read(paths[index])
+        except NintError:
+            continue
+        panel, start = np.repeat(grey[..., None], 3, axis=2), 0
+        for slot, count in selection.slots:
+            part = selection.indices[start : start + count].numpy()
+            start += count
+            rows, columns = np.divmod(part[part < height * width], width)
+            panel[rows // every, columns // every] = SLOT_COLOURS.get(slot, (255, 255, 255))
+        found.append((step, _encoded(panel, _MAP_SIDE)))
+    return found
+
+
+def _wav(waveform: NDArray[np.float32], rate: int) -> str:
+    """Write a sound for a player: 16 bits, the first two channels."""
+    file = io.BytesIO()
+    clipped = np.clip(waveform[:, :2], -1, 1)
+    soundfile.write(file, clipped, rate, format="WAV", subtype="PCM_16")
+    return data_uri(file.getvalue(), "audio/wav")
