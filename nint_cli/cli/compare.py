@@ -418,8 +418,12 @@ class _Comparing:
                 return
             console.note(f"{title}: {_outcome(entry)}")
 
-        with ThreadPoolExecutor(self._options.jobs) as pool:
-            list(pool.map(make, enumerate(planned)))
+        if self._options.jobs == 1:
+            for item in enumerate(planned):
+                make(item)
+        else:
+            with ThreadPoolExecutor(self._options.jobs) as pool:
+                list(pool.map(make, enumerate(planned)))
         return failures
 
     def _comparison(

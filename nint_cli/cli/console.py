@@ -114,11 +114,12 @@ def grid(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> No
     """
     if _quiet:
         return
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(title=Text(printable(title)), title_justify="left")
+    found = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(header):
         found.add_column(Text(printable(name)), justify="right" if index else "left")
     for row in rows:

@@ -29,45 +29,31 @@ def table(comparison: Comparison) -> tuple[str, list[str], list[list[str]]]:
     """
     figure = comparison.headline
     target = comparison.targets[-1] if comparison.targets else None
-    header = ["", label(figure), f"over {comparison.baseline}", "at equal time", "time", "passes"]
+    unit = ", dB" * figure.endswith("_db")
+    header = ["", label(figure) + unit, f"over {comparison.baseline}", "equal time", "time, s"]
     if target is not None:
-        header += [f"to {shown(figure, target)}", "speed-up"]
+        header += [f"to {shown(figure, target)}, s", "speed-up"]
     rows = []
     for summary in overall(comparison):
         row = [
             summary.variant,
-            figures_of(figure, summary.value),
+            _bare(figure, summary.value),
             difference(figure, summary.gain),
-            figures_of(figure, summary.at_equal_time),
+            _bare(figure, summary.at_equal_time),
             _seconds(summary.train_s.mean),
-            "-" if summary.passes.mean is None else f"{summary.passes.mean:.0f}",
         ]
         if target is not None:
             cost = summary.to_target[target_key(target)]
+            some = f" ({cost.reached} of {cost.of})" * (cost.reached < cost.of)
+            speed_up = cost.speedup_train_s
             row += [
-                f"{_seconds(cost.train_s.mean)} ({cost.reached} of {cost.of})",
-                factor(cost.speedup_train_s),
+                _seconds(cost.train_s.mean) + some,
+                "-" if speed_up is None else f"{speed_up.value:.2f}x",
             ]
         rows.append(row)
     runs = max((each.value.count + each.value.missing for each in overall(comparison)), default=0)
     inputs = ", ".join(entry.name for entry in comparison.inputs)
     return f"{inputs}: {runs} run{'s' * (runs != 1)} each", header, rows
-
-
-def figures_of(figure: str, spread: Spread) -> str:
-    """Write mean and range of a figure.
-
-    Args:
-        figure: Its key.
-        spread: Its values.
-    """
-    if spread.mean is None or spread.low is None or spread.high is None:
-        return "-"
-    text = shown(figure, spread.mean)
-    if spread.count > 1:
-        low, high = (shown(figure, end).removesuffix(" dB") for end in (spread.low, spread.high))
-        text += f" [{low}, {high}]"
-    return text + (f", {spread.missing} missing" if spread.missing else "")
 
 
 def difference(figure: str, gain: Interval | None) -> str:
@@ -86,19 +72,10 @@ def difference(figure: str, gain: Interval | None) -> str:
     return text
 
 
-def factor(ratio: Interval | None) -> str:
-    """Write a speed-up with its interval.
-
-    Args:
-        ratio: The speed-up; None where there is none.
-    """
-    if ratio is None:
-        return "-"
-    text = f"{ratio.value:.2f}x"
-    if ratio.low is not None and ratio.high is not None:
-        text += f" [{ratio.low:.2f}, {ratio.high:.2f}]"
-    return text
+def _bare(figure: str, spread: Spread) -> str:
+    text = "-" if spread.mean is None else shown(figure, spread.mean).removesuffix(" dB")
+    return text + f" ({spread.missing} missing)" * (spread.missing > 0)
 
 
 def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
+    return "-" if value is None else f"{value:.1f}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from nint_cli.comparison.page import figures, gallery
 from nint_cli.comparison.page.markup import escape
 from nint_cli.comparison.record import Comparison, Summary
-from nint_cli.comparison.table import difference, overall
+from nint_cli.comparison.table import overall
 from nint_cli.report import label, shown
 
 
@@ -85,16 +85,16 @@ def _margin(text: str, summary: Summary, figure: str, baseline: str) -> str:
     gain = summary.gain
     if gain is None:
         return text
-    apart = f"{summary.variant} is {difference(figure, gain)} {_unit(figure)}from {baseline}"
+    form = ".2f" if figure.endswith("_db") else ".4f"
+    unit = " dB" if figure.endswith("_db") else ""
+    where = "above" if gain.value >= 0 else "below"
+    apart = f"{summary.variant} is {abs(gain.value):{form}}{unit} {where} {baseline}"
     if gain.low is None or gain.high is None:
-        return f"{text} {apart}, by one pair of runs, which leaves out what chance does."
+        return f"{text} {apart}, by one pair of runs, which leaves chance out of account."
+    interval = f"95 % interval of the difference {gain.low:+{form}} to {gain.high:+{form}}{unit}"
     if gain.low <= 0 <= gain.high:
-        return f"{text} But {apart}: no clear difference."
-    return f"{text} {apart}, over {gain.pairs} pairs of runs."
-
-
-def _unit(figure: str) -> str:
-    return "dB " if figure.endswith("_db") else ""
+        return f"{text} But no clear difference: {apart}, {interval}."
+    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs."
 
 
 def _lead(comparison: Comparison) -> str:

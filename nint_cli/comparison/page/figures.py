@@ -33,16 +33,16 @@ def _summary_table(comparison: Comparison, name: str | None) -> str:
     rows = []
     equal = None
     for index, summary in _summaries(comparison, name):
-        path = f"summaries.{index}"
+        path = f"/summaries/{index}"
         equal = summary.equal_time_s
         rows.append((
             key(comparison, summary.variant),
-            _spread(figure, summary.value, f"{path}.value"),
-            _interval(figure, summary.gain, f"{path}.gain"),
-            _spread(figure, summary.at_equal_time, f"{path}.at_equal_time"),
-            _interval(figure, summary.gain_at_equal_time, f"{path}.gain_at_equal_time"),
-            _amount(summary.train_s, f"{path}.train_s", ".1f"),
-            _amount(summary.passes, f"{path}.passes", ".0f"),
+            _spread(figure, summary.value, f"{path}/value"),
+            _interval(figure, summary.gain, f"{path}/gain"),
+            _spread(figure, summary.at_equal_time, f"{path}/at_equal_time"),
+            _interval(figure, summary.gain_at_equal_time, f"{path}/gain_at_equal_time"),
+            _amount(summary.train_s, f"{path}/train_s", ".1f"),
+            _amount(summary.passes, f"{path}/passes", ".0f"),
         ))
     header = [escape(text) for text in header]
     where = "all inputs" if name is None else name
@@ -90,15 +90,15 @@ def target_tables(comparison: Comparison) -> str:
         rows = []
         for index, summary in _summaries(comparison, name):
             for target, cost in summary.to_target.items():
-                path = f"summaries.{index}.to_target.{target}"
+                path = f"/summaries/{index}/to_target/{target}"
                 rows.append((
                     key(comparison, summary.variant),
                     f"<td>{escape(shown(figure, float(target)))}</td>",
-                    cell(f"{cost.reached} of {cost.of}", cost.reached, f"{path}.reached"),
-                    _amount(cost.train_s, f"{path}.train_s", ".1f"),
-                    _factor(cost.speedup_train_s, f"{path}.speedup_train_s"),
-                    _amount(cost.passes, f"{path}.passes", ".0f"),
-                    _factor(cost.speedup_passes, f"{path}.speedup_passes"),
+                    cell(f"{cost.reached} of {cost.of}", cost.reached, f"{path}/reached"),
+                    _amount(cost.train_s, f"{path}/train_s", ".1f"),
+                    _factor(cost.speedup_train_s, f"{path}/speedup_train_s"),
+                    _amount(cost.passes, f"{path}/passes", ".0f"),
+                    _factor(cost.speedup_passes, f"{path}/speedup_passes"),
                 ))
         caption = (
             f"{name or 'all inputs'}: first evaluation at the target; speed-up over "
@@ -116,13 +116,13 @@ def tuning(comparison: Comparison) -> str:
     rows = []
     for number, variant in enumerate(comparison.variants):
         for index, trial in enumerate(variant.tuning):
-            path = f"variants.{number}.tuning.{index}"
+            path = f"/variants/{number}/tuning/{index}"
             rows.append((
                 key(comparison, variant.name),
-                cell(f"{trial.lr:g}", trial.lr, f"{path}.lr"),
+                cell(f"{trial.lr:g}", trial.lr, f"{path}/lr"),
                 NOTHING
                 if trial.value is None
-                else cell(escape(shown(figure, trial.value)), trial.value, f"{path}.value"),
+                else cell(escape(shown(figure, trial.value)), trial.value, f"{path}/value"),
                 f"<td>{escape(trial.status)}</td>",
                 f"<td>{'chosen' if trial.lr == variant.lr else ''}</td>",
             ))
@@ -152,7 +152,7 @@ def _spread(figure: str, spread: Spread, path: str) -> str:
         text += f' <span class="range">[{escape(", ".join(ends))}]</span>'
     if spread.missing:
         text += f' <span class="range">{spread.missing} missing</span>'
-    return cell(text, spread.mean, f"{path}.mean")
+    return cell(text, spread.mean, f"{path}/mean")
 
 
 def _interval(figure: str, gain: Interval | None, path: str) -> str:
@@ -164,7 +164,7 @@ def _interval(figure: str, gain: Interval | None, path: str) -> str:
     text = f"<span{kind}>{number}</span>"
     if interval:
         text += f' <span class="range">{interval}</span>'
-    return cell(text, gain.value, f"{path}.value")
+    return cell(text, gain.value, f"{path}/value")
 
 
 def _factor(ratio: Interval | None, path: str) -> str:
@@ -173,10 +173,10 @@ def _factor(ratio: Interval | None, path: str) -> str:
     text = f"{ratio.value:.2f}x"
     if ratio.low is not None and ratio.high is not None:
         text += f' <span class="range">[{ratio.low:.2f}, {ratio.high:.2f}]</span>'
-    return cell(text, ratio.value, f"{path}.value")
+    return cell(text, ratio.value, f"{path}/value")
 
 
 def _amount(spread: Spread, path: str, form: str) -> str:
     if spread.mean is None:
         return NOTHING
-    return cell(f"{spread.mean:{form}}", spread.mean, f"{path}.mean")
+    return cell(f"{spread.mean:{form}}", spread.mean, f"{path}/mean")

@@ -10,6 +10,7 @@ from nint_cli.report import label, shown
 
 _MOST_INPUTS = 6
 _SMALL = 256  # pixels of the longest side
+_LEAST_WIDTH = 384
 
 
 def gallery(comparison: Comparison, root: Path) -> str:
@@ -79,7 +80,7 @@ def _slider(found: media.Pictures, name: str, title: str) -> str:
     if found.original is None:
         return f"<figure>{fit}</figure>"
     above = _image(found, found.original, "Original", "above")
-    box = max(found.size[0], min(384, 2 * found.size[0]))
+    box = max(found.size[0], _LEAST_WIDTH)
     return (
         f'<div class="slider" style="width:{box}px"><div class="frame">{fit}{above}</div><label>'
         f'<span class="ends soft"><span>original</span><span>{escape(title)}</span></span>'

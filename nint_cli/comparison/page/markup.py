@@ -69,7 +69,7 @@ def cell(text: str, value: float | None = None, path: str = "") -> str:
     Args:
         text: What is shown, escaped.
         value: The figure itself, as compare.json has it; None for a text.
-        path: Where compare.json has it, such as ``summaries.0.value.mean``.
+        path: Where compare.json has it, a JSON pointer such as ``/summaries/0/value/mean``.
     """
     if value is None:
         return f"<td>{text}</td>"

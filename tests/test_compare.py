@@ -1,0 +1,303 @@
+"""`nint compare` from the command line to the page."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nint_cli import cli
+from nint_cli.cli import console
+from nint_cli.cli.children import Children, Ended
+from nint_cli.comparison.record import Comparison
+from tests.conftest import smooth_pixels
+
+TINY = ["--preset=smoke", "--set=image.size=16", "--set=siren.hidden_features=8"]
+TWO = ["--sampler", "nint", "--sampler", "uniform"]
+
+
+@pytest.fixture(autouse=True)
+def photo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(smooth_pixels()).save("photo.png")
+
+
+@pytest.fixture
+def within(monkeypatch):
+    """Runs in this process, which spares each the start of another."""
+
+    def run(_children: Children, words: list[str]) -> Ended:
+        said = io.StringIO()
+        with redirect_stdout(io.StringIO()), redirect_stderr(said):
+            code = cli.run(list(words))
+        console.set_loudness(quiet=False, verbose=False)
+        return Ended(code, said.getvalue().splitlines())
+
+    monkeypatch.setattr(Children, "run", run)
+
+
+def compare(*words: str) -> int:
+    return cli.run(["compare", *words])
+
+
+def made(*words: str, kind: str = "image", source: str = "photo.png") -> Comparison:
+    assert compare(kind, source, *TINY, "--steps=4", "-o", "out", *words) == 0
+    return Comparison.model_validate_json(Path("out/compare.json").read_text())
+
+
+def written() -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("metrics.json")}
+
+
+class Figures(HTMLParser):
+    """Collects what a page says of each figure of compare.json."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if "data-path" in given:
+            self.found.append((given["data-path"], given["data-value"]))
+
+
+def looked_up(document, path: str):
+    for key in path.split("/")[1:]:
+        document = document[int(key)] if isinstance(document, list) else document[key]
+    return document
+
+
+@pytest.mark.usefixtures("within")
+def test_every_figure_of_the_page_is_one_of_the_json(capsys):
+    made(*TWO, "--seeds", "2", "--target", "5")
+    assert capsys.readouterr().out == "out/report.html\n"
+    page = Path("out/report.html").read_text()
+    document = json.loads(Path("out/compare.json").read_text())
+    figures = Figures()
+    figures.feed(page)
+    assert len(figures.found) > 12
+    for path, value in figures.found:
+        assert looked_up(document, path) == float(value), path
+
+
+@pytest.mark.usefixtures("within")
+def test_a_second_call_only_renders(capsys):
+    made(*TWO, "--seeds", "2")
+    before, page = written(), Path("out/report.html").read_bytes()
+    assert len(before) == 4
+    Path("out/report.html").unlink()
+    made(*TWO, "--seeds", "2")
+    assert written() == before
+    assert Path("out/report.html").read_bytes() == page
+
+
+@pytest.mark.usefixtures("within")
+def test_more_seeds_keep_the_runs_there_are():
+    made(*TWO)
+    before = written()
+    found = made(*TWO, "--seeds", "2")
+    assert before.items() <= written().items()
+    assert [(run.variant, run.seed) for run in found.runs] == [
+        *(("nint", 0), ("uniform", 0), ("nint", 1), ("uniform", 1)),
+    ]
+
+
+@pytest.mark.usefixtures("within")
+def test_other_settings_replace_a_run(capsys):
+    made(*TWO)
+    before = written()
+    found = made(*TWO, "--set=optimiser.lr=0.002")
+    assert not before.items() & written().items()
+    assert "has other settings; made anew" in capsys.readouterr().err
+    assert {run.lr for run in found.runs} == {0.002}
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no {path}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_finished_is_kept_when_it_is_ended(number):
+    words = ["compare", "image", "photo.png", *TINY, *TWO, "--seeds=2", "--steps=4", "-o", "out"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nint_cli", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for(Path("out/runs/photo/nint/0/metrics.json"))
+    process.send_signal(number)
+    code = process.wait(60)
+    assert code == (-9 if number == signal.SIGKILL else 143)
+    first = Path("out/runs/photo/nint/0/metrics.json").stat().st_ino
+    wait = 0  # a run whose parent was killed goes on alone; its folder is locked meanwhile
+    while subprocess.run(["pgrep", "-f", "photo.png"], check=False, stdout=-3).returncode == 0:
+        wait += 1
+        assert wait < 100
+        time.sleep(0.1)
+    assert cli.run(words) == 0
+    assert Path("out/runs/photo/nint/0/metrics.json").stat().st_ino == first
+    assert len(written()) == 4
+
+
+@pytest.mark.usefixtures("within")
+def test_a_run_that_fails_is_told_of_and_the_others_count(capsys):
+    words = [*TWO, "--variant", "broken:image.max_pixels=10"]
+    assert compare("image", "photo.png", *TINY, "--steps=4", "-o", "out", *words) == 8
+    found = Comparison.model_validate_json(Path("out/compare.json").read_text())
+    broken = next(run for run in found.runs if run.variant == "broken")
+    assert broken.status == "missing"
+    assert "photo.png" in (broken.error or "")
+    assert "broken on photo, seed 0: no result" in Path("out/report.html").read_text()
+
+
+@pytest.mark.usefixtures("within")
+def test_variants_have_their_own_settings():
+    found = made(
+        *TWO, "--variant", "late:nint.start=0.5,nint.xi=0.5,sampler=nint", "--field=siren"
+    )
+    assert [each.name for each in found.variants] == ["nint", "uniform", "late"]
+    late = found.variants[2]
+    assert late.settings["nint.start"] == late.settings["nint.xi"] == 0.5
+    assert "siren.hidden_features" not in late.settings
+
+
+@pytest.mark.usefixtures("within")
+def test_fields_are_compared_too():
+    words = ["--field=siren", "--field=hashgrid", "--baseline=siren", "--time-budget=0.05s"]
+    assert compare("image", "photo.png", *TINY, *words, "-o", "out") == 0
+    found = Comparison.model_validate_json(Path("out/compare.json").read_text())
+    assert [each.name for each in found.variants] == ["siren", "hashgrid"]
+    assert found.baseline == "siren"
+
+
+@pytest.mark.usefixtures("within")
+def test_every_variant_gets_its_own_learning_rate():
+    found = made(*TWO, "--tune", "lr")
+    for each in found.variants:
+        best = max((t for t in each.tuning if t.value is not None), key=lambda t: t.value or 0)
+        assert each.lr == best.lr
+        assert len(each.tuning) >= 5
+        assert {trial.seed for trial in each.tuning} == {1}
+        assert {run.lr for run in found.runs if run.variant == each.name} == {each.lr}
+    assert found.tuned == "lr"
+    assert "chosen" in Path("out/report.html").read_text()
+    trials = {p: p.stat().st_mtime_ns for p in Path("out/tuning").rglob("metrics.json")}
+    made(*TWO, "--tune", "lr")
+    assert {p: p.stat().st_mtime_ns for p in Path("out/tuning").rglob("metrics.json")} == trials
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sampler", "nint"], "there is nothing to compare"),
+        ([*TWO, "--variant", "nint:seed=0"], "two variants are called 'nint'"),
+        ([*TWO, "--variant", "same:sampler=nint"], "'nint' and 'same' have the same settings"),
+        ([*TWO, "--variant", "a b"], "expected a name, a colon and settings"),
+        ([*TWO, "--baseline", "full"], "--baseline full: there is no such variant"),
+        ([*TWO, "--time-budget=1s"], "--steps and --time-budget: give one"),
+        (["--sampler", "nint", "--sampler", "unform"], "did you mean 'uniform'"),
+        ([*TWO, "photo.png"], "an input is named twice"),
+    ],
+)
+@pytest.mark.usefixtures("within")
+def test_what_cannot_be_compared_is_refused(capsys, words, message):
+    assert compare("image", "photo.png", *TINY, "--steps=4", "-o", "out", *words) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out/runs").exists()
+
+
+@pytest.mark.usefixtures("within")
+def test_a_foreign_folder_is_left_alone(capsys):
+    Path("out").mkdir()
+    Path("out/report.html").write_text("mine")
+    assert compare("image", "photo.png", *TINY, *TWO, "--steps=4", "-o", "out") == 4
+    assert "holds a 'report.html' that nint compare did not write" in capsys.readouterr().err
+    assert Path("out/report.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "words"),
+    [
+        ("audio", "sample:chirp", ["--set=audio.duration_s=0.05"]),
+        ("sdf", "sample:torus", ["--set=sdf.points=500", "--set=sdf.mc_resolution=16",
+                                 "--set=sdf.iou_resolution=16", "--set=sdf.watch_resolution=8",
+                                 "--set=sdf.surface_samples=100"]),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("within")
+def test_sounds_and_shapes_are_compared(kind, source, words):
+    assert compare(kind, source, "--preset=smoke", "--steps=4", *TWO, "-o", "out", *words) == 0
+    page = Path("out/report.html").read_text()
+    assert ("<audio" in page) == (kind == "audio")
+    assert "data:image/png" in page
+
+
+# Of runs that are there
+
+
+def fitted(folder: str, *words: str) -> str:
+    run = ["fit", "image", "photo.png", *TINY, "--steps=4", "-q", "-o", folder, *words]
+    assert cli.run(run) == 0
+    return folder
+
+
+@pytest.mark.usefixtures("within")
+def test_finished_runs_are_compared(capsys):
+    runs = [
+        fitted("a", "--sampler=nint"),
+        fitted("b", "--sampler=uniform"),
+        fitted("c", "--sampler=uniform", "--lr=0.01"),
+        fitted("d", "--sampler=nint", "--seed=1"),
+    ]
+    capsys.readouterr()
+    assert compare("runs", *runs, "-o", "out", "--json") == 0
+    found = Comparison.model_validate_json(capsys.readouterr().out)
+    assert [each.name for each in found.variants] == [
+        "nint", "uniform optimiser.lr=0.001", "uniform optimiser.lr=0.01",
+    ]  # fmt: skip
+    assert [(run.variant, run.seed) for run in found.runs][-1] == ("nint", 1)
+
+
+@pytest.mark.usefixtures("within")
+def test_runs_of_other_inputs_are_refused_unless_forced(capsys):
+    Image.fromarray(255 - smooth_pixels()).save("other.png")
+    fitted("a", "--sampler=nint")
+    words = ["fit", "image", "other.png", *TINY, "--steps=4", "-q", "-o", "b"]
+    assert cli.run([*words, "--sampler=uniform"]) == 0
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert "the runs are of different inputs" in capsys.readouterr().err
+    assert compare("runs", "a", "b", "-o", "out", "--force") == 0
+    assert "different inputs" in Path("out/report.html").read_text()
+
+
+@pytest.mark.usefixtures("within")
+def test_runs_that_were_measured_otherwise_are_refused(capsys):
+    fitted("a", "--sampler=nint")
+    fitted("b", "--sampler=uniform", "--set=metrics.flip=false")
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert "were measured otherwise: metrics.flip is" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("within")
+def test_unfinished_and_repeated_runs_are_refused(capsys):
+    fitted("a", "--sampler=nint")
+    fitted("b", "--sampler=nint")
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert "are the same run" in capsys.readouterr().err
+    Path("b/metrics.json").unlink()
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert "'b' has no sound metrics.json" in capsys.readouterr().err
+    assert compare("runs", "a", "-o", "out") == 2

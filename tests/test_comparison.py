@@ -1,0 +1,248 @@
+"""Figures over runs, against slow ways to the same; the learning-rate search; the table."""
+
+import csv
+import io
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from nint_cli.comparison import files, statistics, summary, tuning
+from nint_cli.comparison.record import Curve, InputEntry, RunEntry, VariantEntry
+from nint_cli.comparison.table import table
+
+
+def curve(*points: tuple[int, float, float | None]) -> Curve:
+    steps, seconds, values = zip(*points, strict=True)
+    return Curve(
+        step=list(steps),
+        train_s=list(seconds),
+        passes=[2.0 * step for step in steps],
+        value=list(values),
+    )
+
+
+def run(variant: str, seed: int, *points, name="photo", status="complete") -> RunEntry:
+    log = curve(*points) if points else Curve(step=[], train_s=[], passes=[], value=[])
+    end = points[-1] if points else (0, None, None)
+    return RunEntry(
+        input=name,
+        variant=variant,
+        seed=seed,
+        folder=f"runs/{name}/{variant}/{seed}",
+        command=f"nint fit image {name}.png",
+        status=status,
+        stop_reason="steps",
+        steps=end[0],
+        train_s=end[1],
+        sampler_s=0.1,
+        update_s=0.2,
+        passes=2.0 * end[0],
+        rescues=0,
+        value=end[2],
+        best=end[2],
+        best_step=end[0],
+        figures={"psnr_db": end[2], "ssim": None},
+        parameters=10,
+        peak_rss_bytes=None,
+        lr=0.001,
+        config_sha256="0" * 64,
+        environment={"torch": "2", "threads": 1},
+        nint_version="0",
+        curve=log,
+        to_target={},
+    )
+
+
+def variant(name: str) -> VariantEntry:
+    return VariantEntry(
+        name=name, sampler=name, field="siren", settings={"sampler": name}, lr=0.001
+    )
+
+
+def compared(runs, variants=("uniform", "nint"), *, targets=None, inputs=("photo",), **more):
+    return summary.compare(
+        "image",
+        "psnr_db",
+        [
+            InputEntry(name=name, source=f"/{name}.png", sha256="0" * 64, described="8x8 pixels")
+            for name in inputs
+        ],
+        [variant(name) for name in variants],
+        runs,
+        baseline="uniform",
+        targets=targets,
+        nint_version="0",
+        **more,
+    )
+
+
+def test_a_spread_leaves_out_and_counts_what_is_missing():
+    found = statistics.spread([3.0, None, 1.0, math.inf])
+    assert (found.mean, found.low, found.high, found.count, found.missing) == (2.0, 1.0, 3.0, 2, 2)
+    nothing = statistics.spread([None])
+    assert (nothing.mean, nothing.count, nothing.missing) == (None, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.5, None), (1.0, 10.0), (1.5, 15.0), (2.0, 20.0), (3.0, 22.0), (4.0, 24.0), (4.1, None)],
+)
+def test_a_value_at_a_time_lies_on_the_line_between_evaluations(seconds, expected):
+    log = curve((1, 1.0, 10.0), (2, 2.0, 20.0), (3, 4.0, 24.0))
+    assert statistics.at_time(log, seconds) == expected
+
+
+def test_no_value_is_made_up_beside_one_that_is_missing():
+    log = curve((1, 1.0, None), (2, 2.0, 20.0), (3, 3.0, None))
+    assert [statistics.at_time(log, t) for t in (1.0, 1.5, 2.0, 2.5)] == [None, None, 20.0, None]
+
+
+def test_a_target_costs_what_the_first_evaluation_at_it_had_cost():
+    log = curve((1, 1.0, 10.0), (2, 2.0, 31.0), (3, 3.0, 29.0), (4, 4.0, 40.0))
+    cost = statistics.cost_to(log, 30.0)
+    assert cost is not None
+    assert (cost.step, cost.train_s, cost.passes) == (2, 2.0, 4.0)
+    assert statistics.cost_to(log, 41.0) is None
+
+
+def test_the_interval_is_that_of_all_resamples():
+    """Of three differences there are 27 resamples; the drawn percentiles come near to theirs."""
+    pairs = [(1.0, 0.0), (2.0, 0.0), (6.0, 0.0)]
+    found = statistics.mean_difference(pairs)
+    means = sorted(sum(each) / 3 for each in itertools.product([1.0, 2.0, 6.0], repeat=3))
+    assert found is not None
+    assert found.value == 3.0
+    assert found.low == np.percentile(means, 2.5, method="inverted_cdf")
+    assert found.high == np.percentile(means, 97.5, method="inverted_cdf")
+    assert statistics.mean_difference(pairs) == found
+
+
+def test_a_speed_up_is_the_geometric_mean_of_quotients():
+    found = statistics.speed_up([(1.0, 2.0), (1.0, 8.0), (0.0, 5.0)])
+    assert found is not None
+    assert (found.value, found.pairs) == (pytest.approx(4.0), 2)
+    assert found.low == pytest.approx(2.0)
+    assert found.high == pytest.approx(8.0)
+
+
+def test_one_pair_has_no_interval_and_none_has_nothing():
+    one = statistics.mean_difference([(2.0, 1.0)])
+    assert one is not None
+    assert (one.value, one.low, one.high, one.pairs) == (1.0, None, None, 1)
+    assert statistics.mean_difference([]) is None
+
+
+def test_pairs_are_of_one_input_and_one_seed():
+    found = compared(
+        [
+            run("uniform", 0, (1, 1.0, 20.0), (2, 2.0, 30.0)),
+            run("uniform", 1, (1, 1.0, 21.0), (2, 4.0, 31.0)),
+            run("nint", 0, (1, 1.0, 22.0), (2, 3.0, 33.0)),
+            run("nint", 2, (1, 1.0, 90.0), (2, 2.0, 99.0)),
+        ],
+        targets=[25.0],
+    )
+    mine = next(each for each in found.summaries if each.variant == "nint")
+    assert mine.gain is not None
+    assert (mine.gain.value, mine.gain.pairs) == (3.0, 1)
+    assert mine.equal_time_s == 2.0
+    assert mine.at_equal_time.mean == pytest.approx(((22 + 33) / 2 + 99) / 2)
+    cost = mine.to_target["25"]
+    assert (cost.reached, cost.of) == (2, 2)
+    assert cost.speedup_train_s is not None
+    assert cost.speedup_train_s.value == pytest.approx(2 / 3)
+    own = next(each for each in found.summaries if each.variant == "uniform")
+    assert own.gain is own.gain_at_equal_time is own.to_target["25"].speedup_train_s is None
+
+
+def test_a_run_without_a_result_is_missing_and_noted():
+    found = compared([
+        run("uniform", 0, (1, 1.0, 20.0)),
+        run("nint", 0, status="failed").model_copy(update={"error": "no memory"}),
+        run("nint", 1, (1, 1.0, 20.0), status="diverged"),
+    ])
+    mine = next(each for each in found.summaries if each.variant == "nint")
+    assert (mine.value.count, mine.value.missing) == (1, 1)
+    assert mine.gain is None
+    assert found.notes == [
+        "nint on photo, seed 0: no result (no memory)",
+        "nint on photo, seed 1: diverged after 1 steps",
+    ]
+
+
+def test_several_inputs_have_a_summary_of_all():
+    points = (1, 1.0, 20.0), (2, 2.0, 30.0)
+    runs = [run(v, 0, *points, name=n) for n in ("a", "b") for v in ("uniform", "nint")]
+    found = compared(runs, inputs=("a", "b"))
+    assert [(each.input, each.variant) for each in found.summaries] == [
+        *(("a", "uniform"), ("a", "nint"), ("b", "uniform"), ("b", "nint")),
+        *((None, "uniform"), (None, "nint")),
+    ]
+    assert found.summaries[-1].value.count == 2
+
+
+def test_targets_are_round_values_that_were_reached_on_the_way():
+    runs = [run("uniform", 0, (1, 1.0, 19.0), (2, 2.0, 24.0), (3, 3.0, 36.0))]
+    assert summary.default_targets("psnr_db", runs) == [20.0, 25.0, 30.0, 35.0]
+    assert summary.default_targets("psnr_db", [run("uniform", 0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [(["nint", "uniform", "full"], "full"), (["nint", "uniform"], "uniform"), (["a", "b"], "a")],
+)
+def test_the_baseline_is_the_plainest(names, chosen):
+    assert summary.default_baseline(names) == chosen
+
+
+def searched(base: float, quality) -> list[float]:
+    tried: dict[float, float | None] = {}
+    for _ in range(20):
+        ahead = tuning.rates_to_try(base, tried)
+        if not ahead:
+            return sorted(tried)
+        tried |= {rate: quality(rate) for rate in ahead}
+    raise AssertionError("the search does not end")
+
+
+def test_a_rate_within_the_grid_needs_no_more_trials():
+    assert searched(1e-3, lambda rate: -abs(math.log(rate / 1e-3))) == [
+        *(0.00025, 0.0005, 0.001, 0.002, 0.004),
+    ]
+
+
+def test_a_rate_at_an_end_extends_the_grid_twice_at_most():
+    assert searched(1e-3, lambda rate: rate)[-1] == 0.016
+    assert searched(1e-3, lambda rate: -rate)[0] == 0.0000625
+    assert len(searched(1e-3, lambda rate: rate)) == 7
+
+
+def test_rates_that_fail_are_passed_over_and_the_smaller_of_equals_wins():
+    assert tuning.best_rate({0.1: None, 0.2: 3.0, 0.4: 3.0, 0.8: math.nan}) == 0.2
+    assert tuning.best_rate({0.1: None}) is None
+    assert searched(1e-3, lambda rate: None) == [0.00025, 0.0005, 0.001, 0.002, 0.004]
+
+
+def test_the_spreadsheet_has_a_row_for_each_run_and_no_formula():
+    evil = run("=2+2", 0, (1, 1.0, 20.0), (2, 2.0, 30.0))
+    found = compared([evil, run("uniform", 0)], ("uniform", "=2+2"), targets=[25.0])
+    rows = list(csv.DictReader(io.StringIO(files.csv_text(found))))
+    assert [row["variant"] for row in rows] == ["'=2+2", "uniform"]
+    assert rows[0]["psnr_db"] == "30.0"
+    assert rows[0]["train_s_to_25"] == "2.0"
+    assert rows[1]["psnr_db"] == rows[1]["train_s_to_25"] == ""
+
+
+def test_the_table_has_a_row_for_each_variant():
+    title, header, rows = table(
+        compared([
+            run("uniform", 0, (1, 1.0, 20.0), (2, 2.0, 30.0)),
+            run("nint", 0, (1, 1.0, 20.0), (2, 1.5, 31.0)),
+        ])
+    )
+    assert title == "photo: 1 run each"
+    assert "over uniform" in header
+    assert [row[0] for row in rows] == ["uniform", "nint"]
+    assert "+1.00" in rows[1]
