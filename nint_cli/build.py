@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from nint_cli import schedules
+from nint_cli.average import Average
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, RunConfig
 from nint_cli.engine import products
@@ -310,4 +311,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         guard=Guard() if optimiser.guard else None,
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
         products=products(config.engine, device),
+        average=Average(field, share=optimiser.average, peak=optimiser.lr)
+        if optimiser.average
+        else None,
     )

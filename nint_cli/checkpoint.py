@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli import __version__
+from nint_cli import __version__, average
 from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
@@ -22,8 +22,8 @@ from nint_cli.fields import Field, load_parameters
 from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
-FORMAT = 2
-_READABLE = {1, 2}  # 1 had no guard
+FORMAT = 3
+_READABLE = {1, 2, 3}  # 1 had no guard, 2 no average
 _KEY = "nint"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
@@ -225,14 +225,14 @@ def rebuild_field(saved: Checkpoint) -> Field:
         saved: The checkpoint.
 
     Returns:
-        The field on the CPU, with its saved parameters.
+        The field on the CPU, with its saved parameters, averaged where the run averages them.
     """
     field = _field_of(saved.config, saved.signal)
-    parameters = {
-        name.removeprefix("field."): tensor
-        for name, tensor in saved.state.tensors.items()
-        if name.startswith("field.")
-    }
+    tensors = saved.state.tensors
+    parameters = {}
+    for name in field.state_dict():
+        mean = tensors.get(f"{average.PREFIX}{name}")
+        parameters[name] = tensors[f"field.{name}"] if mean is None else mean
     load_parameters(field, parameters)
     return field
 
@@ -298,10 +298,24 @@ def _check_field(
         prefix = "kept." if name.startswith("kept.") else ""
         groups[prefix][name.removeprefix(prefix)] = tensor
     _check_learnt(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
+    _check_average(field, groups[""])
     if numbers.kept_step is not None:
         _check_learnt(field, groups["kept."], "kept.", begun=numbers.kept_step > 0)
     elif groups["kept."]:
         raise ValueError(f"kept.{min(groups['kept.'])} belongs to no guard")
+
+
+def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:
+    """Compare averaged parameters, where there are any, with a field."""
+    found = {name for name in tensors if name.startswith(average.PREFIX)}
+    shapes = {f"{average.PREFIX}{name}": p.shape for name, p in field.named_parameters()}
+    for name in sorted(found ^ shapes.keys()) if found else ():
+        fault = "no parameter of its field" if name in found else "missing"
+        raise ValueError(f"{name} is {fault}")
+    for name in sorted(found):
+        tensor = tensors[name]
+        if tensor.shape != shapes[name] or tensor.dtype != torch.float32:
+            raise ValueError(f"{name}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
 
 
 def _check_learnt(

@@ -206,7 +206,8 @@ class Fit:
     def evaluate(self) -> Evaluation:
         """Look at the field afresh."""
         with self.clock.measure("evaluation_s"):
-            return self.subject.evaluate(self.trainer.field)
+            with self.trainer.measured():
+                return self.subject.evaluate(self.trainer.field)
 
     def consider_best(self, evaluation: Evaluation) -> None:
         """Remember the highest headline of the evaluations that are due by the settings."""
@@ -227,7 +228,8 @@ class Fit:
         if not self.reaches(evaluation.figures):
             return False
         with self.clock.measure("evaluation_s"):
-            return self.reaches(self.subject.confirmed(self.trainer.field, evaluation))
+            with self.trainer.measured():
+                return self.reaches(self.subject.confirmed(self.trainer.field, evaluation))
 
     def save_checkpoint(self, folder: RunFolder) -> None:
         """Write the state of the run."""
@@ -253,17 +255,18 @@ class Fit:
             folder.write_by(name, writer)
             streamed.append(name)
 
-        with self.clock.measure("evaluation_s"):
+        with self.clock.measure("evaluation_s"), self.trainer.measured():
             evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
         if reason != "signal":  # or a run that was stopped would differ from one that was not
             self.consider_best(evaluation)
         if self.logged_step != self.trainer.step:
             recorder.log(evaluation)
         self.save_checkpoint(folder)
-        with self.clock.measure("evaluation_s"):
+        with self.clock.measure("evaluation_s"), self.trainer.measured():
             quality = self.subject.quality(self.trainer.field, evaluation)
         with self.clock.measure("save_s"):
-            files = self.subject.reconstruct(self.trainer.field, evaluation)
+            with self.trainer.measured():
+                files = self.subject.reconstruct(self.trainer.field, evaluation)
             steps = {"first": 1, "last": self.trainer.step}
             if self.trainer.selections:
                 files |= self.subject.illustrate(self.trainer.selections, steps)

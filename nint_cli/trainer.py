@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nint_cli.adam import Adam
+from nint_cli.average import Average
 from nint_cli.clock import Clock
 from nint_cli.derivatives import products_in
 from nint_cli.fields import Field
@@ -77,6 +79,7 @@ class Trainer:
         look_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
         products: Type of the matrix products of a step, scoring included; None: the parameters'.
+        average: Follows the parameters, for whoever measures or keeps the field; or None.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Trainer:
         guard: Guard | None = None,
         look_every: int = 1,
         products: torch.dtype | None = None,
+        average: Average | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
@@ -103,6 +107,7 @@ class Trainer:
         self.guard = guard
         self.look_every = look_every
         self.products = products
+        self.average = average
         self.passes = Passes()
         self.step = 0
         self._draw = 0
@@ -131,6 +136,10 @@ class Trainer:
             reason = observer.after_step(self, Step(self.step, self._loss))
             end = reason or self.pace.end(self.step)
         return end if self.settle(observer) else "diverged"
+
+    def measured(self) -> AbstractContextManager[None]:
+        """Let the field have the parameters by which it is to be measured, for a while."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def settle(self, observer: Observer) -> bool:
         """Look at the losses of all steps so far, and go back if one is no good.
@@ -188,6 +197,8 @@ class Trainer:
     def _go_back(self, kept: Kept) -> None:
         self._unseen.clear()
         self.optimiser.learn(kept.tensors)
+        if self.average is not None:
+            self.average.restart()
         back = {
             name.removeprefix("sampler."): tensor.clone()
             for name, tensor in kept.tensors.items()
@@ -235,7 +246,10 @@ class Trainer:
             if self.guard is not None and self.guard.wants_copy(self.step):
                 self.guard.keep(self.step, self.optimiser.learnt())
         factor = 1.0 if self.guard is None else self.guard.rate_factor
-        self.optimiser.follow(gradient, self.learning_rate(self.step) * factor)
+        rate = self.learning_rate(self.step)
+        self.optimiser.follow(gradient, rate * factor)
+        if self.average is not None:
+            self.average.see(self.step, rate)
         return True, observation
 
     def _look(self) -> bool:
@@ -310,6 +324,8 @@ class Trainer:
         The clock is not among it, so that equal runs have equal states.
         """
         tensors = self.optimiser.learnt() | self._sampler_state()
+        if self.average is not None:
+            tensors |= self.average.state_dict()
         tensors["generator"] = self.generator.get_state()
         for when, selection in self.selections.items():
             tensors[f"selection.{when}"] = selection.indices
@@ -337,6 +353,8 @@ class Trainer:
             head, _, tail = name.partition(".")
             groups.setdefault(head, {})[tail] = tensor
         self.optimiser.learn(state.tensors)
+        if self.average is not None:
+            self.average.load_state_dict(state.tensors)
         self.sampler.load_state_dict(groups.get("sampler", {}))
         self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():

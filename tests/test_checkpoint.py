@@ -148,7 +148,7 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
     path.write_bytes(sealed(about | {"format": 1, "numbers": unguarded}, old))
     assert checkpoint.read(path).state.numbers == unguarded
     for change, reason in (
-        ({"format": 3}, "format 3, this nint reads 2; update nint"),
+        ({"format": 4}, "format 4, this nint reads 3; update nint"),
         ({"config": about["config"] | {"steps": -1}}, "steps: Input should be greater"),
         ({"config": about["config"] | {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
         ({"signal": about["signal"] | {"channels": 0}}, "channels"),

@@ -24,7 +24,7 @@ LAYERS = [
         "guard",
         "pace",
     },
-    {"derivatives", "adam"},
+    {"derivatives", "adam", "average"},
     {"sweep"},
     {"ntk"},
     {"probe"},

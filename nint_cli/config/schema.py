@@ -75,6 +75,13 @@ class OptimiserConfig(Section):
         0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
     )
     final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps so far over whose parameters the field is averaged when "
+        "it is measured and kept, times lr's part of its highest; 0: the last parameters",
+    )
     guard: bool = Field(
         True,
         description="whether a fit that diverges goes back to its last good state, and on with "

@@ -1,0 +1,104 @@
+"""The mean of recent parameters, which is better than the last ones while the rate is high."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from nint_cli.fields import Field
+
+PREFIX = "average."
+
+
+class Average:
+    """An exponential mean of a field's parameters over a share of the steps so far.
+
+    Steps of a high learning rate jump about what they go towards, and the mean of where they were
+    is closer to it (Polyak and Juditsky, 1992). How far they jump is in proportion to the rate, so
+    the window is too: it spans ``share`` of the steps done, times the rate as a part of its
+    highest. At the end of a schedule that goes to 0 the mean is therefore the last parameters.
+
+    The mean takes no part in training; a run is measured by it, and leaves it.
+
+    Args:
+        field: The network.
+        share: Of the steps, in (0, 1).
+        peak: The highest learning rate.
+    """
+
+    def __init__(self, field: Field, *, share: float, peak: float) -> None:
+        self._field = field
+        self._share = share
+        self._peak = peak
+        self._mean: list[Tensor] | None = None
+
+    @torch.no_grad()
+    def see(self, step: int, rate: float) -> None:
+        """Take in the parameters after a step.
+
+        Args:
+            step: The step, from 0.
+            rate: Its learning rate.
+        """
+        parameters = [parameter.detach() for parameter in self._field.parameters()]
+        if self._mean is None:
+            self._mean = [parameter.clone() for parameter in parameters]
+            return
+        window = self._share * step * rate / self._peak
+        torch._foreach_lerp_(self._mean, parameters, 1 / max(1.0, window))
+
+    def restart(self) -> None:
+        """Forget what was, because the parameters are others now."""
+        self._mean = None
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the field have the mean for a while.
+
+        Yields:
+            Nothing.
+        """
+        if self._mean is None:
+            yield
+            return
+        self._exchange(self._mean)
+        try:
+            yield
+        finally:
+            self._exchange(self._mean)
+
+    @torch.no_grad()
+    def _exchange(self, mean: list[Tensor]) -> None:
+        for parameter, other in zip(self._field.parameters(), mean, strict=True):
+            kept = parameter.clone()
+            parameter.copy_(other)
+            other.copy_(kept)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give ``average.<parameter>``, not copies; empty before the first step."""
+        names = [name for name, _ in self._field.named_parameters()]
+        return {
+            f"{PREFIX}{name}": mean for name, mean in zip(names, self._mean or [], strict=False)
+        }
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Args:
+            tensors: By name; others are passed over. They are copied.
+
+        Raises:
+            ValueError: If one is missing, or does not fit.
+        """
+        given = {name: t for name, t in tensors.items() if name.startswith(PREFIX)}
+        if not given:
+            self._mean = None
+            return
+        found = []
+        for name, parameter in self._field.named_parameters():
+            tensor = given.get(f"{PREFIX}{name}")
+            if tensor is None or tensor.shape != parameter.shape:
+                raise ValueError(f"{PREFIX}{name} is missing or does not fit")
+            found.append(tensor.to(parameter.device, copy=True))
+        self._mean = found
