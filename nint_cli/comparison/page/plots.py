@@ -91,7 +91,11 @@ def _quality_plot(
 def _band(
     curves: Sequence[Curve], against: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Give places, and the least, mean and greatest value there, where all curves have one."""
+    """Give places, and the least, mean and greatest value there.
+
+    Curves that were evaluated after the same steps are taken evaluation by evaluation; others
+    where all of them have a value, between evaluations by a straight line.
+    """
     lines = []
     for curve in curves:
         xs = getattr(curve, against)
@@ -100,6 +104,9 @@ def _band(
             lines.append(np.asarray(pairs, np.float64))
     if not lines:
         return None
+    if len({tuple(curve.step) for curve in curves}) == 1 and len(set(map(len, lines))) == 1:
+        x, values = np.stack(lines).transpose(2, 0, 1)
+        return x.mean(axis=0), values.min(axis=0), values.mean(axis=0), values.max(axis=0)
     start, end = max(line[0, 0] for line in lines), min(line[-1, 0] for line in lines)
     x = np.unique(np.concatenate([line[:, 0] for line in lines]))
     x = x[(x >= start) & (x <= end)]
