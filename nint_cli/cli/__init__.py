@@ -12,6 +12,7 @@ from nint_cli.cli.compare import compare_app
 from nint_cli.cli.doctor import doctor
 from nint_cli.cli.evaluate import evaluate
 from nint_cli.cli.fit import fit_app
+from nint_cli.cli.inspect import inspect
 from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
@@ -28,6 +29,7 @@ app.add_typer(fit_app, name="fit")
 app.command("resume")(resume)
 app.command("eval")(evaluate)
 app.add_typer(compare_app, name="compare")
+app.command("inspect")(inspect)
 app.add_typer(config_app, name="config")
 app.command("list")(list_names)
 app.command("doctor")(doctor)

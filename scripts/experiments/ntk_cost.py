@@ -86,7 +86,7 @@ def main() -> None:
         table=experiment.markdown(header, rows),
         held=worst < 1,
         says="What that allows at most is the last column, if guided steps are worth as much "
-        "as full ones; a guided step has to be worth as many uniform ones as the column before says.",
+        "as full ones; the column before says how many uniform steps it must be worth.",
     )
 
 

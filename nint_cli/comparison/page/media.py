@@ -23,7 +23,7 @@ from nint_cli.modalities.audio import AudioSubject
 from nint_cli.modalities.image import ImageSubject
 from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.runfolder import RunFolder
-from nint_cli.signals import Pixels
+from nint_cli.signals import Pixels, read_picture
 
 SIDE = 512
 """Longest side of a picture on the page; larger ones are shown smaller."""
@@ -31,6 +31,7 @@ SIDE = 512
 SOUND_BYTES = 1 << 20
 """Most bytes of a player's sound; a longer one is cut."""
 
+_MOST_PIXELS = 1 << 26
 _MAP_SIDE = 192
 _MAPS = 4
 _ERROR_SHARE = 99.5  # percentile of all errors at which the colour scale ends
@@ -198,12 +199,11 @@ def _original(folder: Path) -> tuple[Picture | None, str | None]:
 
 def _reconstruction(folder: Path) -> Picture | None:
     """Read a run's picture; None where there is none, or it is too large for that."""
-    import imageio.v3 as iio
-
     try:
-        return _eight_bits(np.asarray(iio.imread(folder / "reconstruction.png")))
-    except (OSError, ValueError):
+        picture = read_picture(str(folder / "reconstruction.png"), max_pixels=_MOST_PIXELS)
+    except NintError:
         return None
+    return _eight_bits(np.asarray(picture.pixels))
 
 
 def _eight_bits(pixels: Pixels) -> Picture:

@@ -1,0 +1,377 @@
+"""Looking inside a run: its own checkpoints, its own input, and nothing of it changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nint_cli import checkpoint, traces
+from nint_cli.build import build_trainer
+from nint_cli.checkpoint import Checkpoint
+from nint_cli.clock import Clock
+from nint_cli.comparison.reading import read_run
+from nint_cli.comparison.record import RunEntry
+from nint_cli.errors import InputError, NintError
+from nint_cli.fields import Field
+from nint_cli.guard import Rescue
+from nint_cli.inspection import drawing, kernel, structure
+from nint_cli.inspection.diagnosis import Facts, diagnose
+from nint_cli.inspection.evidence import (
+    Block,
+    Correlation,
+    Coupling,
+    Density,
+    Inspection,
+    Staleness,
+)
+from nint_cli.modalities import Subject, modality
+from nint_cli.runfolder import RunFolder
+from nint_cli.samplers import Selection
+from nint_cli.signals import GridSignal, PointSignal, Signal
+from nint_cli.signals.spread import spread_indices
+from nint_cli.trainer import Step, Trainer
+
+_PATCH = 8
+_DENSITIES = 6
+_GUIDED = {"int", "nint", "nint_released", "evos", "soft_mining", "egra", "expansive"}
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What was found.
+
+    Attributes:
+        evidence: What inspect.json says.
+        pictures: PNG files by name.
+    """
+
+    evidence: Inspection
+    pictures: dict[str, bytes]
+
+
+def inspect_run(
+    path: Path,
+    *,
+    points: int = 16_384,
+    seed: int = 0,
+    baseline: Path | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Inspected:
+    """Look inside a run.
+
+    The kernel's figures are computed over evenly spread points in place of all, which keeps the
+    time the same for any signal; of a signal with no more points than that, over all.
+
+    Args:
+        path: The run folder; nothing in it is written.
+        points: How many.
+        seed: Decides which.
+        baseline: A run to hold it to; None for none.
+        note: Told what cannot be done, a line each.
+
+    Returns:
+        The evidence, and pictures of it. An InputError is raised if there is no run that came to
+        an end, no sound checkpoint, or `baseline` is no such run.
+    """
+    return _Examination(path, points, seed, baseline, note).run()
+
+
+class _Examination:
+    """One look inside a run; figures are computed as they are asked for."""
+
+    def __init__(
+        self,
+        path: Path,
+        points: int,
+        seed: int,
+        baseline: Path | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._folder = RunFolder.open(path)
+        self._path = path
+        self._points = points
+        self._seed = seed
+        self._note = note
+        self._saved, faults = checkpoint.newest(self._folder.checkpoints(), path)
+        for fault in faults:
+            note(f"{fault}; looking at the checkpoint before it")
+        self._entry = read_run(path, name="", variant="", root=path)
+        if self._entry.status == "missing":
+            raise InputError(f"'{path}' has no sound metrics.json; go on with nint resume first")
+        self._baseline: RunEntry | None = None
+        if baseline is not None:
+            self._baseline = read_run(baseline, name="", variant="", root=baseline)
+            if self._baseline.status == "missing":
+                raise InputError(f"'{baseline}' holds no run that came to an end")
+        self._pictures: dict[str, bytes] = {}
+        self._gone: str | None = None
+
+    def run(self) -> Inspected:
+        diagonal = kernel.leverage(self._field, self._some)
+        self._pictures["self-leverage.png"] = drawing.leverage_picture(
+            diagonal.double().sum(1).cpu().numpy(), self._at
+        )
+        leverage = kernel.summary(diagonal)
+        gradient, no_gradient = self._gradient(diagonal)
+        blocks, no_blocks = self._blocks()
+        coupling, no_coupling, errors = self._coupling(diagonal)
+        staleness, no_staleness = self._staleness()
+        density, no_density = self._density()
+        config = self._saved.config
+        facts = Facts(
+            run=self._entry,
+            guided=config.sampler in _GUIDED,
+            xi=config.nint.xi if config.sampler == "nint" else None,
+            products=self._entry.environment.get("products"),
+            leverage=leverage,
+            staleness=staleness,
+            errors=errors,
+            baseline=self._baseline,
+        )
+        evidence = Inspection(
+            run=str(self._path),
+            step=self._saved.state.numbers["step"],
+            population=self._saved.signal.population,
+            points=len(self._indices),
+            leverage=leverage,
+            gradient=gradient,
+            gradient_reason=no_gradient,
+            blocks=blocks,
+            blocks_reason=no_blocks,
+            coupling=coupling,
+            coupling_reason=no_coupling,
+            staleness=staleness,
+            staleness_reason=no_staleness,
+            density=density,
+            density_reason=no_density,
+            diagnoses=diagnose(facts),
+            files=sorted(self._pictures),
+        )
+        return Inspected(evidence, self._pictures)
+
+    @cached_property
+    def _field(self) -> Field:
+        return checkpoint.rebuild_field(self._saved)
+
+    @cached_property
+    def _subject(self) -> Subject | None:
+        """The input; None where it is gone."""
+        record = self._saved.signal
+        try:
+            subject = modality(record.kind).read(
+                record.source,
+                self._saved.config,
+                torch.device("cpu"),
+                record,
+                self._folder.kept,
+            )
+        except NintError as error:
+            self._gone = str(error)
+            return None
+        if subject.sha256 != record.sha256:
+            self._gone = f"'{record.source}' has changed since the run"
+            return None
+        return subject
+
+    @cached_property
+    def _signal(self) -> Signal:
+        """The run's signal; where its input is gone, its points without values."""
+        if self._subject is not None:
+            return self._subject.signal
+        record = self._saved.signal
+        if record.kind == "sdf":
+            raise InputError(f"{self._gone}, and its points with it; nothing can be computed")
+        stored = torch.zeros(record.population, record.channels)
+        return GridSignal(stored, record.grid, half_range=record.half_range)
+
+    @cached_property
+    def _indices(self) -> Tensor:
+        """The points to look at; of a picture a grid of rows and columns."""
+        population = self._saved.signal.population
+        if population <= self._points:
+            return torch.arange(population)
+        if self._saved.signal.kind == "image":
+            height, width = self._saved.signal.grid
+            every = int(np.ceil(np.sqrt(population / self._points)))
+            rows, columns = torch.arange(0, height, every), torch.arange(0, width, every)
+            return (rows[:, None] * width + columns).reshape(-1)
+        return spread_indices(population, self._points, self._seed)
+
+    @property
+    def _at(self) -> tuple[int, ...] | None:
+        """Shape of the grid that the points make; None where they make none."""
+        kind, population = self._saved.signal.kind, self._saved.signal.population
+        if kind == "sdf":
+            return None
+        if kind == "audio":
+            return (len(self._indices),)
+        height, width = self._saved.signal.grid  # type: ignore[misc] # a picture's
+        every = 1
+        if population > self._points:
+            every = int(np.ceil(np.sqrt(population / self._points)))
+        return (-(-height // every), -(-width // every))
+
+    @cached_property
+    def _some(self) -> PointSignal:
+        return PointSignal(*self._signal.at(self._indices))
+
+    @cached_property
+    def _maps(self) -> tuple[structure.Map, structure.Map] | str:
+        """Local gradient and frequency of every point; or why there are none."""
+        if self._subject is None:
+            return self._gone or "the input is gone"
+        if not isinstance(self._signal, GridSignal):
+            return "a shape's points lie on no grid"
+        if len(self._signal) > structure.MOST:
+            return f"the signal has more than {structure.MOST:,} points"
+        values = structure.values_of(self._signal)
+        return structure.gradient_magnitude(values), structure.local_frequency(values)
+
+    def _gradient(self, diagonal: Tensor) -> tuple[Correlation | None, str | None]:
+        if isinstance(self._maps, str):
+            return None, self._maps
+        steep = torch.from_numpy(self._maps[0].reshape(-1))[self._indices]
+        return kernel.correlation(diagonal.double().sum(1), steep), None
+
+    def _blocks(self) -> tuple[list[Block], str | None]:
+        """Build the kernels of patches: the smoothest, the one with most edges."""
+        if self._saved.signal.kind != "image":
+            return [], "patches are of pictures only"
+        if isinstance(self._maps, str):
+            return [], self._maps
+        height, width = self._saved.signal.grid
+        side = min(_PATCH, height, width)
+        found, kernels = [], {}
+        for name, (row, column) in structure.patches(self._maps[0], side).items():
+            indices = structure.patch_indices(row, column, side, width)
+            try:
+                matrix = kernel.block(self._field, self._signal.at(indices)[0])
+            except NintError as error:
+                return [], str(error)
+            kernels[f"{name}, row {row}, column {column}"] = matrix.numpy()
+            found.append(
+                Block(
+                    name=name,
+                    row=row,
+                    column=column,
+                    side=side,
+                    off_diagonal=kernel.off_diagonal(matrix),
+                    effective_rank=kernel.effective_rank(matrix),
+                )
+            )
+        self._pictures["blocks.png"] = drawing.blocks_picture(kernels)
+        return found, None
+
+    def _coupling(
+        self, diagonal: Tensor
+    ) -> tuple[Coupling | None, str | None, list[float] | None]:
+        """Tell what of the scores is coupling, and the error by decile of local gradient."""
+        if self._subject is None:
+            return None, self._gone, None
+        product, residual = kernel.scores(self._field, self._some)
+        score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
+        self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
+        errors = None
+        if not isinstance(self._maps, str):
+            steep = self._maps[0].reshape(-1)[self._indices.numpy()]
+            square = residual.double().square().mean(1).cpu().numpy()
+            parts = np.array_split(square[np.argsort(steep, kind="stable")], 10)
+            errors = [float(part.mean()) for part in parts] if len(square) >= 10 else None
+        return kernel.coupling(product, residual, diagonal), None, errors
+
+    def _staleness(self) -> tuple[Staleness | None, str | None]:
+        """Train on from a checkpoint, in memory, and see how scores change."""
+        if self._subject is None:
+            return None, self._gone
+        config = self._saved.config
+        alpha = config.nint.alpha
+        saved = self._with_steps_left(alpha)
+        if saved is None:
+            return None, (
+                f"no checkpoint has {alpha} steps left before the end; fit with "
+                "checkpoint.keep=null and a smaller checkpoint.every"
+            )
+        stop = config.stop.model_copy(update={"time_budget_s": None, "at_steps": None})
+        trainer = build_trainer(
+            config.model_copy(update={"stop": stop}), self._subject.signal, Clock()
+        )
+        trainer.load_state_dict(saved.state)
+        observer = _Scores(trainer, self._some, alpha)
+        trainer.fit(observer)
+        if len(observer.found) < 2:
+            return None, "training does not go on from there"
+        first, *others = observer.found.values()
+        return (
+            Staleness(
+                from_step=saved.state.numbers["step"],
+                lags=list(observer.found)[1:],
+                spearman=[kernel.spearman(first, other) for other in others],
+                overlap=[kernel.overlap(first, other) for other in others],
+            ),
+            None,
+        )
+
+    def _with_steps_left(self, count: int) -> Checkpoint | None:
+        """Give the newest checkpoint from which so many steps follow."""
+        for path in self._folder.checkpoints():
+            try:
+                saved = checkpoint.read(path)
+            except InputError:
+                continue
+            if saved.state.numbers["step"] + count <= min(saved.config.steps, self._entry.steps):
+                return saved
+        return None
+
+    def _density(self) -> tuple[Density | None, str | None]:
+        if isinstance(self._maps, str):
+            return None, self._maps
+        found = self._selections()
+        if not found:
+            return None, "the run kept no selections; fit with evaluation.selections=true"
+        density = structure.density(self._maps[1], found, "local frequency, radians per step")
+        self._pictures["density.png"] = drawing.density_picture(density)
+        return density, None
+
+    def _selections(self) -> list[tuple[int, Selection]]:
+        """Read what a few steps trained on, from early to late."""
+        paths = self._folder.selections()
+        if not paths:
+            return []
+        chosen = np.unique(np.geomspace(1, len(paths), _DENSITIES).round().astype(int)) - 1
+        found = []
+        for index in chosen:
+            try:
+                found.append(traces.read(paths[index]))
+            except InputError as error:
+                self._note(str(error))
+        return found
+
+
+class _Scores:
+    """Scores the points at the first step and after some, up to a number of steps."""
+
+    def __init__(self, trainer: Trainer, points: Signal, most: int) -> None:
+        self._points = points
+        self._start = trainer.step
+        self._most = most
+        self.found: dict[int, Tensor] = {0: self._score(trainer)}
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        """Score at lags of 1, 2, 5, 10, 20, 50, ... and at the last."""
+        lag = step.number - self._start
+        round_ones = {lead * 10**power for lead in (1, 2, 5) for power in range(6)}
+        if lag == self._most or lag in round_ones:
+            self.found[lag] = self._score(trainer)
+        return "enough" if lag >= self._most else None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        """Go on."""
+
+    def _score(self, trainer: Trainer) -> Tensor:
+        product, _ = kernel.scores(trainer.field, self._points)
+        score: Tensor = torch.linalg.vector_norm(product, dim=1)
+        return score

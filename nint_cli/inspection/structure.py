@@ -1,0 +1,115 @@
+"""Local structure of a signal on a grid: how steep and how fine it is, point by point."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from torch import Tensor
+
+from nint_cli.inspection.evidence import Density
+from nint_cli.samplers import Selection
+from nint_cli.signals import GridSignal
+
+MOST = 1 << 22
+"""Points up to which a signal is looked at as a whole."""
+
+_WINDOW = 9
+_FLAT = 1e-6  # variance of values in [0, 1] below which there is no frequency
+
+Map = NDArray[np.float64]
+
+
+def values_of(signal: GridSignal) -> Map:
+    """Give the values as an array of the grid's shape, and C."""
+    _, values = signal.slice(0, len(signal))
+    found: Map = values.cpu().double().numpy().reshape(*signal.shape, -1)
+    return found
+
+
+def gradient_magnitude(values: Map) -> Map:
+    """Give the length of the gradient by central differences, over all channels.
+
+    Args:
+        values: Of the grid's shape, and C.
+
+    Returns:
+        Of the grid's shape, in values per grid step.
+    """
+    axes = tuple(axis for axis in range(values.ndim - 1) if values.shape[axis] > 1)
+    parts = [np.square(np.gradient(values, axis=axis)).sum(axis=-1) for axis in axes]
+    found: Map = np.sqrt(sum(parts, np.zeros(values.shape[:-1])))
+    return found
+
+
+def local_frequency(values: Map) -> Map:
+    """Estimate the frequency around each point, in radians per grid step.
+
+    For a sinusoid the mean square of its gradient is its frequency squared times its variance;
+    here both are taken over windows of 9 points a side. What is slower than such a window looks
+    faster than it is, in the right order still. Where the signal is flat it is 0.
+
+    Args:
+        values: Of the grid's shape, and C.
+
+    Returns:
+        Of the grid's shape.
+    """
+    size = (_WINDOW,) * (values.ndim - 1) + (1,)
+    mean, square = uniform_filter(values, size), uniform_filter(np.square(values), size)
+    variance = np.clip(square - np.square(mean), 0, None).sum(axis=-1)
+    steep = uniform_filter(np.square(gradient_magnitude(values)), size[:-1])
+    quotient = np.divide(steep, variance, out=np.zeros_like(steep), where=variance > _FLAT)
+    found: Map = np.sqrt(quotient)
+    return found
+
+
+def density(measure: Map, selections: Sequence[tuple[int, Selection]], name: str) -> Density:
+    """Tell on which part of a signal steps trained.
+
+    Args:
+        measure: Of every point.
+        selections: The steps, and what they trained on; indices are row-major.
+        name: What the measure is.
+
+    Returns:
+        For each step the density of its points in each tenth of all points, by the measure.
+    """
+    flat = measure.reshape(-1)
+    ranks = np.empty(len(flat), np.int64)
+    ranks[np.argsort(flat, kind="stable")] = np.arange(len(flat))
+    deciles = ranks * 10 // len(flat)
+    even = np.bincount(deciles, minlength=10) / len(flat)
+    found = []
+    for _, selection in selections:
+        counts = np.bincount(deciles[selection.indices.cpu().numpy()], minlength=10)
+        found.append((counts / counts.sum() / even).tolist())
+    return Density(measure=name, steps=[step for step, _ in selections], deciles=found)
+
+
+def patches(steepness: Map, side: int) -> dict[str, tuple[int, int]]:
+    """Choose patches of a picture: the smoothest and the one with most edges.
+
+    Args:
+        steepness: (H, W).
+        side: Of the patches.
+
+    Returns:
+        Row and column of each one's first pixel, by its name.
+    """
+    height, width = steepness.shape
+    rows, columns = height // side, width // side
+    tiled = steepness[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    means = tiled.mean(axis=(1, 3))
+    found = {}
+    for name, index in (("smooth", means.argmin()), ("edges", means.argmax())):
+        row, column = divmod(int(index), columns)
+        found[name] = (row * side, column * side)
+    return found
+
+
+def patch_indices(row: int, column: int, side: int, width: int) -> Tensor:
+    """Give the row-major indices of a patch, (side^2,)."""
+    rows = torch.arange(row, row + side)[:, None]
+    return (rows * width + torch.arange(column, column + side)).reshape(-1)

@@ -1,0 +1,292 @@
+"""`nint inspect`: its figures against slow ways to the same, its rules, and that it only looks."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nint_cli import cli
+from nint_cli.comparison.record import Curve
+from nint_cli.inspection import kernel, structure
+from nint_cli.inspection.diagnosis import Facts, diagnose
+from nint_cli.inspection.evidence import Inspection, Leverage, Staleness
+from nint_cli.samplers import Selection
+from tests import oracles
+from tests.conftest import smooth_pixels, tiny_field, tiny_signal
+from tests.test_comparison import run as made_run
+
+SIGNAL = tiny_signal((6, 7))
+
+
+def dense() -> torch.Tensor:
+    coords, _ = SIGNAL.slice(0, len(SIGNAL))
+    return oracles.dense_ntk(tiny_field(3), coords)
+
+
+def test_leverage_and_blocks_are_those_of_the_slow_kernel():
+    field = tiny_field(3)
+    coords, _ = SIGNAL.slice(0, len(SIGNAL))
+    slow = dense()
+    diagonal = kernel.leverage(field, SIGNAL)
+    torch.testing.assert_close(diagonal, torch.einsum("icic->ic", slow))
+    torch.testing.assert_close(kernel.block(field, coords), torch.einsum("icjc->ij", slow))
+    found = kernel.summary(diagonal)
+    trace = diagonal.sum(1)
+    assert found.mean == pytest.approx(float(trace.mean()))
+    assert found.variation == pytest.approx(float(trace.std(correction=0) / trace.mean()))
+    assert sum(found.histogram) == len(SIGNAL)
+
+
+def test_coupling_is_what_the_diagonal_leaves():
+    field = tiny_field(3)
+    product, residual = kernel.scores(field, SIGNAL)
+    slow = dense()
+    own = torch.einsum("icic->ic", slow) * residual
+    rest = torch.einsum("icjd,jd->ic", slow, residual) - own
+    norms = [torch.linalg.vector_norm(part, dim=1) for part in (own, rest)]
+    expected = float((norms[1] / (norms[0] + norms[1])).mean())
+    found = kernel.coupling(product, residual, kernel.leverage(field, SIGNAL))
+    assert found.share == pytest.approx(expected)
+
+
+def test_ranks_share_what_is_equal():
+    a, b = torch.tensor([1.0, 2.0, 2.0, 5.0]), torch.tensor([10.0, 30.0, 20.0, 90.0])
+    ranks = [[1, 2.5, 2.5, 4], [1, 3, 2, 4]]
+    assert kernel.spearman(a, b) == pytest.approx(np.corrcoef(ranks)[0, 1])
+    assert kernel.spearman(a, torch.ones(4)) is None
+    assert kernel.pearson(a, 3 * a + 1) == pytest.approx(1)
+
+
+def test_overlap_counts_what_both_tops_have():
+    a = torch.arange(10.0)
+    assert kernel.overlap(a, a) == 1
+    assert kernel.overlap(a, -a) == 0
+    assert kernel.overlap(a, a.roll(1)) == 0.5
+
+
+def test_effective_rank_runs_from_one_to_all():
+    assert kernel.effective_rank(3 * torch.eye(5)) == pytest.approx(5)
+    assert kernel.effective_rank(torch.ones(5, 5)) == pytest.approx(1, abs=1e-6)
+    assert kernel.off_diagonal(torch.ones(5, 5)) == 1
+    assert kernel.off_diagonal(torch.eye(5)) == 0
+
+
+def sinusoid(frequency: float) -> float:
+    rows = np.arange(200)[:, None]
+    values = 0.5 + 0.4 * np.sin(frequency * rows) * np.ones((1, 20))
+    return float(np.median(structure.local_frequency(values[..., None])[20:-20, 10]))
+
+
+@pytest.mark.parametrize("frequency", [0.7, 1.0, 1.3])
+def test_the_local_frequency_of_a_sinusoid_is_its_own(frequency):
+    """But for central differences, which see sin(w) for w, and the ends of the window."""
+    assert sinusoid(frequency) == pytest.approx(math.sin(frequency), rel=0.15)
+
+
+def test_local_frequency_rises_with_the_frequency_and_is_0_where_nothing_is():
+    found = [sinusoid(frequency) for frequency in (0.1, 0.2, 0.5, 1.0)]
+    assert found == sorted(found)
+    assert structure.local_frequency(np.full((20, 20, 1), 0.3)).max() == 0
+
+
+def test_density_is_relative_to_all_points():
+    measure = np.arange(100.0).reshape(10, 10)
+    top = Selection(torch.arange(90, 100))
+    even = Selection(torch.arange(0, 100, 10))
+    found = structure.density(measure, [(1, top), (5, even)], "x")
+    assert found.deciles[0] == [0] * 9 + [10]
+    assert found.deciles[1] == [1] * 10
+    assert found.steps == [1, 5]
+
+
+def test_patches_are_the_smoothest_and_the_steepest():
+    steep = np.ones((16, 24))
+    steep[8:, 8:16], steep[:8, 16:] = 9, 0
+    assert structure.patches(steep, 8) == {"smooth": (0, 16), "edges": (8, 8)}
+    assert structure.patch_indices(8, 8, 2, 24).tolist() == [200, 201, 224, 225]
+
+
+# Rules
+
+
+def facts(**more) -> Facts:
+    steady = [(step, float(step), 10.0 + step) for step in range(1, 9)]
+    return Facts(**({"run": made_run("nint", 0, *steady), "guided": True} | more))
+
+
+def finding(rule: str, **more) -> str:
+    return next(each.finding for each in diagnose(facts(**more)) if each.rule == rule)
+
+
+def even(variation: float) -> Leverage:
+    return Leverage(mean=1, least=1, greatest=1, variation=variation, histogram=[1], edges=[0, 1])
+
+
+def stale(rank: float | None) -> Staleness:
+    return Staleness(from_step=5, lags=[1, 10], spearman=[1.0, rank], overlap=[1.0, 1.0])
+
+
+def late(*values: float):
+    return made_run("nint", 0, *((s, float(s), v) for s, v in enumerate(values, 1)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected", "more"),
+    [
+        ("early progress", "ok", {}),
+        ("early progress", "unknown", {"run": late(1, 2)}),
+        ("early progress", "warning", {"run": late(10, 10, 10, 10, 20, 30, 40, 50)}),
+        ("edges", "unknown", {}),
+        ("edges", "ok", {"errors": [1.0] * 10}),
+        ("edges", "warning", {"errors": [1.0] * 9 + [50.0], "xi": 0.7}),
+        ("cost of scoring", "ok", {}),
+        ("cost of scoring", "warning", {"run": late(1, 2).model_copy(update={"sampler_s": 1.9})}),
+        ("cost of scoring", "ok", {"baseline": late(1, 2, 3)}),
+        ("cost of scoring", "warning", {"baseline": late(30, 31, 32)}),
+        ("self-leverage", "unknown", {}),
+        ("self-leverage", "ok", {"leverage": even(0.4)}),
+        ("self-leverage", "warning", {"leverage": even(0.05)}),
+        ("stale scores", "unknown", {}),
+        ("stale scores", "unknown", {"staleness": stale(None)}),
+        ("stale scores", "ok", {"staleness": stale(0.9)}),
+        ("stale scores", "warning", {"staleness": stale(0.5)}),
+        ("divergence", "ok", {}),
+        ("divergence", "warning", {"run": late(1, 2).model_copy(update={"rescues": 2})}),
+        ("precision", "ok", {"products": "bfloat16"}),
+        ("precision", "warning", {"products": "bfloat16", "run": late(1, 60)}),
+        ("precision", "ok", {"products": None, "run": late(1, 60)}),
+    ],
+)
+def test_rules_say_what_their_numbers_mean(rule, expected, more):
+    assert finding(rule, **more) == expected
+
+
+def test_every_warning_has_numbers_and_advice():
+    everything = facts(
+        run=late(10, 10, 10, 10, 20, 30, 40, 60).model_copy(update={"rescues": 1}),
+        errors=[1.0] * 9 + [50.0],
+        leverage=even(0.01),
+        staleness=stale(0.1),
+        products="bfloat16",
+        baseline=late(*[90.0] * 8),
+    )
+    for each in diagnose(everything):
+        assert each.finding == "warning", each
+        assert each.advice
+        assert each.numbers
+
+
+def test_curves_that_have_nothing_are_no_fault():
+    empty = Curve(step=[], train_s=[], passes=[], value=[])
+    bare = late(1, 2).model_copy(update={"curve": empty})
+    assert finding("early progress", run=bare) == "unknown"
+    assert finding("cost of scoring", run=bare, baseline=bare) == "ok"
+
+
+# From the command line
+
+SMALL = ["--preset=smoke", "--set=siren.hidden_features=8", "--progress=never", "--steps=30"]
+KEPT = ["--set=checkpoint.every=10", "--set=evaluation.selections=true", "--set=nint.alpha=5"]
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(smooth_pixels()).save("photo.png")
+
+
+def fit(kind: str, source: str, *words: str) -> None:
+    assert cli.run(["fit", kind, source, "-o", "run", "-q", *SMALL, *words]) == 0
+
+
+def hashes(folder: str) -> dict[str, str]:
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def inspected(capsys, *words: str) -> Inspection:
+    capsys.readouterr()
+    assert cli.run(["inspect", "run", "-o", "out", "--json", *words]) == 0
+    found = Inspection.model_validate_json(capsys.readouterr().out)
+    assert {path.name for path in Path("out").iterdir()} == {*found.files, "inspect.json"}
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["nint", "uniform"])
+def test_a_run_on_a_picture_is_looked_at_and_left_alone(photo, capsys, sampler):
+    fit("image", "photo.png", "--set=image.size=20", *KEPT, f"--sampler={sampler}")
+    before = hashes("run")
+    found = inspected(capsys)
+    assert hashes("run") == before
+    assert found.points == found.population
+    assert found.step == 30
+    assert found.coupling is not None
+    assert 0 < found.coupling.share < 1
+    assert [block.name for block in found.blocks] == ["smooth", "edges"]
+    assert found.staleness is not None
+    assert found.staleness.from_step == 20
+    assert found.staleness.lags == [1, 2, 5]
+    assert found.density is not None
+    assert set(found.files) == {"self-leverage.png", "score.png", "blocks.png", "density.png"}
+    assert inspected(capsys) == found
+
+
+def test_some_of_many_points_stand_for_all(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", "--set=checkpoint.every=null")
+    found = inspected(capsys, "--points=64")
+    assert found.points <= 64 < found.population
+    assert found.density is None
+    assert "evaluation.selections=true" in (found.density_reason or "")
+    assert found.staleness is None
+    assert "checkpoint.keep=null" in (found.staleness_reason or "")
+
+
+def test_sounds_and_shapes_say_what_they_lack(photo, capsys):
+    fit("audio", "sample:chirp", "--duration=0.05s", *KEPT)
+    found = inspected(capsys)
+    assert found.gradient is not None
+    assert "pictures only" in (found.blocks_reason or "")
+    few = ["sdf.points=500", "sdf.mc_resolution=16", "sdf.iou_resolution=16",
+           "sdf.watch_resolution=8", "sdf.surface_samples=100"]  # fmt: skip
+    words = [f"--set={setting}" for setting in few]
+    fit("sdf", "sample:torus", "--overwrite", "--sampler=nint", *KEPT, *words)
+    assert cli.run(["inspect", "run", "-o", "shape", "--json"]) == 0
+    shape = Inspection.model_validate_json(Path("shape/inspect.json").read_text())
+    assert "no grid" in (shape.gradient_reason or "")
+    assert shape.coupling is not None
+
+
+def test_an_input_that_is_gone_leaves_the_kernel(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", *KEPT)
+    Path("photo.png").unlink()
+    found = inspected(capsys)
+    assert found.leverage is not None
+    assert found.coupling is found.gradient is found.staleness is None
+    assert "photo.png" in (found.coupling_reason or "")
+
+
+def test_a_baseline_tells_whether_scoring_pays(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", "--sampler=nint")
+    Path("run").rename("guided")
+    fit("image", "photo.png", "--set=image.size=20", "--sampler=uniform")
+    capsys.readouterr()
+    words = ["inspect", "guided", "--baseline", "run", "-o", "out", "--json"]
+    assert cli.run(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    rule = next(each for each in found["diagnoses"] if each["rule"] == "cost of scoring")
+    assert rule["finding"] in {"ok", "warning"}
+
+
+@pytest.mark.parametrize("words", [["nowhere"], ["photo.png"], ["run", "--baseline", "nowhere"]])
+def test_what_is_no_run_is_told_of(photo, capsys, words):
+    fit("image", "photo.png", "--set=image.size=20")
+    assert cli.run(["inspect", *words]) == 3
+    assert "nint: error: " in capsys.readouterr().err
