@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test test-slow lint format types check bench clean
+.PHONY: help install demo test test-slow lint format types check experiments bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ types: $(READY) ## check types
 	$(BIN)/mypy
 
 check: lint types test ## what CI runs
+
+EXPERIMENTS := nint_vs_uniform xi_sweep siren_vs_mlp ntk_cost frequencies cheap_scores
+
+experiments: $(EXPERIMENTS:%=experiment-%) ## put the claims that NINT rests on to the test, most of an hour
+
+experiment-%: $(READY) ## one of them, such as experiment-xi_sweep
+	$(BIN)/python scripts/experiments/$*.py $(EXPERIMENT)
 
 bench: $(READY) ## measure speed and memory, an hour or more on a quiet machine; BENCH='--only gemm step'
 	$(BIN)/python scripts/bench.py --json runs/bench.json $(BENCH)

@@ -1,5 +1,7 @@
 """One thread, a seeded global RNG that no test may lean on, and things many tests need."""
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from nint_cli import cli
+from nint_cli.cli import console
+from nint_cli.cli.children import Children, Ended
 from nint_cli.fields import Siren
 from nint_cli.signals import GridSignal, PointSignal, Sound
 
@@ -96,3 +101,17 @@ def picture(tmp_path) -> Path:
 def smoke(picture) -> list[str]:
     """Arguments of a fit that takes a fraction of a second."""
     return ["fit", "image", str(picture), "--preset", "smoke", "--progress", "never"]
+
+
+@pytest.fixture
+def fits_within(monkeypatch):
+    """Runs in this process, which spares each the start of another."""
+
+    def run(_children: Children, words: list[str]) -> Ended:
+        said = io.StringIO()
+        with redirect_stdout(io.StringIO()), redirect_stderr(said):
+            code = cli.run(list(words))
+        console.set_loudness(quiet=False, verbose=False)
+        return Ended(code, said.getvalue().splitlines())
+
+    monkeypatch.setattr(Children, "run", run)

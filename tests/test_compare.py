@@ -1,12 +1,10 @@
 """`nint compare` from the command line to the page."""
 
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,8 +12,6 @@ import pytest
 from PIL import Image
 
 from nint_cli import cli
-from nint_cli.cli import console
-from nint_cli.cli.children import Children, Ended
 from nint_cli.comparison.record import Comparison
 from tests.conftest import smooth_pixels
 
@@ -27,20 +23,6 @@ TWO = ["--sampler", "nint", "--sampler", "uniform"]
 def photo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(smooth_pixels()).save("photo.png")
-
-
-@pytest.fixture
-def within(monkeypatch):
-    """Runs in this process, which spares each the start of another."""
-
-    def run(_children: Children, words: list[str]) -> Ended:
-        said = io.StringIO()
-        with redirect_stdout(io.StringIO()), redirect_stderr(said):
-            code = cli.run(list(words))
-        console.set_loudness(quiet=False, verbose=False)
-        return Ended(code, said.getvalue().splitlines())
-
-    monkeypatch.setattr(Children, "run", run)
 
 
 def compare(*words: str) -> int:
@@ -75,7 +57,7 @@ def looked_up(document, path: str):
     return document
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_every_figure_of_the_page_is_one_of_the_json(capsys):
     made(*TWO, "--seeds", "2", "--target", "5")
     assert capsys.readouterr().out == "out/report.html\n"
@@ -88,7 +70,7 @@ def test_every_figure_of_the_page_is_one_of_the_json(capsys):
         assert looked_up(document, path) == float(value), path
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_a_second_call_only_renders(capsys):
     made(*TWO, "--seeds", "2")
     before, page = written(), Path("out/report.html").read_bytes()
@@ -99,7 +81,7 @@ def test_a_second_call_only_renders(capsys):
     assert Path("out/report.html").read_bytes() == page
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_more_seeds_keep_the_runs_there_are():
     made(*TWO)
     before = written()
@@ -110,7 +92,7 @@ def test_more_seeds_keep_the_runs_there_are():
     ]
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_other_settings_replace_a_run(capsys):
     made(*TWO)
     before = written()
@@ -152,7 +134,7 @@ def test_what_was_finished_is_kept_when_it_is_ended(number):
     assert len(written()) == 4
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_a_run_that_fails_is_told_of_and_the_others_count(capsys):
     words = [*TWO, "--variant", "broken:image.max_pixels=10"]
     assert compare("image", "photo.png", *TINY, "--steps=4", "-o", "out", *words) == 8
@@ -163,7 +145,7 @@ def test_a_run_that_fails_is_told_of_and_the_others_count(capsys):
     assert "broken on photo, seed 0: no result" in Path("out/report.html").read_text()
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_variants_have_their_own_settings():
     found = made(
         *TWO, "--variant", "late:nint.start=0.5,nint.xi=0.5,sampler=nint", "--field=siren"
@@ -174,7 +156,7 @@ def test_variants_have_their_own_settings():
     assert "siren.hidden_features" not in late.settings
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_fields_are_compared_too():
     words = ["--field=siren", "--field=hashgrid", "--baseline=siren", "--time-budget=0.05s"]
     assert compare("image", "photo.png", *TINY, *words, "-o", "out") == 0
@@ -183,7 +165,7 @@ def test_fields_are_compared_too():
     assert found.baseline == "siren"
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_every_variant_gets_its_own_learning_rate():
     found = made(*TWO, "--tune", "lr")
     for each in found.variants:
@@ -212,14 +194,14 @@ def test_every_variant_gets_its_own_learning_rate():
         ([*TWO, "photo.png"], "an input is named twice"),
     ],
 )
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_what_cannot_be_compared_is_refused(capsys, words, message):
     assert compare("image", "photo.png", *TINY, "--steps=4", "-o", "out", *words) == 2
     assert message in capsys.readouterr().err
     assert not Path("out/runs").exists()
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_a_foreign_folder_is_left_alone(capsys):
     Path("out").mkdir()
     Path("out/report.html").write_text("mine")
@@ -237,7 +219,7 @@ def test_a_foreign_folder_is_left_alone(capsys):
                                  "--set=sdf.surface_samples=100"]),
     ],
 )  # fmt: skip
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_sounds_and_shapes_are_compared(kind, source, words):
     assert compare(kind, source, "--preset=smoke", "--steps=4", *TWO, "-o", "out", *words) == 0
     page = Path("out/report.html").read_text()
@@ -254,7 +236,7 @@ def fitted(folder: str, *words: str) -> str:
     return folder
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_finished_runs_are_compared(capsys):
     runs = [
         fitted("a", "--sampler=nint"),
@@ -271,7 +253,7 @@ def test_finished_runs_are_compared(capsys):
     assert [(run.variant, run.seed) for run in found.runs][-1] == ("nint", 1)
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_runs_of_other_inputs_are_refused_unless_forced(capsys):
     Image.fromarray(255 - smooth_pixels()).save("other.png")
     fitted("a", "--sampler=nint")
@@ -283,7 +265,7 @@ def test_runs_of_other_inputs_are_refused_unless_forced(capsys):
     assert "different inputs" in Path("out/report.html").read_text()
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_runs_that_were_measured_otherwise_are_refused(capsys):
     fitted("a", "--sampler=nint")
     fitted("b", "--sampler=uniform", "--set=metrics.flip=false")
@@ -291,7 +273,7 @@ def test_runs_that_were_measured_otherwise_are_refused(capsys):
     assert "were measured otherwise: metrics.flip is" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("within")
+@pytest.mark.usefixtures("fits_within")
 def test_unfinished_and_repeated_runs_are_refused(capsys):
     fitted("a", "--sampler=nint")
     fitted("b", "--sampler=nint")

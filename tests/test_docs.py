@@ -34,6 +34,14 @@ from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
 
 ROOT = Path(__file__).parents[1]
+EXPERIMENTS = (
+    "nint_vs_uniform",
+    "xi_sweep",
+    "siren_vs_mlp",
+    "ntk_cost",
+    "frequencies",
+    "cheap_scores",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -60,6 +68,7 @@ def test_the_first_screen_holds_the_two_commands():
     assert {"make demo", "make test"} <= set("\n".join(README.splitlines()[:12]).splitlines())
 
 
+@pytest.mark.usefixtures("fits_within")
 def test_every_command_runs(monkeypatch, capsys):
     """In the order of the README, in one folder, with few steps."""
     make_inputs()
@@ -68,11 +77,14 @@ def test_every_command_runs(monkeypatch, capsys):
         words = shlex.split(line)
         if words[0] == "nint":
             arguments = words[1:]
-            if arguments[0] == "fit" and "--print-config" not in arguments:
-                if "--steps" in arguments:
-                    at = arguments.index("--steps")
-                    del arguments[at : at + 2]
-                arguments += ["--steps", "3", "--progress", "never"]
+            if arguments[0] in {"fit", "compare"} and "--print-config" not in arguments:
+                for flag in ("--steps", "--time-budget", "--seeds", "--tune"):
+                    if flag in arguments:
+                        at = arguments.index(flag)
+                        del arguments[at : at + 2]
+                fitting = arguments[0] == "fit"
+                arguments += ["--steps", "3"] if arguments[1] != "runs" else []
+                arguments += ["--progress", "never"] if fitting else []
             assert cli.run(arguments) == 0, f"{line}\n{capsys.readouterr().err}"
             ran += 1
         elif words[0] == "make":
@@ -118,6 +130,13 @@ def test_scripts_run(monkeypatch):
     others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
     others |= {"targets.py", "target_tables.py"}  # what bench.py is made of
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *others}
+    tried = ["photo.png", "--size", "16", "--steps", "10"]
+    experiments = {name: [*tried, "-o", name] for name in EXPERIMENTS}
+    experiments["ntk_cost"] = ["--sides", "8", "--repeats", "1", "-o", "ntk_cost"]
+    experiments["frequencies"] = [*tried[1:], "-o", "frequencies"]
+    found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
+    assert found == {*EXPERIMENTS, "experiment"}
+    small |= {f"experiments/{name}.py": words for name, words in experiments.items()}
     for name, words in small.items():
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
