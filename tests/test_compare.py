@@ -224,7 +224,7 @@ def test_sounds_and_shapes_are_compared(kind, source, words):
     assert compare(kind, source, "--preset=smoke", "--steps=4", *TWO, "-o", "out", *words) == 0
     page = Path("out/report.html").read_text()
     assert ("<audio" in page) == (kind == "audio")
-    assert "data:image/png" in page
+    assert "data:image/webp" in page
 
 
 # Of runs that are there

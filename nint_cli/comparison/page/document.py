@@ -5,11 +5,22 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from nint_cli.comparison.page import figures, gallery
+from nint_cli.comparison.page import figures, gallery, methods
 from nint_cli.comparison.page.markup import escape
 from nint_cli.comparison.record import Comparison, Summary
 from nint_cli.comparison.table import overall
 from nint_cli.report import label, shown
+
+_VERSIONS = {
+    "python": "Python",
+    "torch": "PyTorch",
+    "numpy": "NumPy",
+    "platform": "platform",
+    "device": "device",
+    "device_name": "device name",
+    "threads": "threads",
+    "products": "matrix products of training",
+}
 
 
 def render(comparison: Comparison, root: Path) -> str:
@@ -41,7 +52,10 @@ def render(comparison: Comparison, root: Path) -> str:
         figures.plots(comparison),
         figures.target_tables(comparison),
         gallery.gallery(comparison, root),
-        figures.tuning(comparison),
+        methods.tuning(comparison),
+        "<h2>What was run</h2>",
+        methods.variant_table(comparison),
+        methods.run_table(comparison),
         _origin(comparison),
     ]
     return (
@@ -56,7 +70,7 @@ def render(comparison: Comparison, root: Path) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say in a sentence or two what came out.
+    """Say in a few sentences what came out, and what is out of the account.
 
     Args:
         comparison: The comparison.
@@ -67,18 +81,35 @@ def verdict(comparison: Comparison) -> str:
     figure = comparison.headline
     found = [each for each in overall(comparison) if each.value.mean is not None]
     if not found:
-        return "No run has a result."
+        return f"No run has a result that can be compared.{_left_out(comparison)}"
     best = max(found, key=lambda each: (each.value.mean or 0.0, each.variant))
     reached = f"{label(figure)} {shown(figure, best.value.mean)}"
+    rival = best
     if best.variant == comparison.baseline:
         others = [each for each in found if each is not best]
         if not others:
-            return f"{best.variant} alone has a result: {reached}."
-        second = max(others, key=lambda each: each.value.mean or 0.0)
-        return _margin(
-            f"{best.variant}, the baseline, ends highest: {reached}.", second, figure, best.variant
-        )
-    return _margin(f"{best.variant} ends highest: {reached}.", best, figure, comparison.baseline)
+            return f"{best.variant} alone has a result: {reached}.{_left_out(comparison)}"
+        rival = max(others, key=lambda each: each.value.mean or 0.0)
+        first = f"{best.variant}, the baseline, ends highest: {reached}."
+    else:
+        first = f"{best.variant} ends highest: {reached}."
+    return _margin(first, rival, figure, comparison.baseline) + _left_out(comparison)
+
+
+def _left_out(comparison: Comparison) -> str:
+    """Say how many runs no mean contains."""
+    said = ""
+    for variant in comparison.variants:
+        runs = [run for run in comparison.runs if run.variant == variant.name]
+        exact = sum(run.exact for run in runs)
+        lost = sum(run.value is None and not run.exact for run in runs)
+        if exact:
+            said += (
+                f" {variant.name} is exact in {exact} of {len(runs)} runs, which no mean holds."
+            )
+        if lost:
+            said += f" {variant.name} has no result in {lost} of {len(runs)} runs."
+    return said
 
 
 def _margin(text: str, summary: Summary, figure: str, baseline: str) -> str:
@@ -124,10 +155,9 @@ def _origin(comparison: Comparison) -> str:
     commands += [run.command for run in comparison.runs if run.command]
     ran = {
         tuple(
-            (key, str(value))
+            (_VERSIONS[key], "float32" if key == "products" and value is None else str(value))
             for key, value in run.environment.items()
-            if key
-            in {"python", "torch", "numpy", "platform", "device_name", "threads", "products"}
+            if key in _VERSIONS
         ): None
         for run in comparison.runs
         if run.environment
@@ -137,7 +167,7 @@ def _origin(comparison: Comparison) -> str:
         for each in ran
     )
     versions = sorted({run.nint_version for run in comparison.runs if run.nint_version})
-    shell = escape("\n".join(commands))
+    shell = escape("\n".join(commands), lines=True)
     block = (
         f'<div class="copy"><button type="button">Copy</button><pre tabindex="0"><code>{shell}'
         "</code></pre></div>"

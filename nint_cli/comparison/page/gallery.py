@@ -6,9 +6,26 @@ from pathlib import Path
 from nint_cli.comparison.page import media
 from nint_cli.comparison.page.markup import escape, tabs
 from nint_cli.comparison.record import Comparison, RunEntry
+from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.report import label, shown
 
-_MOST_INPUTS = 6
+MOST_INPUTS = 6
+"""How many inputs have pictures or sounds on the page."""
+
+MOST_CHARACTERS = 24 << 20
+"""An input is shown only while those before it take less than this, data URIs included."""
+
+_SLOT_NAMES = {
+    "ntk": "chosen by NTK score",
+    "residual": "by residual",
+    "uniform": "at random",
+    "full": "all points",
+    "mutant": "at random",
+    "edge": "edges",
+    "anchor": "anchors",
+    "survivor": "survivors of a ranking",
+    "mined": "mined",
+}
 _SMALL = 256  # pixels of the longest side
 _LEAST_WIDTH = 384
 
@@ -21,22 +38,33 @@ def gallery(comparison: Comparison, root: Path) -> str:
         root: The folder that run folders are relative to.
 
     Returns:
-        A part of the page; empty where nothing can be shown.
+        A part of the page; empty where no run has a result.
     """
     parts = {"image": _pictures, "audio": _sounds, "sdf": _shapes}
-    found = []
-    for number, entry in enumerate(comparison.inputs[:_MOST_INPUTS]):
+    found: list[str] = []
+    entries = comparison.inputs[:MOST_INPUTS]
+    for number, entry in enumerate(entries):
+        if sum(map(len, found)) > MOST_CHARACTERS:
+            entries = entries[:number]
+            break
         runs = _first_seed(comparison, entry.name)
         content = parts[comparison.modality](comparison, runs, root, number) if runs else ""
-        if content:
-            found.append(f"<h3>{escape(entry.name)}</h3>{content}")
-    if not found:
-        return ""
-    seed = min(run.seed for run in comparison.runs)
-    left = len(comparison.inputs) - _MOST_INPUTS
-    more = f" The other {left} inputs are left out here, to keep the page small." * (left > 0)
-    lead = f'<p class="soft">Runs of seed {seed}.{more}</p>'
+        found.append(f"<h3>{escape(entry.name)}</h3>{content}{_absent(comparison, runs, content)}")
+    seed = min((run.seed for run in comparison.runs), default=0)
+    left = len(comparison.inputs) - len(entries)
+    more = f" {left} more input{'s' * (left > 1)} left out here, to keep the page small."
+    lead = f'<p class="soft">Runs of seed {seed}.{more if left else ""}</p>'
     return "<h2>Results to look at</h2>" + lead + "".join(found)
+
+
+def _absent(comparison: Comparison, runs: Mapping[str, RunEntry], content: str) -> str:
+    """Say of which variants there is nothing to show."""
+    if runs and not content:
+        return '<p class="soft">The run folders hold nothing that can be shown.</p>'
+    names = ", ".join(each.name for each in comparison.variants if each.name not in runs)
+    if not names:
+        return ""
+    return f'<p class="soft">Nothing of {escape(names)}: that run has no result.</p>'
 
 
 def _first_seed(comparison: Comparison, name: str) -> dict[str, RunEntry]:
@@ -66,10 +94,12 @@ def _pictures(
         for name in found.reconstructions
     ]
     text = tabs(f"fit{number}", panels, "Whose reconstruction is shown")
+    if found.original is not None:  # once for all sliders
+        text = f'<div style="--original:url({found.original})">{text}</div>'
     if found.why_not is not None:
         text += f'<p class="soft">No original and no error maps: {escape(found.why_not)}.</p>'
     if found.shrunk:
-        text += f'<p class="soft">Shown at {width}x{height} pixels, smaller than it is.</p>'
+        text += f'<p class="soft">Shown at {width}x{height} pixels, smaller than they are.</p>'
     return text + _errors(found) + _selections(found.selections)
 
 
@@ -79,7 +109,8 @@ def _slider(found: media.Pictures, name: str, title: str) -> str:
     fit = _image(found, uri, f"Reconstruction by {title}")
     if found.original is None:
         return f"<figure>{fit}</figure>"
-    above = _image(found, found.original, "Original", "above")
+    kind = " pixels" if max(found.size) < _SMALL else ""
+    above = f'<div class="above{kind}" role="img" aria-label="Original"></div>'
     box = max(found.size[0], _LEAST_WIDTH)
     return (
         f'<div class="slider" style="width:{box}px"><div class="frame">{fit}{above}</div><label>'
@@ -89,13 +120,11 @@ def _slider(found: media.Pictures, name: str, title: str) -> str:
     )
 
 
-def _image(found: media.Pictures, uri: str, alt: str, kind: str = "") -> str:
+def _image(found: media.Pictures, uri: str, alt: str) -> str:
     """Write a picture; a small one keeps its pixels sharp."""
     width, height = found.size
-    kinds = " ".join([kind, *(["pixels"] if max(found.size) < _SMALL else [])]).strip()
-    return (
-        f'<img class="{kinds}" src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}">'
-    )
+    kind = ' class="pixels"' if max(found.size) < _SMALL else ""
+    return f'<img{kind} src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}">'
 
 
 def _errors(found: media.Pictures) -> str:
@@ -125,12 +154,23 @@ def _selections(selections: Mapping[str, list[tuple[int, str]]]) -> str:
             f"<figcaption>step {step}</figcaption></figure>"
             for step, uri in maps
         )
-        rows.append(f'<h4>{escape(name)}</h4><div class="maps">{figures}</div>')
-    keys = (
-        "Orange: chosen by NTK score, or kept by a survivor's rule; blue: by residual; yellow: at "
-        "random, or all; green: edges and anchors; pink: mined."
+        rows.append(f'<h5>{escape(name)}</h5><div class="maps">{figures}</div>')
+    return (
+        "<h4>What single steps were trained on</h4>"
+        f'<p class="soft keys">{_colour_keys()}</p>' + "".join(rows)
     )
-    return f'<h3>What single steps were trained on</h3><p class="soft">{keys}</p>' + "".join(rows)
+
+
+def _colour_keys() -> str:
+    """Say what the colours of selections mean."""
+    names: dict[tuple[int, int, int], list[str]] = {}
+    for slot, colour in SLOT_COLOURS.items():
+        names.setdefault(colour, []).append(_SLOT_NAMES.get(slot, slot))
+    return "".join(
+        f'<span><i class="swatch" style="background:rgb{colour}"></i>'
+        f"{escape(' or '.join(dict.fromkeys(each)))}</span> "
+        for colour, each in names.items()
+    )
 
 
 def _sounds(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, number: int) -> str:
@@ -149,8 +189,8 @@ def _sounds(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, nu
     text = f'<div class="sounds">{text}</div>'
     if found.why_not is not None:
         text += f'<p class="soft">No original: {escape(found.why_not)}.</p>'
-    if found.cut_s is not None:
-        text += f'<p class="soft">The first {found.cut_s:.1f} s, to keep the page small.</p>'
+    if found.changes:
+        text += f'<p class="soft">Players hold {escape("; ".join(found.changes))}.</p>'
     return text + _previews(found.pictures, number, "Waveforms, error and spectrograms of")
 
 

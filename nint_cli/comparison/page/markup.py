@@ -3,17 +3,21 @@
 import base64
 import html
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+
+TEXT = '<td class="text'
+"""How a cell of words begins, which with its header is set to the left."""
 
 # Control, format (such as text direction), surrogate and line-separating characters.
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def escape(text: object) -> str:
+def escape(text: object, *, lines: bool = False) -> str:
     r"""Write any text so that a page shows it and does nothing else with it.
 
     Args:
         text: Anything, such as a file's name.
+        lines: Whether it has lines of its own, whose ends stay.
 
     Returns:
         A text for an element or a quoted attribute.
@@ -22,13 +26,22 @@ def escape(text: object) -> str:
         >>> escape('<b title="x">')
         '&lt;b title=&quot;x&quot;&gt;'
     """
-    visible = "".join(
+    return html.escape(visible(text, lines=lines), quote=True)
+
+
+def visible(text: object, *, lines: bool = False) -> str:
+    """Write what a text has of control characters and the like by their codes.
+
+    Args:
+        text: Anything.
+        lines: Whether it has lines of its own, whose ends stay.
+    """
+    return "".join(
         character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in _UNSAFE and character != "\n"
+        if unicodedata.category(character) in _UNSAFE and not (lines and character == "\n")
         else character
         for character in str(text)
     )
-    return html.escape(visible, quote=True)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -42,38 +55,56 @@ def data_uri(content: bytes, media_type: str) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, first: str = "row"
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str,
+    name: str | None = None,
+    groups: int = 0,
 ) -> str:
     """Write a table in a box of its own that scrolls where it is too wide.
 
     Args:
         header: Cells, escaped.
         rows: Rows of whole cells, ``<td>...</td>``, whose first is a text, escaped.
-        caption: What the table says, escaped.
-        first: Scope of the first cells.
+        caption: What the table says, escaped; it may have elements.
+        name: What the box is called, escaped; the caption where that is a mere text.
+        groups: After how many rows a line is drawn; 0 for never.
     """
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
-    body = "".join(
-        f'<tr><th scope="{first}">{name}</th>{"".join(cells)}</tr>' for name, *cells in rows
+    texts = {i for row in rows for i, each in enumerate(row) if each.startswith(TEXT)}
+    head = "".join(
+        f'<th scope="col"{" class=text" * (i in texts)}>{each}</th>'
+        for i, each in enumerate(header)
     )
+    body = ""
+    for number, (first, *cells) in enumerate(rows):
+        kind = ' class="group"' if groups and number and number % groups == 0 else ""
+        body += f'<tr{kind}><th scope="row">{first}</th>{"".join(cells)}</tr>'
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}"><table>'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        "</div>"
+        f'<p class="caption">{caption}</p>'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{name or caption}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def cell(text: str, value: float | None = None, path: str = "") -> str:
-    """Write a cell of figures.
+def cell(content: str) -> str:
+    """Write a cell.
 
     Args:
-        text: What is shown, escaped.
-        value: The figure itself, as compare.json has it; None for a text.
+        content: What is in it, escaped; figures as `figure` writes them.
+    """
+    return f"<td>{content}</td>"
+
+
+def figure(text: str, value: float, path: str) -> str:
+    """Write a figure together with its full value, so that a test can hold one to the other.
+
+    Args:
+        text: What is shown, rounded.
+        value: The figure itself, as compare.json has it.
         path: Where compare.json has it, a JSON pointer such as ``/summaries/0/value/mean``.
     """
-    if value is None:
-        return f"<td>{text}</td>"
-    return f'<td data-path="{path}" data-value="{value!r}">{text}</td>'
+    return f'<span data-path="{escape(path)}" data-value="{value!r}">{escape(text)}</span>'
 
 
 def tabs(name: str, panels: Sequence[tuple[str, str]], label: str) -> str:

@@ -1,7 +1,7 @@
 """What can be looked at and listened to: pictures, error maps, selections, sounds, renders."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ SIDE = 512
 SOUND_BYTES = 1 << 20
 """Most bytes of a player's sound; a longer one is cut."""
 
+_PLAYED_CHANNELS = 2
 _MOST_PIXELS = 1 << 26
 _MAP_SIDE = 192
 _MAPS = 4
@@ -120,14 +121,14 @@ class Sounds:
         why_not: Why there is none.
         reconstructions: Data URIs by variant.
         pictures: Data URIs of waveforms and spectrograms, by variant.
-        cut_s: Length of what is played, where that is not all.
+        changes: What a player holds of a sound, where that is not all of it.
     """
 
     original: str | None
     why_not: str | None
     reconstructions: Mapping[str, str]
     pictures: Mapping[str, str]
-    cut_s: float | None
+    changes: list[str]
 
 
 def sounds(runs: Mapping[str, RunEntry], root: Path) -> Sounds | None:
@@ -149,15 +150,28 @@ def sounds(runs: Mapping[str, RunEntry], root: Path) -> Sounds | None:
         original = subject.sound.waveform().astype(np.float32)
     except NintError as error:
         why_not = str(error)
-    length = len(next(iter(waves.values())))
-    most = SOUND_BYTES // 2
+    first = next(iter(waves.values()))
+    most = SOUND_BYTES // (2 * min(first.shape[1], _PLAYED_CHANNELS))
     return Sounds(
         original=None if original is None else _wav(original[:most], rate),
         why_not=why_not,
         reconstructions={name: _wav(wave[:most], rate) for name, wave in waves.items()},
         pictures=previews({name: runs[name] for name in waves}, root),
-        cut_s=most / rate if length > most else None,
+        changes=_changes([*waves.values(), *([] if original is None else [original])], most, rate),
     )
+
+
+def _changes(waves: Sequence[NDArray[np.float32]], most: int, rate: int) -> list[str]:
+    """Say what `_wav` leaves out of sounds of one length."""
+    length, channels = waves[0].shape
+    found = []
+    if length > most:
+        found.append(f"the first {most / rate:.1f} of {length / rate:.1f} s")
+    if channels > _PLAYED_CHANNELS:
+        found.append(f"the first {_PLAYED_CHANNELS} of {channels} channels")
+    if any(np.abs(wave).max(initial=0) > 1 for wave in waves):
+        found.append("values beyond full scale cut off")
+    return found
 
 
 def previews(runs: Mapping[str, RunEntry], root: Path) -> dict[str, str]:
@@ -179,7 +193,10 @@ def _subject(folder: Path) -> object:
         NintError: If it cannot be read, or has changed.
     """
     metrics = read_metrics(folder)
-    config = RunConfig.model_validate(metrics.config)
+    try:
+        config = RunConfig.model_validate(metrics.config)
+    except ValueError as error:
+        raise NintError("the run has settings that this nint does not know") from error
     subject = modality(metrics.input.kind).read(
         metrics.input.source, config, torch.device("cpu"), None, RunFolder(folder).kept
     )
@@ -238,8 +255,8 @@ def _encoded(pixels: Picture, side: int) -> str:
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return data_uri(file.getvalue(), "image/png")
+    image.save(file, "WEBP", lossless=True, method=4)  # a third smaller than PNG
+    return data_uri(file.getvalue(), "image/webp")
 
 
 def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
@@ -268,8 +285,8 @@ def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
 
 
 def _wav(waveform: NDArray[np.float32], rate: int) -> str:
-    """Write a sound for a player: 16 bits, the first two channels."""
+    """Write a sound for a player: 16 bits, the first channels."""
     file = io.BytesIO()
-    clipped = np.clip(waveform[:, :2], -1, 1)
+    clipped = np.clip(waveform[:, :_PLAYED_CHANNELS], -1, 1)
     soundfile.write(file, clipped, rate, format="WAV", subtype="PCM_16")
     return data_uri(file.getvalue(), "audio/wav")

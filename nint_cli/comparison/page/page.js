@@ -24,16 +24,18 @@ for (const box of document.querySelectorAll(".tabs")) {
   });
   if (tabs.length) show(0, false);
 }
-for (const box of document.querySelectorAll(".slider")) {
+const move = (box, value) => {
   const range = box.querySelector("input");
-  const above = box.querySelector(".above");
-  const move = () => {
-    above.style.clipPath = "inset(0 " + (100 - range.value) + "% 0 0)";
-    box.style.setProperty("--at", range.value + "%");
-    range.setAttribute("aria-valuetext", range.value + " % original");
-  };
-  range.addEventListener("input", move);
-  move();
+  range.value = value;
+  range.setAttribute("aria-valuetext", value + " % original");
+  box.querySelector(".above").style.clipPath = "inset(0 " + (100 - value) + "% 0 0)";
+  box.style.setProperty("--at", value + "%");
+};
+for (const box of document.querySelectorAll(".slider")) {
+  const beside = (box.closest(".tabs") || box.parentNode).querySelectorAll(".slider");
+  const range = box.querySelector("input");
+  range.addEventListener("input", () => beside.forEach((each) => move(each, range.value)));
+  move(box, range.value);
 }
 for (const box of document.querySelectorAll(".copy")) {
   const button = box.querySelector("button");

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from nint_cli.comparison.page.markup import visible
 from nint_cli.comparison.record import Curve, RunEntry
 
 # Okabe and Ito's palette, less its yellow and black, which are hard to see on white or on dark.
@@ -17,10 +19,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1, 1.5), (6, 2, 1, 2))
 _INK = "#010203"  # replaced by the colour of the page's text
 
-# Text stays text, names are no formulas, and the same plot has the same names within.
+# Text stays text, and names are no formulas.
 _SETTINGS: Any = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "nint",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 10.0,
@@ -40,7 +41,7 @@ def style(index: int) -> tuple[str, tuple[float, ...]]:
 
 
 def quality_plot(
-    runs: Sequence[RunEntry], variants: Sequence[str], against: str, figure_label: str
+    runs: Sequence[RunEntry], variants: Sequence[str], against: str, figure_label: str, name: str
 ) -> str:
     """Draw the quality of runs on one input: the mean over seeds, in the band of all of them.
 
@@ -49,18 +50,20 @@ def quality_plot(
         variants: Names, in order.
         against: A key of `AXES`.
         figure_label: Name and unit of the quality.
+        name: Unique on the page, as are then the names of the plot's parts.
 
     Returns:
         An ``<svg>`` element, the same for the same runs. Empty where there is nothing to draw.
     """
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS | {"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a browser has others
         return _quality_plot(runs, variants, against, figure_label)
 
 
 def _quality_plot(
     runs: Sequence[RunEntry], variants: Sequence[str], against: str, figure_label: str
 ) -> str:
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.4), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     drawn = False
@@ -73,7 +76,12 @@ def _quality_plot(
         x, low, mean, high = band
         colour, dashes = style(index)
         axes.plot(
-            x, mean, color=colour, dashes=dashes or (None, None), lw=1.8, label=f" {variant}"
+            x,
+            mean,
+            color=colour,
+            dashes=dashes or (None, None),
+            lw=1.8,
+            label=f" {visible(variant)}",
         )
         if len(curves) > 1:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
@@ -136,6 +144,7 @@ def _svg(figure: Figure) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to these
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text)
     text = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1sans-serif", text)
