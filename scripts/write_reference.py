@@ -1,11 +1,15 @@
-"""Write docs/settings.md, the reference page of all settings, from the schema of a run."""
+"""Write the reference pages docs/settings.md and docs/metrics.md from the schemas they are of."""
 
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from nint_cli import results
 from nint_cli.config import RunConfig
 
-PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, METRICS = DOCS / "settings.md", DOCS / "metrics.md"
 
 _HEAD = """\
 # Settings
@@ -32,6 +36,46 @@ def page_text() -> str:
             ]
             sections.append(f"\n## {name}\n\n{section['description']}\n\n" + _table(rows))
     return "".join([_HEAD, "\n", _table(plain), *sections])
+
+
+_METRICS_HEAD = """\
+# metrics.json
+
+Version 1.0; readers ignore keys that they do not know, and a key that is removed or changes its
+type raises the major version. A figure that was not computed is null, with a reason beside it,
+never 0. The JSON Schema is `nint_cli/metrics.schema.json`. Written by scripts/write_reference.py
+from nint_cli/results.py.
+"""
+
+_MODELS = {
+    "Of every run": results.RunMetrics,
+    "Of a picture": results.ImageMetrics,
+    "Of a sound": results.AudioMetrics,
+    "Of a shape": results.SdfMetrics,
+    "input, of a picture": results.ImageInput,
+    "input, of a sound": results.AudioInput,
+    "input, of a shape": results.SdfInput,
+    "field": results.FieldRecord,
+    "passes": results.PassCount,
+    "memory": results.MemoryRecord,
+    "environment": results.Environment,
+}
+
+
+def metrics_text() -> str:
+    """Give the content of the page on metrics.json."""
+    parts = [_METRICS_HEAD]
+    common = set(results.RunMetrics.model_fields)
+    for title, model in _MODELS.items():
+        names = [n for n in model.model_fields if model is results.RunMetrics or n not in common]
+        rows = [f"| `{name}` | {_meaning(model, name)} |\n" for name in names]
+        parts.append(f"\n## {title}\n\n| key | meaning |\n|---|---|\n" + "".join(rows))
+    return "".join(parts)
+
+
+def _meaning(model: type[BaseModel], name: str) -> str:
+    """Give a key's description, or its name in words where that says all."""
+    return model.model_fields[name].description or name.replace("_", " ")
 
 
 def _table(rows: list[str]) -> str:
@@ -63,6 +107,6 @@ def _values(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page_text(), encoding="utf-8")
-    print(PAGE)
+    for page, text in ((PAGE, page_text()), (METRICS, metrics_text())):
+        page.write_text(text, encoding="utf-8")
+        print(page)

@@ -130,13 +130,6 @@ def test_scripts_run(monkeypatch):
     others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
     others |= {"targets.py", "target_tables.py"}  # what bench.py is made of
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*small, *others}
-    tried = ["photo.png", "--size", "16", "--steps", "10"]
-    experiments = {name: [*tried, "-o", name] for name in EXPERIMENTS}
-    experiments["ntk_cost"] = ["--sides", "8", "--repeats", "1", "-o", "ntk_cost"]
-    experiments["frequencies"] = [*tried[1:], "-o", "frequencies"]
-    found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
-    assert found == {*EXPERIMENTS, "experiment"}
-    small |= {f"experiments/{name}.py": words for name, words in experiments.items()}
     for name, words in small.items():
         done = subprocess.run(
             [sys.executable, ROOT / "scripts" / name, *words], capture_output=True, check=False
@@ -147,6 +140,45 @@ def test_scripts_run(monkeypatch):
     assert {"gemm", "step", "sweep", "scoring"} < set(found)
     written = {path.name for path in Path("tables").iterdir()}
     assert written == {"runs", "results.md", "results.csv", "curves.png"}
+
+
+def run_experiment(name: str) -> None:
+    words = ["photo.png", "--size", "16", "--steps", "10"]
+    words = {"ntk_cost": ["--sides", "8", "--repeats", "1"], "frequencies": words[1:]}.get(
+        name, words
+    )
+    script = ROOT / "scripts" / "experiments" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, script, *words, "-o", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Claim: ")
+    assert "here.**" in done.stdout
+    assert Path(name, "section.md").read_text() == done.stdout
+    assert json.loads(Path(name, "verdict.json").read_text())["held"] in {True, False}
+
+
+QUICK = ("nint_vs_uniform", "ntk_cost")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_an_experiment_ends_with_a_verdict(name):
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    run_experiment(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in QUICK])
+def test_every_experiment_ends_with_a_verdict(name):
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    run_experiment(name)
+
+
+def test_every_experiment_is_listed():
+    found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
+    assert found == {*EXPERIMENTS, "experiment"}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"EXPERIMENTS := {' '.join(EXPERIMENTS)}\n" in makefile
 
 
 def test_the_commands_behind_the_results_exist():
