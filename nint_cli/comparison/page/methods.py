@@ -79,7 +79,7 @@ def run_table(comparison: Comparison) -> str:
             key(comparison, run.variant),
             *([f'<td class="text">{escape(run.input)}</td>'] if several else []),
             *_cells(run, f"/runs/{number}", measures),
-            *([f'<td class="text long">{escape(run.error or "")}</td>'] if errors else []),
+            *([f'<td class="text">{escape(run.error or "")}</td>'] if errors else []),
         )
         for number, run in enumerate(comparison.runs)
     ]
