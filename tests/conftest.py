@@ -1,6 +1,7 @@
 """One thread, a seeded global RNG that no test may lean on, and things many tests need."""
 
 import io
+import threading
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -103,15 +104,24 @@ def smoke(picture) -> list[str]:
     return ["fit", "image", str(picture), "--preset", "smoke", "--progress", "never"]
 
 
+_run_apart = Children.run
+
+
+def fit_within(children: Children, words: list[str]) -> Ended:
+    """Stands in for `Children.run`: in this process, which spares the start of another.
+
+    Where several are to run at once they do, apart.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return _run_apart(children, words)
+    said = io.StringIO()
+    with redirect_stdout(io.StringIO()), redirect_stderr(said):
+        code = cli.run(list(words))
+    console.set_loudness(quiet=False, verbose=False)
+    return Ended(code, said.getvalue().splitlines())
+
+
 @pytest.fixture
 def fits_within(monkeypatch):
-    """Runs in this process, which spares each the start of another."""
-
-    def run(_children: Children, words: list[str]) -> Ended:
-        said = io.StringIO()
-        with redirect_stdout(io.StringIO()), redirect_stderr(said):
-            code = cli.run(list(words))
-        console.set_loudness(quiet=False, verbose=False)
-        return Ended(code, said.getvalue().splitlines())
-
-    monkeypatch.setattr(Children, "run", run)
+    """Let what would be a process of its own run in this one."""
+    monkeypatch.setattr(Children, "run", fit_within)

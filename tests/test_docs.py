@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import warnings
 import zipfile
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 import nint_cli
 from nint_cli import cli
 from nint_cli.build import build_field
+from nint_cli.cli.children import Children
 from nint_cli.config import (
     FIELD_NAMES,
     SAMPLER_NAMES,
@@ -31,7 +33,7 @@ from nint_cli.config.schema import dotted_keys
 from nint_cli.results import AudioMetrics, AudioQuality, ImageMetrics, SdfMetrics, SdfQuality
 from nint_cli.signals.samples import picture_names, sound_names
 from nint_cli.signals.solids import solid_names
-from tests.conftest import smooth_pixels
+from tests.conftest import fit_within, smooth_pixels
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = (
@@ -45,9 +47,9 @@ EXPERIMENTS = (
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = README) -> list[str]:
     """The fenced blocks of a language."""
-    fences = README.split("\n```")[1:]
+    fences = text.split("\n```")[1:]
     opened = [part.partition("\n") for part in fences[::2]]
     return [text for info, _, text in opened if info == language]
 
@@ -60,8 +62,21 @@ def make_inputs() -> None:
     soundfile.write("speech.wav", 0.5 * np.sin(900 * times * times), 16_000)
 
 
-def commands() -> list[str]:
-    return [line for block in blocks("") for line in block.splitlines() if line.strip()]
+def commands(text: str = README) -> list[str]:
+    return [line for block in blocks("", text) for line in block.splitlines() if line.strip()]
+
+
+def shortened(arguments: list[str]) -> list[str]:
+    """The same command with few steps."""
+    if arguments[0] not in {"fit", "compare"} or "--print-config" in arguments:
+        return arguments
+    found = list(arguments)
+    for flag in ("--steps", "--time-budget", "--seeds", "--tune", "--target-psnr"):
+        if flag in found:
+            at = found.index(flag)
+            del found[at : at + 2]
+    found += ["--steps", "3"] if found[1] != "runs" else []
+    return found + (["--progress", "never"] if found[0] == "fit" else [])
 
 
 def test_the_first_screen_holds_the_two_commands():
@@ -76,15 +91,7 @@ def test_every_command_runs(monkeypatch, capsys):
     for line in commands():
         words = shlex.split(line)
         if words[0] == "nint":
-            arguments = words[1:]
-            if arguments[0] in {"fit", "compare"} and "--print-config" not in arguments:
-                for flag in ("--steps", "--time-budget", "--seeds", "--tune"):
-                    if flag in arguments:
-                        at = arguments.index(flag)
-                        del arguments[at : at + 2]
-                fitting = arguments[0] == "fit"
-                arguments += ["--steps", "3"] if arguments[1] != "runs" else []
-                arguments += ["--progress", "never"] if fitting else []
+            arguments = shortened(words[1:])
             assert cli.run(arguments) == 0, f"{line}\n{capsys.readouterr().err}"
             ran += 1
         elif words[0] == "make":
@@ -140,6 +147,51 @@ def test_scripts_run(monkeypatch):
     assert {"gemm", "step", "sweep", "scoring"} < set(found)
     written = {path.name for path in Path("tables").iterdir()}
     assert written == {"runs", "results.md", "results.csv", "curves.png"}
+
+
+# The pages whose commands are of nint; results and performance have those of scripts.
+PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
+         "reproducing"]  # fmt: skip
+
+
+def test_every_command_of_the_pages_runs(monkeypatch, capsys):
+    """Page by page, in one folder; what another page has run already is not run again."""
+    monkeypatch.setattr(Children, "run", fit_within)
+    make_inputs()
+    tiny = ["--set=siren.hidden_features=16", "--set=siren.hidden_layers=2"]
+    ran: set[str] = set()
+    for page in PAGES:
+        for line in commands((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")):
+            words = shlex.split(line)
+            if words[0] != "nint" or line in ran:
+                continue
+            ran.add(line)
+            arguments = shortened(words[1:])
+            if arguments[0] in {"fit", "compare"} and arguments[1] != "runs":
+                few = ["--set=sdf.points=2000", "--set=sdf.mc_resolution=16"]
+                few += ["--set=sdf.iou_resolution=16", "--set=sdf.surface_samples=100"]
+                arguments += tiny + (few if arguments[1] == "sdf" else [])
+                if arguments[0] == "fit" and "--skip-existing" not in arguments:
+                    arguments.append("--overwrite")
+            assert cli.run(arguments) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
+    assert len(ran) > 20
+
+
+def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
+    """Links between pages are checked, warnings are errors."""
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own dependencies
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), strict=True))
+    pages = list((tmp_path / "site").glob("*.html"))
+    assert {f"{page}.html" for page in PAGES} < {page.name for page in pages}
+    for page in pages:
+        loaded = re.findall(
+            r'<(?:script|img|iframe|link)[^>]*?(?:src|href)="(https?:[^"]*)"', page.read_text()
+        )
+        assert not [url for url in loaded if "canonical" not in url], page.name
 
 
 def run_experiment(name: str) -> None:
