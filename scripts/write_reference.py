@@ -47,7 +47,7 @@ never 0. The JSON Schema is `nint_cli/metrics.schema.json`. Written by scripts/w
 from nint_cli/results.py.
 """
 
-_MODELS = {
+_MODELS: dict[str, type[BaseModel]] = {
     "Of every run": results.RunMetrics,
     "Of a picture": results.ImageMetrics,
     "Of a sound": results.AudioMetrics,
