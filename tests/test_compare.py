@@ -112,7 +112,8 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_was_finished_is_kept_when_it_is_ended(number):
-    words = ["compare", "image", "photo.png", *TINY, *TWO, "--seeds=2", "--steps=4", "-o", "out"]
+    source = str(Path("photo.png").absolute())  # which no other process on the machine names
+    words = ["compare", "image", source, *TINY, *TWO, "--seeds=2", "--steps=4", "-o", "out"]
     process = subprocess.Popen(
         [sys.executable, "-m", "nint_cli", *words],
         stdout=subprocess.DEVNULL,
@@ -125,7 +126,7 @@ def test_what_was_finished_is_kept_when_it_is_ended(number):
     assert code == (-9 if number == signal.SIGKILL else 143)
     first = Path("out/runs/photo/nint/0/metrics.json").stat().st_ino
     wait = 0  # a run whose parent was killed goes on alone; its folder is locked meanwhile
-    while subprocess.run(["pgrep", "-f", "photo.png"], check=False, stdout=-3).returncode == 0:
+    while subprocess.run(["pgrep", "-f", source], check=False, stdout=-3).returncode == 0:
         wait += 1
         assert wait < 100
         time.sleep(0.1)
