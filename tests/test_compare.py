@@ -111,7 +111,7 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_what_was_finished_is_kept_when_it_is_ended(number):
+def test_what_was_finished_is_kept_when_it_is_ended(number, request):
     source = str(Path("photo.png").absolute())  # which no other process on the machine names
     words = ["compare", "image", source, *TINY, *TWO, "--seeds=2", "--steps=4", "-o", "out"]
     process = subprocess.Popen(
@@ -130,6 +130,7 @@ def test_what_was_finished_is_kept_when_it_is_ended(number):
         wait += 1
         assert wait < 100
         time.sleep(0.1)
+    request.getfixturevalue("fits_within")
     assert cli.run(words) == 0
     assert Path("out/runs/photo/nint/0/metrics.json").stat().st_ino == first
     assert len(written()) == 4
