@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nint_cli.comparison.page.plots import quality_plot
 from nint_cli.comparison.record import Comparison, RunEntry, Summary
 
 
@@ -30,6 +31,7 @@ def arguments(
     parser.add_argument("--steps", type=int, default=steps, help=f"of each run, {steps}")
     parser.add_argument("--seeds", type=int, default=seeds, help=f"{seeds}")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--figure", type=Path, metavar="SVG", help="draw PSNR against steps there")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/experiments") / name)
     return parser
 
@@ -53,7 +55,25 @@ def compare(options: argparse.Namespace, words: Sequence[str]) -> Comparison:
         *words,
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return Comparison.model_validate_json((options.output / "compare.json").read_text("utf-8"))
+    text = (options.output / "compare.json").read_text("utf-8")
+    found = Comparison.model_validate_json(text)
+    if options.figure is not None:
+        draw(found, options.figure)
+    return found
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Draw PSNR against steps, a line for each variant.
+
+    Args:
+        comparison: Of one picture.
+        path: An SVG file.
+    """
+    names = [variant.name for variant in comparison.variants]
+    svg = quality_plot(comparison.runs, names, "step", "PSNR (dB)", path.stem)
+    svg = svg.replace("<svg ", '<svg width="640" style="color:#222;background:#fff" ', 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{svg}\n", encoding="utf-8")
 
 
 def summary(comparison: Comparison, variant: str) -> Summary:
