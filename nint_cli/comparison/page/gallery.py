@@ -191,15 +191,27 @@ def _sounds(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, nu
         text += f'<p class="soft">No original: {escape(found.why_not)}.</p>'
     if found.changes:
         text += f'<p class="soft">Players hold {escape("; ".join(found.changes))}.</p>'
-    return text + _previews(found.pictures, number, "Waveforms, error and spectrograms of")
+    text += _previews(found.pictures, f"view{number}", "Waveforms, error and spectrograms of")
+    return text + _batches({name: runs[name] for name in found.reconstructions}, root, number)
 
 
 def _shapes(comparison: Comparison, runs: Mapping[str, RunEntry], root: Path, number: int) -> str:
     titles = {_title(comparison, run): run for run in runs.values()}
-    return _previews(media.previews(titles, root), number, "The shape, and the reconstruction by")
+    views = media.previews(titles, root)
+    text = _previews(views, f"view{number}", "The shape, and the reconstruction by")
+    return text + _batches(titles, root, number)
 
 
-def _previews(found: Mapping[str, str], number: int, what: str) -> str:
+def _batches(runs: Mapping[str, RunEntry], root: Path, number: int) -> str:
+    """Show the first and the last batch of runs on a sound or a shape."""
+    found = media.previews(runs, root, "selection.png")
+    if not found:
+        return ""
+    pictures = _previews(found, f"batch{number}", "First and last batch of")
+    return f"<h4>What the first and the last step were trained on</h4>{pictures}"
+
+
+def _previews(found: Mapping[str, str], name_of_tabs: str, what: str) -> str:
     panels = [
         (
             escape(name),
@@ -207,4 +219,4 @@ def _previews(found: Mapping[str, str], number: int, what: str) -> str:
         )
         for name, uri in found.items()
     ]
-    return tabs(f"view{number}", panels, "Whose result is shown") if panels else ""
+    return tabs(name_of_tabs, panels, "Whose result is shown") if panels else ""

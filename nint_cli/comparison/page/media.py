@@ -174,12 +174,20 @@ def _changes(waves: Sequence[NDArray[np.float32]], most: int, rate: int) -> list
     return found
 
 
-def previews(runs: Mapping[str, RunEntry], root: Path) -> dict[str, str]:
-    """Give the pictures that runs on sounds and shapes leave, as data URIs by variant."""
+def previews(
+    runs: Mapping[str, RunEntry], root: Path, name_of_file: str = "preview.png"
+) -> dict[str, str]:
+    """Give pictures that runs on sounds and shapes leave, as data URIs by variant.
+
+    Args:
+        runs: The runs by variant.
+        root: The folder that theirs are relative to.
+        name_of_file: ``preview.png`` of both, or ``selection.png`` of the first and last batch.
+    """
     found = {}
     for name, run in runs.items():
         try:
-            with Image.open(root / run.folder / "preview.png") as image:
+            with Image.open(root / run.folder / name_of_file) as image:
                 found[name] = _encoded(np.asarray(image.convert("RGB")), 1024)
         except (OSError, ValueError):
             continue
