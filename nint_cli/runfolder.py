@@ -112,6 +112,28 @@ def is_of_another(folder: Path, source: str) -> bool:
     return owner is not None and bool(owner != identity(source))
 
 
+def in_use_by(folder: Path) -> str | None:
+    """Say who works in a run folder.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        A process, in words; None where nobody does.
+    """
+    if not (folder / LOCK).exists():
+        return None
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _describe_owner(_read_manifest(folder))
+    except OSError:
+        return None  # whoever is to write there will say why that cannot be done
+    lock.release()
+    return None
+
+
 def distinct_stem(source: str) -> str:
     """Make a name for a folder that no other input gets.
 

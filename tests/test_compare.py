@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.comparison.record import Comparison
+from nint_cli.runfolder import RunFolder
 from tests.conftest import smooth_pixels
 
 TINY = ["--preset=smoke", "--set=image.size=16", "--set=siren.hidden_features=8"]
@@ -34,8 +36,8 @@ def made(*words: str, kind: str = "image", source: str = "photo.png") -> Compari
     return Comparison.model_validate_json(Path("out/compare.json").read_text())
 
 
-def written() -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in Path("out/runs").rglob("metrics.json")}
+def written(below: str = "out/runs") -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in Path(below).rglob("metrics.json")}
 
 
 class Figures(HTMLParser):
@@ -98,8 +100,45 @@ def test_other_settings_replace_a_run(capsys):
     before = written()
     found = made(*TWO, "--set=optimiser.lr=0.002")
     assert not before.items() & written().items()
-    assert "has other settings; made anew" in capsys.readouterr().err
+    assert "has other settings, or the input was changed; made anew" in capsys.readouterr().err
     assert {run.lr for run in found.runs} == {0.002}
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_runs_on_what_a_file_held_before_are_made_anew(capsys):
+    made(*TWO)
+    before = written()
+    Image.fromarray(255 - smooth_pixels()).save("photo.png")
+    found = made(*TWO)
+    assert not before.items() & written().items()
+    hashes = {json.loads(path.read_text())["input"]["sha256"] for path in written()}
+    assert hashes == {found.inputs[0].sha256}
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_a_run_that_saved_nothing_is_made_again_without_a_word_of_settings(capsys):
+    made(*TWO)
+    folder = Path("out/runs/photo/nint/0")
+    (folder / "metrics.json").unlink()
+    for path in folder.glob("checkpoints/*"):
+        path.unlink()
+    made(*TWO)
+    assert (folder / "metrics.json").exists()
+    assert "other settings" not in capsys.readouterr().err
+
+
+def test_a_run_that_another_process_works_on_is_waited_for(capsys, request):
+    request.getfixturevalue("fits_within")
+    made(*TWO)
+    before = written()
+    with RunFolder.open(Path("out/runs/photo/uniform/0"), lock=True) as folder:
+        timer = threading.Timer(0.5, folder.close)
+        timer.start()
+        made(*TWO)
+        timer.join()
+    assert "1/2" not in (said := capsys.readouterr().err.partition("waiting")[2])
+    assert "which works on it" in said
+    assert written() == before
 
 
 def wait_for(path: Path) -> None:
@@ -112,8 +151,7 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_was_finished_is_kept_when_it_is_ended(number, request):
-    source = str(Path("photo.png").absolute())  # which no other process on the machine names
-    words = ["compare", "image", source, *TINY, *TWO, "--seeds=2", "--steps=4", "-o", "out"]
+    words = ["compare", "image", "photo.png", *TINY, *TWO, "--steps=4", "-o", "out"]
     process = subprocess.Popen(
         [sys.executable, "-m", "nint_cli", *words],
         stdout=subprocess.DEVNULL,
@@ -125,15 +163,11 @@ def test_what_was_finished_is_kept_when_it_is_ended(number, request):
     code = process.wait(60)
     assert code == (-9 if number == signal.SIGKILL else 143)
     first = Path("out/runs/photo/nint/0/metrics.json").stat().st_ino
-    wait = 0  # a run whose parent was killed goes on alone; its folder is locked meanwhile
-    while subprocess.run(["pgrep", "-f", source], check=False, stdout=-3).returncode == 0:
-        wait += 1
-        assert wait < 100
-        time.sleep(0.1)
     request.getfixturevalue("fits_within")
+    # A run whose parent was killed goes on by itself, and is waited for.
     assert cli.run(words) == 0
     assert Path("out/runs/photo/nint/0/metrics.json").stat().st_ino == first
-    assert len(written()) == 4
+    assert len(written()) == 2
 
 
 @pytest.mark.usefixtures("fits_within")
@@ -174,13 +208,14 @@ def test_every_variant_gets_its_own_learning_rate():
         best = max((t for t in each.tuning if t.value is not None), key=lambda t: t.value or 0)
         assert each.lr == best.lr
         assert len(each.tuning) >= 5
-        assert {trial.seed for trial in each.tuning} == {1}
+        assert {trial.seed for trial in each.tuning} == {1000}  # which no comparison gets to
         assert {run.lr for run in found.runs if run.variant == each.name} == {each.lr}
     assert found.tuned == "lr"
     assert "chosen" in Path("out/report.html").read_text()
-    trials = {p: p.stat().st_mtime_ns for p in Path("out/tuning").rglob("metrics.json")}
-    made(*TWO, "--tune", "lr")
-    assert {p: p.stat().st_mtime_ns for p in Path("out/tuning").rglob("metrics.json")} == trials
+    trials, runs = written("out/tuning"), written()
+    made(*TWO, "--tune", "lr", "--seeds=2")
+    assert written("out/tuning") == trials
+    assert runs.items() <= written().items()
 
 
 @pytest.mark.parametrize(
@@ -194,6 +229,8 @@ def test_every_variant_gets_its_own_learning_rate():
         ([*TWO, "--time-budget=1s"], "--steps and --time-budget: give one"),
         (["--sampler", "nint", "--sampler", "unform"], "did you mean 'uniform'"),
         ([*TWO, "photo.png"], "an input is named twice"),
+        ([*TWO, "--variant", "small:image.size=8"], "image.size is 16 for 'nint' and 8 for"),
+        ([*TWO, "--variant", "blind:metrics.flip=false"], "not on equal terms: metrics.flip is"),
     ],
 )
 @pytest.mark.usefixtures("fits_within")
@@ -210,6 +247,25 @@ def test_a_foreign_folder_is_left_alone(capsys):
     assert compare("image", "photo.png", *TINY, *TWO, "--steps=4", "-o", "out") == 4
     assert "holds a 'report.html' that nint compare did not write" in capsys.readouterr().err
     assert Path("out/report.html").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_runs_that_are_not_its_own_are_left_alone(capsys):
+    fitted("runs/photo/nint/0", "--sampler=nint")
+    before = Path("runs/photo/nint/0/metrics.json").read_bytes()
+    assert compare("image", "photo.png", *TINY, *TWO, "--steps=5", "-o", ".") == 4
+    assert "'.' holds a 'runs' that nint compare did not write" in capsys.readouterr().err
+    assert Path("runs/photo/nint/0/metrics.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_a_report_of_something_else_is_left_alone(capsys):
+    made(*TWO)
+    before = Path("out/compare.json").read_bytes()
+    runs = [f"out/runs/photo/{name}/0" for name in ("nint", "uniform")]
+    assert compare("runs", *runs, "-o", "out") == 4
+    assert "'out' holds a report of nint compare image" in capsys.readouterr().err
+    assert Path("out/compare.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -272,16 +328,42 @@ def test_runs_that_were_measured_otherwise_are_refused(capsys):
     fitted("a", "--sampler=nint")
     fitted("b", "--sampler=uniform", "--set=metrics.flip=false")
     assert compare("runs", "a", "b", "-o", "out") == 3
-    assert "were measured otherwise: metrics.flip is" in capsys.readouterr().err
+    assert (
+        "were measured otherwise: metrics.flip is True for 'a' and False"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_runs_at_other_sizes_are_refused_and_two_inputs_when_forced(capsys):
+    fitted("a", "--sampler=nint")
+    fitted("b", "--sampler=uniform", "--set=image.size=8")
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert "different sizes or parts of one" in capsys.readouterr().err
+    assert compare("runs", "a", "b", "-o", "out", "--force") == 0
+    found = Comparison.model_validate_json(Path("out/compare.json").read_text())
+    assert [(each.name, each.described) for each in found.inputs] == [
+        ("photo", "16x12 pixels"), ("photo-2", "8x6 pixels"),
+    ]  # fmt: skip
+    assert all(each.gain is None for each in found.summaries)  # no pair is of one signal
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_runs_of_one_method_are_no_comparison(capsys):
+    runs = [fitted("a", "--seed=0"), fitted("b", "--seed=1")]
+    assert compare("runs", *runs, "-o", "out") == 2
+    assert "all runs are of one method" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("fits_within")
 def test_unfinished_and_repeated_runs_are_refused(capsys):
-    fitted("a", "--sampler=nint")
-    fitted("b", "--sampler=nint")
+    for name in ("a", "b", "c"):
+        fitted(name, "--sampler=nint")
     assert compare("runs", "a", "b", "-o", "out") == 3
     assert "are the same run" in capsys.readouterr().err
     Path("b/metrics.json").unlink()
-    assert compare("runs", "a", "b", "-o", "out") == 3
-    assert "'b' has no sound metrics.json" in capsys.readouterr().err
+    metrics = json.loads(Path("c/metrics.json").read_text())
+    Path("c/metrics.json").write_text(json.dumps(metrics | {"status": "interrupted"}))
+    assert compare("runs", "a", "b", "c", "-o", "out") == 3
+    assert "not finished: 'b', 'c'; go on with nint resume" in capsys.readouterr().err
     assert compare("runs", "a", "-o", "out") == 2

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nint_cli.cli import console, names
-from nint_cli.cli.children import Children
+from nint_cli.cli.children import Children, Ended
 from nint_cli.cli.options import Modality, with_options
 from nint_cli.cli.settings import resolve_layers
 from nint_cli.cli.steering import seconds, shown
 from nint_cli.cores import usable_cores
-from nint_cli.errors import ConfigError
+from nint_cli.errors import ConfigError, OutputError
+from nint_cli.runfolder import in_use_by
 
 if TYPE_CHECKING:
     from nint_cli.comparison.plan import Entry, Variant
-    from nint_cli.comparison.record import Comparison, Trial
+    from nint_cli.comparison.record import Comparison, InputEntry, Trial
     from nint_cli.config import Resolved
 
 compare_app = typer.Typer(
@@ -29,6 +31,11 @@ compare_app = typer.Typer(
 
 _SOME_FAILED = 8
 _EVALUATIONS = 20
+_TAKEN = OutputError.exit_code
+_POLL_S = 0.2
+_MOST_SEEDS = 1000
+# Never compared, and the same however many are, so that more seeds leave the rates as they are.
+_TUNING_SEED = _MOST_SEEDS
 _INTERRUPTED = {130, 143}
 
 
@@ -58,7 +65,9 @@ class CompareOptions:
             help="A method of its own, by its settings over the others; repeat it.",
         ),
     ] = None
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds 0 to N - 1.")] = 1
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, max=_MOST_SEEDS, help="Seeds 0 to N - 1.")
+    ] = 1
     steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
     time_budget: Annotated[
         str | None, typer.Option(metavar="T", help="Training time of each run: 90s, 5m.")
@@ -204,7 +213,7 @@ def compare_runs(
     comparison = compare_finished(
         folders, output, baseline=baseline, targets=target, force=force, command=command
     )
-    files.claim(output)
+    files.claim(output, "runs")
     return _report(comparison, output, as_json=json)
 
 
@@ -230,32 +239,36 @@ class _Comparing:
         if options.steps is not None and options.time_budget is not None:
             raise ConfigError("--steps and --time-budget: give one of them, so that it is equal")
         from nint_cli.comparison import files
+        from nint_cli.comparison.fairness import refuse_unequal
         from nint_cli.comparison.plan import entries, refuse_equals
         from nint_cli.comparison.summary import default_baseline
 
         variants = self._variants()
         refuse_equals(variants)
+        refuse_unequal([(each.name, each.resolved.values()) for each in variants])
         baseline = options.baseline or default_baseline([each.name for each in variants])
         if baseline not in {each.name for each in variants}:
             known = ", ".join(each.name for each in variants)
             raise ConfigError(f"--baseline {baseline}: there is no such variant; there is {known}")
         from nint_cli.comparison.inputs import named_inputs
 
-        sources, inputs = named_inputs(self._kind, self._sources, variants[0].resolved.config)
+        sources = named_inputs(self._kind, self._sources, variants[0].resolved.config)
         root = options.output
-        files.claim(root)
+        files.claim(root, self._kind)
         self._children = Children(threads=max(1, usable_cores() // options.jobs))
         with files.locked(root), self._children.signals_passed_on():
             if options.tune is not None:
                 variants = self._tuned(variants, sources)
             planned = list(
-                entries(self._kind, sources, variants, range(options.seeds), root / "runs")
+                entries(self._kind, sources, variants, range(options.seeds), root / files.RUNS)
             )
             failures = self._make(planned)
             if self._children.stopped_by is not None:
                 console.note("interrupted; the same command goes on")
                 return 128 + self._children.stopped_by
-            comparison = self._comparison(inputs, variants, planned, failures, baseline)
+            comparison = self._comparison(
+                [*sources.values()], variants, planned, failures, baseline
+            )
             code = _report(comparison, root, as_json=options.json)
         return code or (_SOME_FAILED if failures else 0)
 
@@ -329,15 +342,19 @@ class _Comparing:
         )
         return words, resolved
 
-    def _tuned(self, variants: "Sequence[Variant]", sources: Mapping[str, str]) -> "list[Variant]":
+    def _tuned(
+        self, variants: "Sequence[Variant]", sources: "Mapping[str, InputEntry]"
+    ) -> "list[Variant]":
         """Give every variant its best learning rate; all variants take turns."""
+        from nint_cli.comparison import files
         from nint_cli.comparison.plan import Entry
         from nint_cli.comparison.reading import read_run
         from nint_cli.comparison.record import Trial
         from nint_cli.comparison.tuning import best_rate, rates_to_try
 
         options = self._options
-        name, source = next(iter(sources.items()))
+        source, about = next(iter(sources.items()))
+        root = options.output / files.TUNING
         tried: dict[str, dict[float, float | None]] = {each.name: {} for each in variants}
         self._trials = {each.name: [] for each in variants}
         while not self._children.stopped_by:
@@ -353,19 +370,22 @@ class _Comparing:
                 for variant in variants:
                     if index < len(ahead[variant.name]):
                         rate = ahead[variant.name][index]
-                        folder = options.output / "tuning" / name / variant.name / f"lr-{rate:g}"
+                        folder = root / about.name / variant.name / f"lr-{rate:g}"
                         at_rate = self._at_rate(variant, rate)
-                        entry = Entry(self._kind, source, name, at_rate, options.seeds, folder)
+                        entry = Entry(
+                            *(self._kind, source, about.name, about.sha256, at_rate),
+                            *(_TUNING_SEED, folder),
+                        )
                         planned.append((rate, entry))
             self._make([entry for _, entry in planned], what="tuning, ")
             for rate, entry in planned:
-                run = read_run(entry.folder, name=name, variant="", root=options.output)
+                run = read_run(entry.folder, name=entry.input, variant="", root=options.output)
                 value = run.value if run.status == "complete" else None
                 tried[entry.variant.name][rate] = value
                 self._trials[entry.variant.name].append(
                     Trial(
                         lr=rate,
-                        input=name,
+                        input=entry.input,
                         seed=entry.seed,
                         folder=run.folder,
                         status=run.status,
@@ -399,24 +419,18 @@ class _Comparing:
 
         def make(item: "tuple[int, Entry]") -> None:
             number, entry = item
-            if self._children.stopped_by is not None:
-                return
-            state = entry.state()
             title = f"{what}{number + 1}/{len(planned)} {entry.variant.name} on {entry.input}, "
             title += f"seed {entry.seed}" if not what else f"rate {entry.folder.name[3:]}"
-            if state == "finished":
+            ended = self._bring_to_end(entry, title)
+            if ended is None:
                 return
-            if state == "other":
-                console.note(f"{title}: '{entry.folder}' has other settings; made anew")
-            ended = self._children.run(entry.command(state))
             if ended.code in _INTERRUPTED:
                 self._children.stop(ended.code - 128)
-                return
-            if ended.code not in {0, 5}:  # a divergence is a result
+            elif ended.code not in {0, 5}:  # a divergence is a result
                 failures[entry.folder] = ended.error or ""
                 console.note(f"{title}: failed, {ended.error}")
-                return
-            console.note(f"{title}: {_outcome(entry)}")
+            else:
+                console.note(f"{title}: {_outcome(entry)}")
 
         if self._options.jobs == 1:
             for item in enumerate(planned):
@@ -426,9 +440,41 @@ class _Comparing:
                 list(pool.map(make, enumerate(planned)))
         return failures
 
+    def _bring_to_end(self, entry: "Entry", title: str) -> Ended | None:
+        """Run what is missing of a run; give how that ended, None where nothing was done."""
+        while self._is_free(entry, title):
+            state = entry.state()
+            if state == "finished":
+                return None
+            if state == "other":
+                console.note(
+                    f"{title}: '{entry.folder}' has other settings, or the input was changed; "
+                    "made anew"
+                )
+            ended = self._children.run(entry.command(state))
+            if ended.code != _TAKEN or in_use_by(entry.folder) is None:
+                return ended
+        return None
+
+    def _is_free(self, entry: "Entry", title: str) -> bool:
+        """Wait for whoever works in a run's folder; False where a signal says to give up.
+
+        A run whose nint compare was killed goes on by itself, and what it comes to counts.
+        """
+        told = False
+        while self._children.stopped_by is None:
+            owner = in_use_by(entry.folder)
+            if owner is None:
+                return True
+            if not told:
+                console.note(f"{title}: waiting for {owner}, which works on it")
+                told = True
+            time.sleep(_POLL_S)
+        return False
+
     def _comparison(
         self,
-        inputs: "Sequence[object]",
+        inputs: "Sequence[InputEntry]",
         variants: "Sequence[Variant]",
         planned: "Sequence[Entry]",
         failures: Mapping[Path, str],
@@ -437,7 +483,7 @@ class _Comparing:
         from nint_cli import __version__
         from nint_cli.comparison.plan import differing
         from nint_cli.comparison.reading import HEADLINES, read_run
-        from nint_cli.comparison.record import InputEntry, VariantEntry
+        from nint_cli.comparison.record import VariantEntry
         from nint_cli.comparison.summary import compare
 
         options = self._options
@@ -470,7 +516,7 @@ class _Comparing:
         return compare(
             self._kind,
             HEADLINES[self._kind],
-            [each for each in inputs if isinstance(each, InputEntry)],
+            inputs,
             described,
             runs,
             baseline=baseline,

@@ -17,22 +17,27 @@ from nint_cli.runfolder import write_whole
 
 JSON, CSV, PAGE = "compare.json", "compare.csv", "report.html"
 MARK = "comparison.json"
-"""Says that a folder is one of `nint compare`."""
+"""Says that a folder is one of `nint compare`, and what is compared in it."""
+
+RUNS, TUNING = "runs", "tuning"
+_FOLDERS = (RUNS, TUNING)
+_MARK = {"written_by": "nint compare"}
 
 _PLAIN = ("input", "variant", "seed", "status", "stop_reason", "steps", "train_s", "sampler_s",
           "update_s", "passes", "lr", "parameters", "peak_rss_bytes", "rescues", "best",
           "best_step", "folder", "error")  # fmt: skip
 
 
-def claim(root: Path) -> None:
+def claim(root: Path, of: str) -> None:
     """Make a folder for a report, and see before any work that it can be one.
 
     Args:
         root: The folder.
+        of: What is compared: a modality, or ``runs`` that are there already.
 
     Raises:
-        OutputError: If it cannot be made or written, or holds a file of a report's name that
-            nint did not write.
+        OutputError: If it cannot be made or written, holds a file or a folder of a comparison's
+            name that nint compare did not write, or the comparison of something else.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -42,19 +47,32 @@ def claim(root: Path) -> None:
         ) from None
     except OSError as error:
         raise OutputError(f"cannot make the folder '{root}': {error.strerror}") from error
-    mark = {"written_by": "nint compare"}
-    try:
-        ours = json.loads((root / MARK).read_bytes()) == mark
-    except (OSError, ValueError):
-        ours = False
-    if not ours:
-        for name in (MARK, JSON, CSV, PAGE):
+    found = _mark(root)
+    if found is not None and found != of:
+        raise OutputError(
+            f"'{root}' holds a report of nint compare {found}; choose another folder with -o"
+        )
+    if found is None:
+        # Runs below it are replaced where their settings differ, so they must be its own.
+        folders = () if of == "runs" else _FOLDERS
+        for name in (MARK, JSON, CSV, PAGE, *folders):
             if (root / name).exists() or (root / name).is_symlink():
                 raise OutputError(
                     f"'{root}' holds a '{name}' that nint compare did not write; choose another "
                     "folder with -o"
                 )
-        write_whole(root / MARK, json.dumps(mark).encode() + b"\n")
+        write_whole(root / MARK, json.dumps(_MARK | {"of": of}).encode() + b"\n")
+
+
+def _mark(root: Path) -> str | None:
+    """Say what a folder holds a comparison of; None where it holds none."""
+    try:
+        found = json.loads((root / MARK).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not found.items() >= _MARK.items():
+        return None
+    return str(found.get("of"))
 
 
 @contextmanager

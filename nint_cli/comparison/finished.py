@@ -1,24 +1,19 @@
 """A comparison of runs that are there already."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from nint_cli import __version__
+from nint_cli.comparison import fairness
 from nint_cli.comparison.plan import differing
 from nint_cli.comparison.reading import HEADLINES, Metrics, read_metrics, read_run
 from nint_cli.comparison.record import Comparison, InputEntry, RunEntry, VariantEntry
 from nint_cli.comparison.summary import compare, default_baseline
-from nint_cli.config.layers import flatten
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.results import AudioInput, ImageInput, SdfInput
-from nint_cli.runfolder import source_stem
-
-# Settings that decide what is measured, and by what; runs that differ in them cannot be compared.
-_MEASURES = ("metrics.", "evaluation.points", "sdf.iou_resolution", "sdf.surface_samples",
-             "sdf.mc_resolution", "sdf.watch_resolution")  # fmt: skip
-# Settings that say how a run is watched and saved, and make no method another.
-_BESIDES = ("seed", "metrics.", "evaluation.", "checkpoint.", "sdf.watch_resolution")
+from nint_cli.runfolder import RunFolder, source_stem
 
 
 def compare_finished(
@@ -44,11 +39,12 @@ def compare_finished(
         The comparison. Variants are called by sampler, field, and what else tells them apart.
 
     Raises:
-        ConfigError: If the baseline is none of the variants, or there are fewer than two runs.
+        ConfigError: If the baseline is none of the variants, or there are fewer than two.
         InputError: If a run is not finished or damaged, or they cannot be compared.
     """
     if len(folders) < 2:
         raise ConfigError("there is nothing to compare; name two or more run folders")
+    _refuse_unfinished(folders)
     metrics = {folder: read_metrics(folder) for folder in folders}
     kinds = {each.input.kind for each in metrics.values()}
     if len(kinds) > 1:
@@ -59,18 +55,26 @@ def compare_finished(
     named = _variant_names(metrics)
     inputs = _inputs(metrics)
     runs = [
-        read_run(folder, name=inputs[each.input.sha256].name, variant=named[folder], root=root)
+        read_run(
+            folder, name=inputs[fairness.signal(each.input)].name, variant=named[folder], root=root
+        )
         for folder, each in metrics.items()
     ]
     _refuse_repetition(runs, folders)
     variants = list(dict.fromkeys(named.values()))
+    if len(variants) < 2:
+        raise ConfigError(
+            f"there is nothing to compare: all runs are of one method, {variants[0]}"
+        )
     chosen = baseline or default_baseline(variants)
     if chosen not in variants:
         raise ConfigError(
             f"--baseline {chosen}: there is no such variant; there is {', '.join(variants)}"
         )
     first = {name: next(f for f in folders if named[f] == name) for name in variants}
-    apart = differing({name: _method(metrics[folder]) for name, folder in first.items()})
+    apart = differing({
+        name: fairness.method(metrics[folder].config) for name, folder in first.items()
+    })
     (kind,) = kinds
     return compare(
         kind,
@@ -86,36 +90,36 @@ def compare_finished(
     )
 
 
+def _refuse_unfinished(folders: Sequence[Path]) -> None:
+    """Name all runs that can still go on: what they have is no result."""
+    begun = [
+        f"'{folder}'"
+        for folder in folders
+        if RunFolder.open(folder).metrics().get("status", "interrupted") == "interrupted"
+    ]
+    if begun:
+        raise InputError(f"not finished: {', '.join(begun)}; go on with nint resume")
+
+
 def _incomparable(metrics: Mapping[Path, Metrics]) -> list[str]:
     """Say why runs should not be compared."""
     found = []
-    by_method: dict[str, set[str]] = {}
+    by_method: dict[str, set[fairness.Signal]] = {}
     for each in metrics.values():
-        by_method.setdefault(str(_method(each)), set()).add(each.input.sha256)
+        signals = by_method.setdefault(str(fairness.method(each.config)), set())
+        signals.add(fairness.signal(each.input))
     if len(set(map(frozenset, by_method.values()))) > 1:
-        found.append("the runs are of different inputs, or of different sizes of one")
+        found.append("the runs are of different inputs, or of different sizes or parts of one")
     (first, one), *others = metrics.items()
-    wanted = _measures(one)
     for folder, each in others:
-        theirs = _measures(each)
-        apart = [key for key in wanted if wanted[key] != theirs.get(key)]
+        apart = fairness.difference(
+            fairness.measures(one.config),
+            fairness.measures(each.config),
+            (str(first), str(folder)),
+        )
         if apart:
-            found.append(
-                f"'{first}' and '{folder}' were measured otherwise: {apart[0]} is "
-                f"{wanted[apart[0]]!r} in one and {theirs.get(apart[0])!r} in the other"
-            )
+            found.append(f"the runs were measured otherwise: {apart}")
     return found
-
-
-def _measures(metrics: Metrics) -> dict[str, Any]:
-    settings = flatten(metrics.config)
-    return {key: value for key, value in settings.items() if key.startswith(_MEASURES)}
-
-
-def _method(metrics: Metrics) -> dict[str, Any]:
-    """Give the settings that make a method, the input's size left out, which its hash has."""
-    settings = flatten(metrics.config)
-    return {key: value for key, value in settings.items() if not key.startswith(_BESIDES)}
 
 
 def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
@@ -123,7 +127,7 @@ def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
     methods: dict[str, dict[str, Any]] = {}
     of: dict[Path, str] = {}
     for folder, each in metrics.items():
-        method = _method(each)
+        method = fairness.method(each.config)
         of[folder] = str(method)
         methods[str(method)] = method
     fields = {method["field"] for method in methods.values()}
@@ -139,17 +143,20 @@ def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
     return {folder: names[key] for folder, key in of.items()}
 
 
-def _inputs(metrics: Mapping[Path, Metrics]) -> dict[str, InputEntry]:
-    """Give the inputs by the hash of their content."""
-    found: dict[str, InputEntry] = {}
+def _inputs(metrics: Mapping[Path, Metrics]) -> dict[fairness.Signal, InputEntry]:
+    """Give the inputs by the signal that was fitted; those of one name are numbered."""
+    found: dict[fairness.Signal, InputEntry] = {}
     for each in metrics.values():
-        record = each.input
-        if record.sha256 in found:
+        record, signal = each.input, fairness.signal(each.input)
+        if signal in found:
             continue
         stem, taken = source_stem(record.source), {entry.name for entry in found.values()}
-        name = stem if stem not in taken else f"{stem}-{record.sha256[:8]}"
-        found[record.sha256] = InputEntry(
-            name=name, source=record.source, sha256=record.sha256, described=_described(record)
+        free = (name for n in count(1) if (name := stem if n == 1 else f"{stem}-{n}") not in taken)
+        found[signal] = InputEntry(
+            name=next(free),
+            source=record.source,
+            sha256=record.sha256,
+            described=_described(record),
         )
     return found
 

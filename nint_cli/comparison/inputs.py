@@ -12,9 +12,7 @@ from nint_cli.modalities import modality
 from nint_cli.runfolder import distinct_stem, identity, source_stem
 
 
-def named_inputs(
-    kind: str, sources: Sequence[str], config: RunConfig
-) -> tuple[dict[str, str], list[InputEntry]]:
+def named_inputs(kind: str, sources: Sequence[str], config: RunConfig) -> dict[str, InputEntry]:
     """Read inputs, so that a bad one is told of before any run, and name them.
 
     Args:
@@ -23,8 +21,8 @@ def named_inputs(
         config: How to read them.
 
     Returns:
-        The sources by name, and what compare.json says of each. An InputError is raised for one
-        that cannot be read.
+        By source, what compare.json says of each. An InputError is raised for one that cannot be
+        read.
 
     Raises:
         ConfigError: If one is named twice.
@@ -32,18 +30,14 @@ def named_inputs(
     if len({identity(source) for source in sources}) < len(sources):
         raise ConfigError("an input is named twice; leave it out once")
     count = Counter(source_stem(source).casefold() for source in sources)
-    by_name, found = {}, []
+    found = {}
     for source in sources:
         stem = source_stem(source)
-        name = distinct_stem(source) if count[stem.casefold()] > 1 else stem
         subject = modality(kind).read(source, config, torch.device("cpu"))
-        by_name[name] = source
-        found.append(
-            InputEntry(
-                name=name,
-                source=identity(source),
-                sha256=subject.sha256,
-                described=subject.describe(),
-            )
+        found[source] = InputEntry(
+            name=distinct_stem(source) if count[stem.casefold()] > 1 else stem,
+            source=identity(source),
+            sha256=subject.sha256,
+            described=subject.describe(),
         )
-    return by_name, found
+    return found

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import yaml
 
-from nint_cli import runfolder
+from nint_cli import checkpoint, runfolder
+from nint_cli.comparison.record import InputEntry
 from nint_cli.config import Resolved
-from nint_cli.errors import ConfigError
+from nint_cli.errors import ConfigError, InputError
 from nint_cli.runfolder import RunFolder, identity
 
-State = Literal["finished", "begun", "other", "absent"]
+State = Literal["finished", "begun", "lost", "other", "absent"]
 
 _DONE = {"complete", "diverged"}
 
@@ -45,6 +46,7 @@ class Entry:
         kind: The modality.
         source: Its input.
         input: The input's name within the comparison.
+        sha256: Hash of the input's content, as the modality takes it.
         variant: Its method.
         seed: Its seed.
         folder: Its run folder.
@@ -53,6 +55,7 @@ class Entry:
     kind: str
     source: str
     input: str
+    sha256: str
     variant: Variant
     seed: int
     folder: Path
@@ -67,22 +70,33 @@ class Entry:
         """Tell what there is in the folder.
 
         ``finished`` is a run of these settings on this input that needs nothing more; ``begun``
-        one that can go on; ``other`` one that has to be replaced.
+        one that can go on; ``lost`` one that failed, or ended before it had saved anything;
+        ``other`` one of other settings, or of what the input was before it was changed.
         """
         manifest = _read_json(self.folder / runfolder.MANIFEST)
         if manifest is None:
             return "absent"
         try:
             settings = yaml.safe_load((self.folder / runfolder.CONFIG).read_bytes())
+        except FileNotFoundError:
+            return "lost"
         except (OSError, ValueError, yaml.YAMLError):
             return "other"
         if settings != self.settings or manifest.get("input") != identity(self.source):
             return "other"
-        status = RunFolder(self.folder).metrics().get("status")
-        if status in _DONE:
-            return "finished"
-        saved = any((self.folder / runfolder.CHECKPOINTS).glob("step-*.safetensors"))
-        return "begun" if saved and status != "failed" else "other"
+        metrics = RunFolder(self.folder).metrics()
+        if metrics.get("status") in _DONE:
+            return "finished" if self._is_of_input(metrics.get("input")) else "other"
+        if metrics.get("status") == "failed":
+            return "lost"
+        try:
+            saved, _ = checkpoint.newest(RunFolder(self.folder).checkpoints(), self.folder)
+        except InputError:
+            return "lost"
+        return "begun" if saved.signal.sha256 == self.sha256 else "other"
+
+    def _is_of_input(self, record: object) -> bool:
+        return isinstance(record, dict) and record.get("sha256") == self.sha256
 
     def fit_words(self) -> list[str]:
         """Give the words after ``nint`` that make the run, wherever its folder is."""
@@ -98,14 +112,14 @@ class Entry:
             return ["resume", "--quiet", str(self.folder)]
         return [
             *self.fit_words(),
-            *(["--overwrite"] if state == "other" else []),
+            *(["--overwrite"] if state in {"lost", "other"} else []),
             *("--quiet", "-o", str(self.folder), "--", self.source),
         ]
 
 
 def entries(
     kind: str,
-    sources: Mapping[str, str],
+    sources: Mapping[str, InputEntry],
     variants: Sequence[Variant],
     seeds: Sequence[int],
     root: Path,
@@ -117,7 +131,7 @@ def entries(
 
     Args:
         kind: The modality.
-        sources: Inputs by name.
+        sources: Inputs by the word that names each on the command line.
         variants: What is compared.
         seeds: The seeds.
         root: The folder of all run folders.
@@ -126,10 +140,10 @@ def entries(
         A run for each combination, in ``root/<input>/<variant>/<seed>``.
     """
     for seed in seeds:
-        for name, source in sources.items():
+        for source, about in sources.items():
             for variant in variants:
-                folder = root / name / variant.name / str(seed)
-                yield Entry(kind, source, name, variant, seed, folder)
+                folder = root / about.name / variant.name / str(seed)
+                yield Entry(kind, source, about.name, about.sha256, variant, seed, folder)
 
 
 def differing(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
