@@ -181,7 +181,9 @@ def test_a_signal_to_a_batch_of_processes_ends_each_in_order(pictures, number, c
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 60
-    while len(list(Path("out").glob("*/checkpoints/step-*"))) < 2 and time.monotonic() < deadline:
+    saving: set[Path] = set()
+    while len(saving) < 2 and time.monotonic() < deadline:
+        saving = {path.parents[1] for path in Path("out").glob("*/checkpoints/step-*")}
         time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
