@@ -20,8 +20,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## fit the astronaut in about a minute and say where the results are
 	$(BIN)/nint fit image sample:astronaut --time-budget 45s --output runs/demo --overwrite
 
+# Every test takes one thread.
 test: $(READY) ## run the tests, without the slow ones
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(READY) ## run the slow tests
 	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ] # 5: there are none

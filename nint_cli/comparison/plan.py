@@ -33,9 +33,15 @@ class Variant:
     words: tuple[str, ...]
     resolved: Resolved
 
-    def with_words(self, *more: str, resolved: Resolved) -> "Variant":
-        """Give the same with further words."""
-        return Variant(self.name, (*self.words, *more), resolved)
+    def at_rate(self, rate: float) -> "Variant":
+        """Give the same with another learning rate."""
+        config = self.resolved.config
+        optimiser = config.optimiser.model_copy(update={"lr": rate})
+        resolved = Resolved(
+            config.model_copy(update={"optimiser": optimiser}),
+            {**self.resolved.origins, "optimiser.lr": "--tune lr"},
+        )
+        return Variant(self.name, (*self.words, f"--set=optimiser.lr={rate!r}"), resolved)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,82 @@
 """The search for each method's own learning rate, so that none wins by its rival's bad default."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from nint_cli.comparison.plan import Entry, Variant
+from nint_cli.comparison.reading import read_run
+from nint_cli.comparison.record import InputEntry, Trial
+
+SEED = 1000
+"""Of all trials. No comparison goes up to it, so more seeds leave the chosen rates as they are."""
 
 _GRID = (0.25, 0.5, 1.0, 2.0, 4.0)
 _EXTENSIONS = 2
+
+
+def tune(
+    kind: str,
+    source: str,
+    about: InputEntry,
+    variants: Sequence[Variant],
+    root: Path,
+    make: Callable[[Sequence[Entry]], bool],
+) -> tuple[list[Variant], dict[str, list[Trial]]]:
+    """Give every variant its best learning rate; all take turns.
+
+    Args:
+        kind: The modality.
+        source: The input that is tuned on.
+        about: What is known of it.
+        variants: The methods, at their presets' rates.
+        root: The folder of the trials, beside those of the runs.
+        make: Brings runs to their ends; False where it was told to stop.
+
+    Returns:
+        The methods, each at its best rate, or at its preset's where no trial has a figure; and by
+        name what was tried.
+    """
+    trials: dict[str, list[Trial]] = {each.name: [] for each in variants}
+    while True:
+        planned = []
+        for variant in variants:
+            tried = {trial.lr: trial.value for trial in trials[variant.name]}
+            rates = rates_to_try(variant.resolved.config.optimiser.lr, tried)
+            for turn, rate in enumerate(rates):
+                folder = root / about.name / variant.name / f"lr-{rate:g}"
+                entry = Entry(*(
+                    kind,
+                    source,
+                    about.name,
+                    about.sha256,
+                    variant.at_rate(rate),
+                    SEED,
+                    folder,
+                ))
+                planned.append((turn, rate, entry))
+        planned.sort(key=lambda each: each[0])
+        if not planned or not make([entry for _, _, entry in planned]):
+            break
+        for _, rate, entry in planned:
+            trials[entry.variant.name].append(_trial(entry, rate, root.parent))
+    found = []
+    for variant in variants:
+        best = best_rate({trial.lr: trial.value for trial in trials[variant.name]})
+        found.append(variant if best is None else variant.at_rate(best))
+    return found, trials
+
+
+def _trial(entry: Entry, rate: float, beside: Path) -> Trial:
+    run = read_run(entry.folder, name=entry.input, variant="", root=beside)
+    return Trial(
+        lr=rate,
+        input=entry.input,
+        seed=entry.seed,
+        folder=run.folder,
+        status=run.status,
+        value=run.value if run.status == "complete" else None,
+    )
 
 
 def rates_to_try(base: float, tried: Mapping[float, float | None]) -> list[float]:
