@@ -1,7 +1,7 @@
 """The one training loop."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -205,7 +205,7 @@ class Trainer:
             if name.startswith("sampler.")
         }
         # What it has learnt since under other names stays, for it may count on that.
-        self.sampler.load_state_dict({**self.sampler.state_dict(), **back})
+        self._load_sampler({**self.sampler.state_dict(), **back})
         every = self.signal.redraw_every
         if every is not None and kept.step // every != self._draw:
             self.sampler.forget()
@@ -355,7 +355,7 @@ class Trainer:
         self.optimiser.learn(state.tensors)
         if self.average is not None:
             self.average.load_state_dict(state.tensors)
-        self.sampler.load_state_dict(groups.get("sampler", {}))
+        self._load_sampler(groups.get("sampler", {}))
         self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():
             slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
@@ -364,6 +364,14 @@ class Trainer:
         self.passes = Passes(**state.numbers["passes"])
         if self.guard is not None and state.numbers.get("guard") is not None:
             self.guard = Guard.of(state.numbers["guard"], groups.get("kept", {}))
+
+    def _load_sampler(self, state: Mapping[str, Tensor]) -> None:
+        """Give the sampler its state, on the device that it chooses points on."""
+        device, at_host = self.signal.device, self.sampler.host_entries
+        self.sampler.load_state_dict({
+            name: tensor if name in at_host else tensor.to(device)
+            for name, tensor in state.items()
+        })
 
     def _sampler_state(self) -> dict[str, Tensor]:
         return {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}

@@ -288,3 +288,21 @@ def test_what_the_sampler_knew_of_other_points_is_void(bad, forgets):
     trainer.sampler.forget = lambda: calls.append(trainer.step)
     trainer.fit(Until())
     assert calls.count(bad) == forgets
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "int", "nint", "nint_released"])
+def test_going_on_after_a_rescue_to_other_points_equals_never_having_stopped(sampler):
+    def trainer_that_breaks():
+        trainer = redrawn_trainer(sampler, {})
+        trainer._look = lambda look=trainer._look: look() and trainer.step not in {6, 9, 12}
+        return trainer
+
+    through = trainer_that_breaks()
+    through.fit(watch := Until())
+    assert [rescue.step for rescue in watch.rescues] == [7, 10, 13]
+    for stop in range(1, 18):
+        before, after = trainer_that_breaks(), trainer_that_breaks()
+        before.fit(Until(stop))
+        after.load_state_dict(state_of(before))
+        after.fit(Until())
+        assert_same(through.state_dict(), after.state_dict())

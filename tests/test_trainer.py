@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -390,3 +391,31 @@ def test_a_fit_does_not_load_the_compiler_of_pytorch():
         [sys.executable, "-c", script], cwd=Path(__file__).parents[1], check=False
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("after_rescue", [False, True])
+@pytest.mark.parametrize(
+    ("sampler", "sections"),
+    [
+        ("int", {"int": {"interval": "dense2"}}),
+        ("evos", {}),
+        ("soft_mining", {}),
+        ("nint", {"nint": {"interval": "dense2"}, "stop": {"time_budget_s": 1e6}}),
+        ("nint", {"nint": {"scoring": "pool"}}),
+        ("nint_released", {}),
+    ],
+)
+def test_what_a_sampler_knows_goes_where_it_chooses(sampler, sections, after_rescue):
+    """A checkpoint is read on the CPU; only what the host reads may stay there."""
+    trainer = trainer_of(sampler, **sections)
+    trainer.fit(Until(3))
+    state = state_of(trainer)
+    trainer.signal = SimpleNamespace(device=torch.device("meta"), redraw_every=None)
+    if after_rescue:
+        trainer._go_back(trainer.guard.kept)
+    else:
+        trainer.load_state_dict(state)
+    found = trainer.sampler.state_dict()
+    there = {name for name, tensor in found.items() if tensor.is_meta}
+    assert there
+    assert there == found.keys() - trainer.sampler.host_entries

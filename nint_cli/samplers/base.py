@@ -135,12 +135,15 @@ class Sampler(ABC):
         distinct: Whether no batch holds a point twice.
         index_entries: Names of the entries of its state that hold indices of points; a checkpoint
             in which one is no point of the signal is refused.
+        host_entries: Names of the entries that are read by the host and so stay with it; all
+            others are where the field is.
     """
 
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
+    host_entries: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def needs_fixed_points(self) -> bool:
@@ -184,7 +187,7 @@ class Sampler(ABC):
         """Restore what `state_dict` gave.
 
         Args:
-            state: The tensors.
+            state: The tensors, each on its device.
 
         Raises:
             ValueError: If the state is not one of this sampler.

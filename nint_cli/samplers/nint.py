@@ -18,6 +18,8 @@ _NTK, _RESIDUAL = "ntk", "residual"
 _SELECTED, _SIZES = "selected", "sizes"
 # The step in which guidance began, where time decides.
 _BEGAN = "began"
+# There where the points have changed since the rankings were made.
+_VOID = "void"
 _NEVER = 1 << 62
 _SLOTS = (_NTK, _RESIDUAL, "uniform")
 
@@ -78,6 +80,7 @@ class Nint(Sampler):
     """
 
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL, _SELECTED})
+    host_entries: ClassVar[frozenset[str]] = frozenset({_SIZES, _BEGAN, _VOID})
 
     def __init__(
         self,
@@ -112,7 +115,6 @@ class Nint(Sampler):
         self.interval = interval
         self.every = every
         self._ranked: dict[str, Tensor] = {}
-        self._void = False
 
     @property
     def needs_fixed_points(self) -> bool:
@@ -122,7 +124,7 @@ class Nint(Sampler):
     def forget(self) -> None:
         """Rank anew at the next step; see `Sampler.forget`."""
         self._ranked = {key: kept for key, kept in self._ranked.items() if key == _BEGAN}
-        self._void = True
+        self._ranked[_VOID] = torch.tensor([1])
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
@@ -185,13 +187,12 @@ class Nint(Sampler):
 
     def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
-        population = len(probe)
+        population, void = len(probe), self._ranked.pop(_VOID, None) is not None
         wanted = {
             slot: self._most(slot, step, every, population)
             for slot, every in ((_NTK, self.alpha), (_RESIDUAL, self.residual_every))
-            if self._void or self._due(step, every)
+            if void or self._due(step, every)
         }
-        self._void = False
         for slot in wanted:
             self._ranked.pop(slot, None)
         # Points that the NTK slot takes first must not leave the residual slot short.
@@ -269,4 +270,4 @@ class Nint(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, self.index_entries | {_SIZES, _BEGAN})
+        self._ranked = load_indices(state, self.index_entries | self.host_entries)

@@ -52,6 +52,7 @@ class NintPool(Sampler):
 
     observes: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK})
+    host_entries: ClassVar[frozenset[str]] = frozenset({_BEGAN})
 
     def __init__(
         self,
@@ -153,4 +154,4 @@ class NintPool(Sampler):
         if errors is not None and (not errors.is_floating_point() or errors.ndim != 1):
             raise ValueError(f"unexpected sampler state {_ERRORS} {tuple(errors.shape)}")
         self._errors = errors
-        self._known = load_indices(rest, {_NTK, _BEGAN})
+        self._known = load_indices(rest, self.index_entries | self.host_entries)

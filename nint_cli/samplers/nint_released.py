@@ -12,6 +12,9 @@ from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.int import residual_score
 
+# There where the points have changed since they were ranked.
+_VOID = "void"
+
 
 class NintReleased(Sampler):
     """What the released code of NINT does, bug included.
@@ -40,6 +43,7 @@ class NintReleased(Sampler):
     """
 
     index_entries: ClassVar[frozenset[str]] = frozenset({"ntk"})
+    host_entries: ClassVar[frozenset[str]] = frozenset({_VOID})
 
     def __init__(
         self,
@@ -56,12 +60,10 @@ class NintReleased(Sampler):
         self.lambda_ = lambda_
         self.min_share = min_share
         self._bright: dict[str, Tensor] = {}
-        self._void = False
 
     def forget(self) -> None:
         """Score anew at the next step; see `Sampler.forget`."""
-        self._bright.clear()
-        self._void = True
+        self._bright = {_VOID: torch.tensor([1])}
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the slots as the released code does; see `Sampler.select`."""
@@ -72,11 +74,11 @@ class NintReleased(Sampler):
         )
         bright_count = int(count * share)
         calls = step + 1
-        due = self._void or calls == 1 or calls % self.alpha == 0
+        void = self._bright.pop(_VOID, None) is not None
+        due = void or calls == 1 or calls % self.alpha == 0
         if due and share >= self.min_share:
             score = probe.prediction().square().sum(dim=1)
             self._bright["ntk"] = score.topk(bright_count).indices
-        self._void = False
         bright = self._bright.get("ntk", torch.empty(0, dtype=torch.int64, device=probe.device))
         bright = bright[:bright_count]
         score = residual_score(probe.residual()).index_fill(0, bright, -1.0)
@@ -95,4 +97,4 @@ class NintReleased(Sampler):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the cached points; see `Sampler.load_state_dict`."""
-        self._bright = load_indices(state, self.index_entries)
+        self._bright = load_indices(state, self.index_entries | self.host_entries)
