@@ -75,12 +75,8 @@ def resume(
         fit.logged_step = row.get("step")
         _restore_clock(fit.clock, row)
         folder.remove(runfolder.METRICS)  # which would say that the run is over
-        for newer in folder.checkpoints():
-            if newer.name > f"step-{fit.trainer.step:010d}.safetensors":
-                newer.unlink(missing_ok=True)  # damaged, and passed over
-        for later in folder.selections():
-            if later.name > f"step-{fit.trainer.step:010d}.safetensors":
-                later.unlink(missing_ok=True)  # its step will be done again, or never
+        # Damaged checkpoints that were passed over, and steps that will be done again, or never.
+        folder.forget_after(fit.trainer.step)
         elsewhere = _elsewhere(saved.origin)
         if elsewhere is not None:
             control.note(f"'{path}' {elsewhere}")

@@ -30,6 +30,7 @@ Writer = Callable[[BinaryIO], object]
 # Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
 # nint's own lists may be removed.
 _MARK = {"written_by": "nint"}
+_NUMBERED = re.compile(r"step-\d{10}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
@@ -237,6 +238,8 @@ class RunFolder:
             # A link would lead out of the folder.
             within = (CHECKPOINTS, SELECTIONS)
             found += [name for name in within if (self.path / name).is_symlink()]
+            # A run would take these for its own, or write over them.
+            found += [f"{name}/{path.name}" for name in within for path in self._numbered(name)]
             manifest = _read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
@@ -411,7 +414,7 @@ class RunFolder:
             raise OutputError(f"cannot write '{self.path / LOG}': {error.strerror}") from error
 
     def write_checkpoint(self, step: int, data: bytes, keep: int | None = 2) -> None:
-        """Write a checkpoint, then drop all but the newest ones.
+        """Write a checkpoint, then drop all of the run's but the newest ones.
 
         Args:
             step: Steps done.
@@ -420,8 +423,7 @@ class RunFolder:
         """
         self.write(f"{CHECKPOINTS}/step-{step:010d}.safetensors", data)
         if keep is not None:
-            for path in self.checkpoints()[keep:]:
-                path.unlink(missing_ok=True)
+            self._drop(self._owned(self.checkpoints())[keep:])
 
     def write_selection(self, step: int, data: bytes) -> None:
         """Write what a step was trained on.
@@ -441,11 +443,35 @@ class RunFolder:
 
     def selections(self) -> list[Path]:
         """List what `write_selection` wrote, the oldest first."""
-        return sorted((self.path / SELECTIONS).glob("step-*.safetensors"))
+        return self._numbered(SELECTIONS)
 
     def checkpoints(self) -> list[Path]:
         """List the checkpoints, the newest first."""
-        return sorted((self.path / CHECKPOINTS).glob("step-*.safetensors"), reverse=True)
+        return self._numbered(CHECKPOINTS)[::-1]
+
+    def forget_after(self, step: int) -> None:
+        """Remove the run's checkpoints and selections of steps after one.
+
+        Args:
+            step: The step to go on from.
+        """
+        last = f"step-{step:010d}.safetensors"
+        found = self._owned([*self.checkpoints(), *self.selections()])
+        self._drop([path for path in found if path.name > last])
+
+    def _numbered(self, folder: str) -> list[Path]:
+        """List files that are named as those of steps, the oldest first; not copies of them."""
+        found = (self.path / folder).glob("step-*.safetensors")
+        return sorted(path for path in found if _NUMBERED.fullmatch(path.name))
+
+    def _owned(self, paths: list[Path]) -> list[Path]:
+        """Choose what nint wrote, which alone may be removed."""
+        own = set(_read_manifest(self.path).get("files", ()))
+        return [path for path in paths if path.relative_to(self.path).as_posix() in own]
+
+    def _drop(self, paths: list[Path]) -> None:
+        for path in paths:
+            self.remove(str(path.relative_to(self.path)))
 
     def _own(self, name: str) -> None:
         """Enter a file in the manifest before it is first written."""

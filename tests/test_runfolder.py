@@ -112,6 +112,34 @@ def test_foreign_files_are_never_in_danger(tmp_path):
     assert victim.read_text() == "mine"
 
 
+def test_copies_and_foreign_checkpoints_are_neither_counted_nor_removed(tmp_path):
+    mine = [
+        "checkpoints/step-best.safetensors",
+        "checkpoints/step-0000000001-copy.safetensors",
+        "checkpoints/step-0000000009.safetensors",
+        "selections/step-0000000009.safetensors",
+    ]
+    with RunFolder.create(tmp_path / "run", "a.png") as folder:
+        folder.write_selection(1, b"run")
+        for name in mine:
+            (folder.path / name).write_bytes(b"mine")
+        for step in (1, 2, 3):
+            folder.write_checkpoint(step, b"run", keep=1)
+        assert [int(path.stem[5:]) for path in folder.checkpoints()] == [9, 3]
+        folder.write_selection(3, b"run")
+        folder.forget_after(2)
+        assert [int(path.stem[5:]) for path in folder.checkpoints()] == [9]
+        assert [int(path.stem[5:]) for path in folder.selections()] == [1, 9]
+    assert all((tmp_path / "run" / name).read_bytes() == b"mine" for name in mine)
+    for place in ("checkpoints", "selections"):
+        found = tmp_path / place / place
+        found.mkdir(parents=True)
+        (found / "step-0000000002.safetensors").write_bytes(b"mine")
+        for overwrite in (False, True):
+            with pytest.raises(OutputError, match=f"'{place}/step-.*' that nint did not write"):
+                RunFolder.create(tmp_path / place, "a.png", overwrite=overwrite)
+
+
 def test_a_manifest_of_another_program_gives_no_leave_to_remove(tmp_path):
     (tmp_path / "manifest.json").write_text('{"files": ["index.html"]}')
     (tmp_path / "index.html").write_text("mine")
