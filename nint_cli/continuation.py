@@ -29,6 +29,8 @@ _FREE = (
     "sdf.watch_resolution",
     "sdf.surface_samples",
 )
+# Refresh strategies whose phases are shares of the run.
+_PHASED = {"incremental", "reverse_incremental", "decremental"}
 
 
 def resume(
@@ -184,8 +186,23 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
         found["optimiser.warmup"] = config.optimiser.warmup
     if config.batch.schedule != "constant" and config.batch.size is None:
         found["batch.schedule"] = config.batch.schedule
-    if config.sampler == "nint" and config.nint.start:
-        found["nint.start"] = config.nint.start
+    return found | _sampler_bound_to_steps(config)
+
+
+def _sampler_bound_to_steps(config: RunConfig) -> dict[str, object]:
+    found: dict[str, object] = {}
+    match config.sampler:
+        case "evos":
+            found["sampler"] = config.sampler
+        case "expansive" if config.expansive.loss == "expanded":
+            found["expansive.loss"] = config.expansive.loss
+        case "int" if config.int_.interval in _PHASED:
+            found["int.interval"] = config.int_.interval
+        case "nint":
+            if config.nint.start:
+                found["nint.start"] = config.nint.start
+            if config.nint.scoring == "sweep" and config.nint.interval in _PHASED:
+                found["nint.interval"] = config.nint.interval
     return found
 
 

@@ -159,6 +159,25 @@ def test_resumed_equals_uninterrupted(capsys, smoke, tmp_path, monkeypatch, samp
         assert later["passes"] > earlier["passes"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["nint.residual_every=20", "nint.alpha=20"],
+        ["nint.residual_every=7", "nint.interval=dense2", "nint.every=9"],
+    ],
+)
+def test_a_longer_run_equals_one_that_was_as_long_from_the_start(
+    capsys, smoke, tmp_path, settings
+):
+    words = [*smoke, *(word for text in settings for word in ("--set", text))]
+    nint(capsys, *words, "-o", tmp_path / "a")
+    assert nint(capsys, "resume", tmp_path / "a", "--steps", 39)[0] == 0
+    nint(capsys, *words, "--steps", 39, "-o", tmp_path / "b")
+    name = "checkpoints/step-0000000039.safetensors"
+    saved = [checkpoint.read(tmp_path / which / name).state.tensors for which in "ab"]
+    assert all(tensor.equal(saved[1][key]) for key, tensor in saved[0].items())
+
+
 def test_a_finished_run_is_left_alone_or_extended(capsys, smoke, tmp_path):
     nint(capsys, *smoke, "-o", tmp_path / "a")
     before = (tmp_path / "a/metrics.json").read_bytes()
@@ -180,6 +199,10 @@ def test_a_finished_run_is_left_alone_or_extended(capsys, smoke, tmp_path):
         (["optimiser.warmup=0.1"], "optimiser.warmup = 0.1"),
         (["batch.schedule=linear"], "batch.schedule = linear"),
         (["nint.start=0.5"], "nint.start = 0.5"),
+        (["nint.interval=incremental"], "nint.interval = incremental"),
+        (["sampler=int", "int.interval=decremental"], "int.interval = decremental"),
+        (["sampler=expansive", "expansive.loss=expanded"], "expansive.loss = expanded"),
+        (["sampler=evos"], "sampler = evos"),
     ],
 )
 def test_steps_that_a_schedule_depends_on_cannot_change(capsys, smoke, tmp_path, settings, key):

@@ -259,7 +259,9 @@ class Nint(Sampler):
         """Give the largest size of a slot from a step until the ranking is due again."""
         part = 0 if slot == _NTK else 1
         most, later = self._slots(step, population)[part], step + 1
-        while later < self.batch.total_steps and not self._due(later, every):
+        # Beyond the last step, too, for a run may be made longer; phases are shares of a run.
+        phased = self.interval not in ("dense", "dense2")
+        while not (phased and later >= self.batch.total_steps) and not self._due(later, every):
             most = max(most, self._slots(later, population)[part])
             later += 1
         return most
