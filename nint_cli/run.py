@@ -198,7 +198,7 @@ class Fit:
         self.trainer.pace.begin(self.trainer.step)
         control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
-            reason = self.trainer.fit(recorder)
+            reason = "target" if recorder.was_there() else self.trainer.fit(recorder)
         finally:
             control.progress.finish()
         return self._finish(folder, recorder, control, reason)
@@ -379,10 +379,18 @@ class _Recorder:
             self.log(evaluation)  # so every checkpoint has its row in the log
         if save:
             self._fit.save_checkpoint(self._folder)
+        if reached:  # going on after a signal would lead beyond it
+            return "target"
         self.signal = self._control.stop_signal()
-        if self.signal:
-            return "signal"
-        return "target" if reached else None
+        return "signal" if self.signal else None
+
+    def was_there(self) -> bool:
+        """Tell whether a run that goes on was killed as it ended, its targets reached."""
+        fit, step = self._fit, self._fit.trainer.step
+        intervals = [every for every in (self._evaluate_every, self._save_every) if every]
+        if not (fit.targets and step and any(step % every == 0 for every in intervals)):
+            return False
+        return not fit.trainer.pace.end(step) and fit.is_there(fit.evaluate())
 
     def _is_due(self, step: int) -> bool:
         """Whether the settings ask for an evaluation after a step."""

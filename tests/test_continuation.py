@@ -257,6 +257,37 @@ def test_a_target_that_was_reached_can_be_raised(capsys, smoke, tmp_path):
     assert (metrics["stop_reason"], metrics["target_reached"]) == ("steps", False)
 
 
+@pytest.mark.parametrize("how", ["killed", "signal"])
+def test_a_run_that_is_stopped_at_its_target_stays_there(
+    capsys, smoke, tmp_path, monkeypatch, how
+):
+    words = [*smoke, "--target-psnr", 9]
+    nint(capsys, *words, "-o", tmp_path / "through")
+    after_step = run._Recorder.after_step
+
+    def signalled(self, trainer, done):
+        self._control.stop_signal = lambda: signal.SIGTERM if done.number == 20 else None
+        return after_step(self, trainer, done)
+
+    with monkeypatch.context() as patch:
+        if how == "signal":
+            patch.setattr(run._Recorder, "after_step", signalled)
+            nint(capsys, *words, "-o", tmp_path / "stopped")
+        else:
+            patch.setattr(run.Fit, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))
+            with pytest.raises(SystemExit):
+                nint(capsys, *words, "-o", tmp_path / "stopped")
+    assert nint(capsys, "resume", tmp_path / "stopped")[0] == 0
+    through, stopped = (
+        strict(tmp_path / name / "metrics.json") for name in ("through", "stopped")
+    )
+    assert through["stop_reason"] == "target"
+    for key in ("stop_reason", "steps", "psnr_db", "best_psnr_db", "best_step", "passes"):
+        assert stopped[key] == through[key], key
+    name = "checkpoints/step-0000000020.safetensors"
+    assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "through" / name).read_bytes()
+
+
 def test_a_continuation_that_was_killed_can_go_on(capsys, smoke, tmp_path, monkeypatch):
     path = tmp_path / "a"
     nint(capsys, *smoke, "-o", path)
