@@ -84,12 +84,12 @@ def sinusoid(frequency: float) -> float:
 
 @pytest.mark.parametrize("frequency", [0.7, 1.0, 1.3])
 def test_the_local_frequency_of_a_sinusoid_is_its_own(frequency):
-    """But for central differences, which see sin(w) for w, and the ends of the window."""
-    assert sinusoid(frequency) == pytest.approx(math.sin(frequency), rel=0.15)
+    """But for differences, which see 2 sin(w / 2) for w, and the ends of the window."""
+    assert sinusoid(frequency) == pytest.approx(2 * math.sin(frequency / 2), rel=0.15)
 
 
 def test_local_frequency_rises_with_the_frequency_and_is_0_where_nothing_is():
-    found = [sinusoid(frequency) for frequency in (0.1, 0.2, 0.5, 1.0)]
+    found = [sinusoid(frequency) for frequency in (0.1, 0.2, 0.5, 1.0, 1.6, 2.4, 3.1)]
     assert found == sorted(found)
     assert structure.local_frequency(np.full((20, 20, 1), 0.3)).max() == 0
 
@@ -102,6 +102,14 @@ def test_density_is_relative_to_all_points():
     assert found.deciles[0] == [0] * 9 + [10]
     assert found.deciles[1] == [1] * 10
     assert found.steps == [1, 5]
+
+
+def test_points_of_one_measure_share_their_density_and_their_figures():
+    assert structure.density(np.zeros((6, 5)), [(1, Selection(torch.arange(3)))], "x").deciles == [
+        pytest.approx([1] * 10)
+    ]
+    halves = structure.Tenths(np.repeat([0.0, 1.0], 10))
+    assert halves.mean(np.arange(20)) == [4.5] * 5 + [14.5] * 5
 
 
 def test_patches_are_the_smoothest_and_the_steepest():
@@ -283,6 +291,14 @@ def test_a_baseline_tells_whether_scoring_pays(photo, capsys):
     found = json.loads(capsys.readouterr().out)
     rule = next(each for each in found["diagnoses"] if each["rule"] == "cost of scoring")
     assert rule["finding"] in {"ok", "warning"}
+
+
+def test_a_picture_of_few_pixels_has_no_tenths(photo, capsys):
+    Image.fromarray(smooth_pixels(3, 3)).save("photo.png")
+    fit("image", "photo.png", *KEPT)
+    found = inspected(capsys)
+    assert found.density is None
+    assert "fewer than 10" in (found.density_reason or "")
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["photo.png"], ["run", "--baseline", "nowhere"]])

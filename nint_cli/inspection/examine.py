@@ -275,13 +275,13 @@ class _Examination:
         product, residual = kernel.scores(self._field, self._some)
         score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
         self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
-        errors = None
-        if not isinstance(self._maps, str):
-            steep = self._maps[0].reshape(-1)[self._indices.numpy()]
-            square = residual.double().square().mean(1).cpu().numpy()
-            parts = np.array_split(square[np.argsort(steep, kind="stable")], 10)
-            errors = [float(part.mean()) for part in parts] if len(square) >= 10 else None
-        return kernel.coupling(product, residual, diagonal), None, errors
+        return kernel.coupling(product, residual, diagonal), None, self._errors(residual)
+
+    def _errors(self, residual: Tensor) -> list[float] | None:
+        if isinstance(self._maps, str) or len(residual) < structure.FEWEST:
+            return None
+        steep = self._maps[0].reshape(-1)[self._indices.numpy()]
+        return structure.Tenths(steep).mean(residual.double().square().mean(1).cpu().numpy())
 
     def _staleness(self) -> tuple[Staleness | None, str | None]:
         """Train on from a checkpoint, in memory, and see how scores change."""
@@ -329,6 +329,8 @@ class _Examination:
     def _density(self) -> tuple[Density | None, str | None]:
         if isinstance(self._maps, str):
             return None, self._maps
+        if len(self._signal) < structure.FEWEST:
+            return None, f"fewer than {structure.FEWEST} points have no tenths"
         found = self._selections()
         if not found:
             return None, "the run kept no selections; fit with evaluation.selections=true"
