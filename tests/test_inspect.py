@@ -16,6 +16,7 @@ from nint_cli.inspection import kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
 from nint_cli.inspection.evidence import Inspection, Leverage, Staleness
 from nint_cli.samplers import Selection
+from nint_cli.signals import PointSignal
 from tests import oracles
 from tests.conftest import smooth_pixels, tiny_field, tiny_signal
 from tests.test_comparison import run as made_run
@@ -44,7 +45,7 @@ def test_leverage_and_blocks_are_those_of_the_slow_kernel():
 
 def test_coupling_is_what_the_diagonal_leaves():
     field = tiny_field(3)
-    product, residual = kernel.scores(field, SIGNAL)
+    product, residual = kernel.scores(field, SIGNAL, SIGNAL)
     slow = dense()
     own = torch.einsum("icic->ic", slow) * residual
     rest = torch.einsum("icjd,jd->ic", slow, residual) - own
@@ -52,6 +53,15 @@ def test_coupling_is_what_the_diagonal_leaves():
     expected = float((norms[1] / (norms[0] + norms[1])).mean())
     found = kernel.coupling(product, residual, kernel.leverage(field, SIGNAL))
     assert found.share == pytest.approx(expected)
+
+
+def test_scores_of_some_points_sum_over_all():
+    field, some = tiny_field(3), torch.tensor([1, 17, 40])
+    coords, values = SIGNAL.slice(0, len(SIGNAL))
+    left = field(coords).detach() - values
+    product, residual = kernel.scores(field, SIGNAL, PointSignal(*SIGNAL.at(some)))
+    torch.testing.assert_close(product, torch.einsum("icjd,jd->ic", dense()[some], left))
+    torch.testing.assert_close(residual, left[some])
 
 
 def test_ranks_share_what_is_equal():

@@ -22,7 +22,7 @@ def inspect(
         typer.Option(metavar="RUN", help="A run to hold it to, such as one of uniform batches."),
     ] = None,
     points: Annotated[
-        int, typer.Option(metavar="N", min=16, help="Points that the kernel is computed over.")
+        int, typer.Option(metavar="N", min=16, help="Points that the kernel is computed at.")
     ] = 16_384,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Decides which points.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,

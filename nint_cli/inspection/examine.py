@@ -63,8 +63,8 @@ def inspect_run(
 ) -> Inspected:
     """Look inside a run.
 
-    The kernel's figures are computed over evenly spread points in place of all, which keeps the
-    time the same for any signal; of a signal with no more points than that, over all.
+    The kernel's figures are computed at evenly spread points in place of all, and at all of a
+    signal that has no more. What goes into a score is summed over all in any case, in one sweep.
 
     Args:
         path: The run folder; nothing in it is written.
@@ -272,7 +272,7 @@ class _Examination:
         """Tell what of the scores is coupling, and the error by decile of local gradient."""
         if self._subject is None:
             return None, self._gone, None
-        product, residual = kernel.scores(self._field, self._some)
+        product, residual = kernel.scores(self._field, self._signal, self._some)
         score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
         self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
         return kernel.coupling(product, residual, diagonal), None, self._errors(residual)
@@ -374,6 +374,6 @@ class _Scores:
         """Go on."""
 
     def _score(self, trainer: Trainer) -> Tensor:
-        product, _ = kernel.scores(trainer.field, self._points)
+        product, _ = kernel.scores(trainer.field, trainer.signal, self._points)
         score: Tensor = torch.linalg.vector_norm(product, dim=1)
         return score

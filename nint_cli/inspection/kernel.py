@@ -1,6 +1,7 @@
 """Figures of a field's neural tangent kernel at some points.
 
-Legend: M points, C channels; K is M C x M C, R = prediction - values.
+Legend: N points, M of them that are looked at, C channels; K is the kernel, R = prediction -
+values.
 """
 
 import math
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from nint_cli.fields import Field
 from nint_cli.inspection.evidence import Correlation, Coupling, Leverage
-from nint_cli.ntk import dense_ntk, ntk_residual_product
+from nint_cli.ntk import dense_ntk
 from nint_cli.signals import Signal
-from nint_cli.sweep import self_leverage
+from nint_cli.sweep import block_size, pullback, push_residual, self_leverage
 
 _BINS = 40
 TOP = 0.2
@@ -43,9 +44,23 @@ def summary(diagonal: Tensor) -> Leverage:
     )
 
 
-def scores(field: Field, signal: Signal) -> tuple[Tensor, Tensor]:
-    """Give K R and R, both (M, C), the sums being over these points alone."""
-    return ntk_residual_product(field, signal)
+def scores(field: Field, signal: Signal, points: Signal) -> tuple[Tensor, Tensor]:
+    """Give rows of K R and of R, as training has them.
+
+    A fit leaves a residual that all points together all but cancel, and some of them do not: sums
+    over these alone would rank them otherwise.
+
+    Args:
+        field: The network.
+        signal: All points; the sums of K R go over them.
+        points: M of them.
+
+    Returns:
+        K R and R at these, (M, C) each.
+    """
+    blocks = signal.blocks(block_size(field))
+    gradient = pullback(field, blocks, lambda _, prediction, values: prediction - values)
+    return push_residual(field, points, gradient)
 
 
 def coupling(product: Tensor, residual: Tensor, diagonal: Tensor) -> Coupling:

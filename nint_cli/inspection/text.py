@@ -12,7 +12,7 @@ def rows(found: Inspection) -> list[Row]:
         found: The evidence.
     """
     return [
-        ("step", f"{found.step}, over {found.points:,} of {found.population:,} points"),
+        ("step", f"{found.step}, at {found.points:,} of {found.population:,} points"),
         ("self-leverage", _leverage(found)),
         ("with local gradient", _gradient(found)),
         *(
