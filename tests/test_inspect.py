@@ -12,7 +12,7 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.comparison.record import Curve
-from nint_cli.inspection import kernel, structure
+from nint_cli.inspection import drawing, kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
 from nint_cli.inspection.evidence import Inspection, Leverage, Staleness
 from nint_cli.samplers import Selection
@@ -70,6 +70,7 @@ def test_ranks_share_what_is_equal():
     assert kernel.spearman(a, b) == pytest.approx(np.corrcoef(ranks)[0, 1])
     assert kernel.spearman(a, torch.ones(4)) is None
     assert kernel.pearson(a, 3 * a + 1) == pytest.approx(1)
+    assert kernel.pearson(torch.full((1000,), 0.1), torch.arange(1000.0)) is None
 
 
 def test_overlap_counts_what_both_tops_have():
@@ -127,6 +128,12 @@ def test_patches_are_the_smoothest_and_the_steepest():
     steep[8:, 8:16], steep[:8, 16:] = 9, 0
     assert structure.patches(steep, 8) == {"smooth": (0, 16), "edges": (8, 8)}
     assert structure.patch_indices(8, 8, 2, 24).tolist() == [200, 201, 224, 225]
+
+
+def test_figures_that_are_all_but_alike_have_a_histogram():
+    figures = np.ones(100, np.float32)
+    figures[3] = np.nextafter(np.float32(1), np.float32(2))
+    assert drawing.leverage_picture(figures, (10, 10)).startswith(b"\x89PNG")
 
 
 # Rules
@@ -309,6 +316,18 @@ def test_a_picture_of_few_pixels_has_no_tenths(photo, capsys):
     found = inspected(capsys)
     assert found.density is None
     assert "fewer than 10" in (found.density_reason or "")
+
+
+def test_a_kernel_that_overflows_is_told_of(photo, capsys):
+    wild = ["mlp.hidden_features=64", "mlp.hidden_layers=10", "optimiser.guard=false",
+            "optimiser.warmup=0", "image.size=16"]  # fmt: skip
+    words = ["--field=mlp", "--lr=10", *(f"--set={setting}" for setting in wild)]
+    assert cli.run(["fit", "image", "photo.png", "-o", "run", "-q", *SMALL, *words]) == 5
+    found = inspected(capsys)
+    assert found.leverage is found.gradient is found.coupling is None
+    assert not found.blocks
+    for reason in (found.leverage_reason, found.coupling_reason, found.blocks_reason):
+        assert "diverged" in (reason or "")
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["photo.png"], ["run", "--baseline", "nowhere"]])

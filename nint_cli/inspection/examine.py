@@ -26,6 +26,7 @@ from nint_cli.inspection.evidence import (
     Coupling,
     Density,
     Inspection,
+    Leverage,
     Staleness,
 )
 from nint_cli.modalities import Subject, modality
@@ -37,6 +38,7 @@ from nint_cli.trainer import Step, Trainer
 
 _PATCH = 8
 _DENSITIES = 6
+_OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
 _GUIDED = {"int", "nint", "nint_released", "evos", "soft_mining", "egra", "expansive"}
 
 
@@ -111,11 +113,8 @@ class _Examination:
         self._gone: str | None = None
 
     def run(self) -> Inspected:
-        diagonal = kernel.leverage(self._field, self._some)
-        self._pictures["self-leverage.png"] = drawing.leverage_picture(
-            diagonal.double().sum(1).cpu().numpy(), self._at
-        )
-        leverage = kernel.summary(diagonal)
+        diagonal = kernel.leverage(self._field, self._some).double()
+        leverage, no_leverage = self._leverage(diagonal)
         gradient, no_gradient = self._gradient(diagonal)
         blocks, no_blocks = self._blocks()
         coupling, no_coupling, errors = self._coupling(diagonal)
@@ -138,6 +137,7 @@ class _Examination:
             population=self._saved.signal.population,
             points=len(self._indices),
             leverage=leverage,
+            leverage_reason=no_leverage,
             gradient=gradient,
             gradient_reason=no_gradient,
             blocks=blocks,
@@ -231,11 +231,21 @@ class _Examination:
         values = structure.values_of(self._signal)
         return structure.gradient_magnitude(values), structure.local_frequency(values)
 
+    def _leverage(self, diagonal: Tensor) -> tuple[Leverage | None, str | None]:
+        if not kernel.finite(diagonal):
+            return None, _OVERFLOW
+        self._pictures["self-leverage.png"] = drawing.leverage_picture(
+            diagonal.sum(1).cpu().numpy(), self._at
+        )
+        return kernel.summary(diagonal), None
+
     def _gradient(self, diagonal: Tensor) -> tuple[Correlation | None, str | None]:
+        if not kernel.finite(diagonal):
+            return None, _OVERFLOW
         if isinstance(self._maps, str):
             return None, self._maps
         steep = torch.from_numpy(self._maps[0].reshape(-1))[self._indices]
-        return kernel.correlation(diagonal.double().sum(1), steep), None
+        return kernel.correlation(diagonal.sum(1), steep), None
 
     def _blocks(self) -> tuple[list[Block], str | None]:
         """Build the kernels of patches: the smoothest, the one with most edges."""
@@ -252,6 +262,8 @@ class _Examination:
                 matrix = kernel.block(self._field, self._signal.at(indices)[0])
             except NintError as error:
                 return [], str(error)
+            if not kernel.finite(matrix):
+                return [], _OVERFLOW
             kernels[f"{name}, row {row}, column {column}"] = matrix.numpy()
             found.append(
                 Block(
@@ -273,6 +285,8 @@ class _Examination:
         if self._subject is None:
             return None, self._gone, None
         product, residual = kernel.scores(self._field, self._signal, self._some)
+        if not kernel.finite(product, residual, diagonal):
+            return None, _OVERFLOW, None
         score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
         self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
         return kernel.coupling(product, residual, diagonal), None, self._errors(residual)
@@ -281,7 +295,7 @@ class _Examination:
         if isinstance(self._maps, str) or len(residual) < structure.FEWEST:
             return None
         steep = self._maps[0].reshape(-1)[self._indices.numpy()]
-        return structure.Tenths(steep).mean(residual.double().square().mean(1).cpu().numpy())
+        return structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
 
     def _staleness(self) -> tuple[Staleness | None, str | None]:
         """Train on from a checkpoint, in memory, and see how scores change."""
@@ -304,6 +318,8 @@ class _Examination:
         trainer.fit(observer)
         if len(observer.found) < 2:
             return None, "training does not go on from there"
+        if not kernel.finite(*observer.found.values()):
+            return None, _OVERFLOW
         first, *others = observer.found.values()
         return (
             Staleness(

@@ -56,11 +56,17 @@ def scores(field: Field, signal: Signal, points: Signal) -> tuple[Tensor, Tensor
         points: M of them.
 
     Returns:
-        K R and R at these, (M, C) each.
+        K R and R at these, (M, C) each, in float64, which holds the squares of what they are.
     """
     blocks = signal.blocks(block_size(field))
     gradient = pullback(field, blocks, lambda _, prediction, values: prediction - values)
-    return push_residual(field, points, gradient)
+    product, residual = push_residual(field, points, gradient)
+    return product.double(), residual.double()
+
+
+def finite(*figures: Tensor) -> bool:
+    """Tell whether nothing of them is NaN or infinite."""
+    return all(bool(torch.isfinite(each).all()) for each in figures)
 
 
 def coupling(product: Tensor, residual: Tensor, diagonal: Tensor) -> Coupling:
@@ -85,14 +91,14 @@ def coupling(product: Tensor, residual: Tensor, diagonal: Tensor) -> Coupling:
 
 
 def block(field: Field, coords: Tensor) -> Tensor:
-    """Give the kernel of a few points, traced over channels, (M, M).
+    """Give the kernel of a few points, traced over channels, (M, M), in float64.
 
     Args:
         field: The network.
         coords: (M, D); a NintError is raised where there are too many.
     """
     kernel = dense_ntk(field, coords)
-    return torch.einsum("icjc->ij", kernel)
+    return torch.einsum("icjc->ij", kernel).double()
 
 
 def off_diagonal(kernel: Tensor) -> float:
@@ -134,6 +140,8 @@ def correlation(a: Tensor, b: Tensor) -> Correlation:
 
 def pearson(a: Tensor, b: Tensor) -> float | None:
     """Give the correlation; None where one of them does not vary."""
+    if any(bool(each.min() == each.max()) for each in (a, b)):
+        return None
     x, y = (each.double() - each.double().mean() for each in (a, b))
     size = float(x.norm() * y.norm())
     return float(x @ y) / size if size > 0 else None
