@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import cli
+from nint_cli import checkpoint, cli
 from nint_cli.comparison.record import Curve
 from nint_cli.inspection import drawing, kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
 from nint_cli.inspection.evidence import Inspection, Leverage, Staleness
+from nint_cli.runfolder import RunFolder
 from nint_cli.samplers import Selection
 from nint_cli.signals import PointSignal
 from tests import oracles
@@ -130,6 +131,13 @@ def test_patches_are_the_smoothest_and_the_steepest():
     assert structure.patch_indices(8, 8, 2, 24).tolist() == [200, 201, 224, 225]
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 10_000), (3, 21), (400, 300), (4, 4)])
+def test_a_stride_leaves_no_more_points_than_asked_for(height, width):
+    every = structure.stride(height, width, 16)
+    assert -(-height // every) * -(-width // every) <= 16
+    assert every == 1 or -(-height // (every - 1)) * -(-width // (every - 1)) > 16
+
+
 def test_figures_that_are_all_but_alike_have_a_histogram():
     figures = np.ones(100, np.float32)
     figures[3] = np.nextafter(np.float32(1), np.float32(2))
@@ -166,6 +174,8 @@ def late(*values: float):
         ("early progress", "ok", {}),
         ("early progress", "unknown", {"run": late(1, 2)}),
         ("early progress", "warning", {"run": late(10, 10, 10, 10, 20, 30, 40, 50)}),
+        ("early progress", "warning", {"run": late(10, 10, 10, 10, 10)}),
+        ("early progress", "warning", {"run": late(20, 30, 40, 10)}),
         ("edges", "unknown", {}),
         ("edges", "ok", {"errors": [1.0] * 10}),
         ("edges", "warning", {"errors": [1.0] * 9 + [50.0], "xi": 0.7}),
@@ -328,6 +338,25 @@ def test_a_kernel_that_overflows_is_told_of(photo, capsys):
     assert not found.blocks
     for reason in (found.leverage_reason, found.coupling_reason, found.blocks_reason):
         assert "diverged" in (reason or "")
+
+
+def test_a_state_from_a_gpu_is_trained_on_from(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", *KEPT)
+    for path in RunFolder(Path("run")).checkpoints():
+        saved = checkpoint.read(path)
+        saved.state.tensors["generator"] = torch.zeros(16, dtype=torch.uint8)  # of CUDA's size
+        path.write_bytes(checkpoint.encode(saved))
+    found = inspected(capsys)
+    assert found.staleness is not None
+    assert found.staleness.lags == [1, 2, 5]
+
+
+def test_a_baseline_on_another_signal_is_refused(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20")
+    Path("run").rename("other")
+    fit("image", "photo.png", "--set=image.size=16")
+    assert cli.run(["inspect", "run", "--baseline", "other"]) == 3
+    assert "another signal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["photo.png"], ["run", "--baseline", "nowhere"]])

@@ -13,7 +13,8 @@ from nint_cli import checkpoint, traces
 from nint_cli.build import build_trainer
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock
-from nint_cli.comparison.reading import read_run
+from nint_cli.comparison import fairness
+from nint_cli.comparison.reading import read_metrics, read_run
 from nint_cli.comparison.record import RunEntry
 from nint_cli.errors import InputError, NintError
 from nint_cli.fields import Field
@@ -34,12 +35,14 @@ from nint_cli.runfolder import RunFolder
 from nint_cli.samplers import Selection
 from nint_cli.signals import GridSignal, PointSignal, Signal
 from nint_cli.signals.spread import spread_indices
-from nint_cli.trainer import Step, Trainer
+from nint_cli.trainer import Step, Trainer, TrainerState
 
 _PATCH = 8
 _DENSITIES = 6
 _OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
 _GUIDED = {"int", "nint", "nint_released", "evos", "soft_mining", "egra", "expansive"}
+
+_WITH_XI = {"nint", "nint_released"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def inspect_run(
 
     Returns:
         The evidence, and pictures of it. An InputError is raised if there is no run that came to
-        an end, no sound checkpoint, or `baseline` is no such run.
+        an end, no sound checkpoint, or `baseline` is no such run on the same signal.
     """
     return _Examination(path, points, seed, baseline, note).run()
 
@@ -109,6 +112,9 @@ class _Examination:
             self._baseline = read_run(baseline, name="", variant="", root=baseline)
             if self._baseline.status == "missing":
                 raise InputError(f"'{baseline}' holds no run that came to an end")
+            ours, theirs = (fairness.signal(read_metrics(each).input) for each in (path, baseline))
+            if ours != theirs:
+                raise InputError(f"'{baseline}' is of another signal than '{path}'")
         self._pictures: dict[str, bytes] = {}
         self._gone: str | None = None
 
@@ -124,7 +130,7 @@ class _Examination:
         facts = Facts(
             run=self._entry,
             guided=config.sampler in _GUIDED,
-            xi=config.nint.xi if config.sampler == "nint" else None,
+            xi=config.nint.xi if config.sampler in _WITH_XI else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,
             staleness=staleness,
@@ -185,7 +191,7 @@ class _Examination:
         record = self._saved.signal
         if record.kind == "sdf":
             raise InputError(f"{self._gone}, and its points with it; nothing can be computed")
-        stored = torch.zeros(record.population, record.channels)
+        stored = torch.zeros(1, record.channels).expand(record.population, -1)
         return GridSignal(stored, record.grid, half_range=record.half_range)
 
     @cached_property
@@ -196,7 +202,7 @@ class _Examination:
             return torch.arange(population)
         if self._saved.signal.kind == "image":
             height, width = self._saved.signal.grid
-            every = int(np.ceil(np.sqrt(population / self._points)))
+            every = structure.stride(height, width, self._points)
             rows, columns = torch.arange(0, height, every), torch.arange(0, width, every)
             return (rows[:, None] * width + columns).reshape(-1)
         return spread_indices(population, self._points, self._seed)
@@ -204,15 +210,13 @@ class _Examination:
     @property
     def _at(self) -> tuple[int, ...] | None:
         """Shape of the grid that the points make; None where they make none."""
-        kind, population = self._saved.signal.kind, self._saved.signal.population
+        kind = self._saved.signal.kind
         if kind == "sdf":
             return None
         if kind == "audio":
             return (len(self._indices),)
         height, width = self._saved.signal.grid  # type: ignore[misc] # a picture's
-        every = 1
-        if population > self._points:
-            every = int(np.ceil(np.sqrt(population / self._points)))
+        every = structure.stride(height, width, self._points)
         return (-(-height // every), -(-width // every))
 
     @cached_property
@@ -313,7 +317,7 @@ class _Examination:
         trainer = build_trainer(
             config.model_copy(update={"stop": stop}), self._subject.signal, Clock()
         )
-        trainer.load_state_dict(saved.state)
+        trainer.load_state_dict(_for_cpu(saved.state))
         observer = _Scores(trainer, self._some, alpha)
         trainer.fit(observer)
         if len(observer.found) < 2:
@@ -367,6 +371,14 @@ class _Examination:
             except InputError as error:
                 self._note(str(error))
         return found
+
+
+def _for_cpu(state: TrainerState) -> TrainerState:
+    """Give a state that a trainer on the CPU takes; a GPU's generator is none that it could."""
+    fresh = torch.Generator().manual_seed(state.numbers["step"]).get_state()
+    if state.tensors["generator"].shape == fresh.shape:
+        return state
+    return TrainerState({**state.tensors, "generator": fresh}, state.numbers)
 
 
 class _Scores:

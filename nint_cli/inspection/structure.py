@@ -1,5 +1,6 @@
 """Local structure of a signal on a grid: how steep and how fine it is, point by point."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,6 +132,14 @@ def density(measure: Map, selections: Sequence[tuple[int, Selection]], name: str
         counts = np.bincount(selection.indices.cpu().numpy(), minlength=population)
         found.append([part * population / counts.sum() for part in tenths.mean(counts)])
     return Density(measure=name, steps=[step for step, _ in selections], deciles=found)
+
+
+def stride(height: int, width: int, most: int) -> int:
+    """Give the smallest n for which every n-th row and column make no more than `most` points."""
+    every = max(1, math.ceil(math.sqrt(height * width / most)))
+    while -(-height // every) * -(-width // every) > most:
+        every += 1
+    return every
 
 
 def patches(steepness: Map, side: int) -> dict[str, tuple[int, int]]:
