@@ -351,6 +351,18 @@ def test_a_state_from_a_gpu_is_trained_on_from(photo, capsys):
     assert found.staleness.lags == [1, 2, 5]
 
 
+def test_an_inspection_takes_the_place_of_an_earlier_one_and_of_nothing_else(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", *KEPT)
+    assert "density.png" in inspected(capsys).files
+    fit("image", "photo.png", "--set=image.size=20", "--overwrite")
+    assert "density.png" not in inspected(capsys).files
+    Path("mine").mkdir()
+    Path("mine/score.png").write_text("my own")
+    assert cli.run(["inspect", "run", "-o", "mine"]) == 4
+    assert "did not write" in capsys.readouterr().err
+    assert hashes("mine") == {"mine/score.png": hashlib.sha256(b"my own").hexdigest()}
+
+
 def test_a_baseline_on_another_signal_is_refused(photo, capsys):
     fit("image", "photo.png", "--set=image.size=20")
     Path("run").rename("other")

@@ -37,6 +37,9 @@ from nint_cli.signals import GridSignal, PointSignal, Signal
 from nint_cli.signals.spread import spread_indices
 from nint_cli.trainer import Step, Trainer, TrainerState
 
+PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
+"""Names of all pictures that there may be."""
+
 _PATCH = 8
 _DENSITIES = 6
 _OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
