@@ -363,6 +363,22 @@ def test_an_inspection_takes_the_place_of_an_earlier_one_and_of_nothing_else(pho
     assert hashes("mine") == {"mine/score.png": hashlib.sha256(b"my own").hexdigest()}
 
 
+def test_scores_go_stale_in_runs_that_time_or_a_target_ended(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", "--set=stop.target_psnr_db=1", *KEPT)
+    found = inspected(capsys)
+    assert found.step == 10
+    assert found.staleness is not None
+    assert found.staleness.from_step == 10
+    budget = ["--preset=smoke", "--set=siren.hidden_features=8", "--time-budget=0.5s",
+              "--set=checkpoint.every=10", "--set=checkpoint.keep=null", "--overwrite", "-q",
+              "--set=steps=20", "--set=stop.at_steps=false"]  # fmt: skip
+    assert cli.run(["fit", "image", "photo.png", "-o", "run", "--set=image.size=12", *budget]) == 0
+    found = inspected(capsys)
+    assert found.step > 40
+    assert found.staleness is not None
+    assert found.staleness.from_step > 20
+
+
 def test_a_baseline_on_another_signal_is_refused(photo, capsys):
     fit("image", "photo.png", "--set=image.size=20")
     Path("run").rename("other")

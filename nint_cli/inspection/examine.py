@@ -309,17 +309,18 @@ class _Examination:
         if self._subject is None:
             return None, self._gone
         config = self._saved.config
-        alpha = config.nint.alpha
-        saved = self._with_steps_left(alpha)
+        alpha, steps = config.nint.alpha, config.steps
+        if config.stop.time_budget_s is not None:
+            steps = self._entry.steps  # no schedule of the run went by the others
+        saved = self._with_steps_left(alpha, steps)
         if saved is None:
             return None, (
                 f"no checkpoint has {alpha} steps left before the end; fit with "
                 "checkpoint.keep=null and a smaller checkpoint.every"
             )
         stop = config.stop.model_copy(update={"time_budget_s": None, "at_steps": None})
-        trainer = build_trainer(
-            config.model_copy(update={"stop": stop}), self._subject.signal, Clock()
-        )
+        config = config.model_copy(update={"stop": stop, "steps": steps})
+        trainer = build_trainer(config, self._subject.signal, Clock())
         trainer.load_state_dict(_for_cpu(saved.state))
         observer = _Scores(trainer, self._some, alpha)
         trainer.fit(observer)
@@ -338,14 +339,14 @@ class _Examination:
             None,
         )
 
-    def _with_steps_left(self, count: int) -> Checkpoint | None:
-        """Give the newest checkpoint from which so many steps follow."""
+    def _with_steps_left(self, count: int, steps: int) -> Checkpoint | None:
+        """Give the newest checkpoint from which so many steps follow in a run of `steps`."""
         for path in self._folder.checkpoints():
             try:
                 saved = checkpoint.read(path)
             except InputError:
                 continue
-            if saved.state.numbers["step"] + count <= min(saved.config.steps, self._entry.steps):
+            if saved.state.numbers["step"] + count <= steps:
                 return saved
         return None
 
