@@ -299,6 +299,17 @@ def test_sounds_and_shapes_say_what_they_lack(photo, capsys):
     assert shape.coupling is not None
 
 
+def test_scores_of_a_shape_go_stale_over_the_points_that_it_has(photo, capsys):
+    few = ["sdf.points=500", "sdf.mc_resolution=16", "sdf.iou_resolution=16", "sdf.resample=7",
+           "sdf.watch_resolution=8", "sdf.surface_samples=100"]  # fmt: skip
+    fit("sdf", "sample:torus", "--sampler=nint", *KEPT, *(f"--set={each}" for each in few))
+    found = inspected(capsys).staleness
+    assert found is not None
+    assert found.from_step == 20
+    assert found.lags == [1]  # step 22 has other points, and ranks anew
+    assert (found.spearman[0] or 0) > 0.8
+
+
 def test_an_input_that_is_gone_leaves_the_kernel(photo, capsys):
     fit("image", "photo.png", "--set=image.size=20", *KEPT)
     Path("photo.png").unlink()

@@ -190,6 +190,7 @@ class _Examination:
     def _signal(self) -> Signal:
         """The run's signal; where its input is gone, its points without values."""
         if self._subject is not None:
+            _draw_again(self._subject.signal, self._saved.state.numbers["step"])
             return self._subject.signal
         record = self._saved.signal
         if record.kind == "sdf":
@@ -291,6 +292,8 @@ class _Examination:
         """Tell what of the scores is coupling, and the error by decile of local gradient."""
         if self._subject is None:
             return None, self._gone, None
+        if len(self._signal) > structure.MOST:
+            self._note(f"scores sum over all {len(self._signal):,} points, which takes its time")
         product, residual = kernel.scores(self._field, self._signal, self._some)
         if not kernel.finite(product, residual, diagonal):
             return None, _OVERFLOW, None
@@ -320,9 +323,11 @@ class _Examination:
             )
         stop = config.stop.model_copy(update={"time_budget_s": None, "at_steps": None})
         config = config.model_copy(update={"stop": stop, "steps": steps})
-        trainer = build_trainer(config, self._subject.signal, Clock())
+        signal, step = self._subject.signal, saved.state.numbers["step"]
+        lags = min(alpha, _draw_again(signal, step) or alpha)
+        trainer = build_trainer(config, signal, Clock())
         trainer.load_state_dict(_for_cpu(saved.state))
-        observer = _Scores(trainer, self._some, alpha)
+        observer = _Scores(trainer, PointSignal(*signal.at(self._indices)), lags)
         trainer.fit(observer)
         if len(observer.found) < 2:
             return None, "training does not go on from there"
@@ -331,7 +336,7 @@ class _Examination:
         first, *others = observer.found.values()
         return (
             Staleness(
-                from_step=saved.state.numbers["step"],
+                from_step=step,
                 lags=list(observer.found)[1:],
                 spearman=[kernel.spearman(first, other) for other in others],
                 overlap=[kernel.overlap(first, other) for other in others],
@@ -375,6 +380,15 @@ class _Examination:
             except InputError as error:
                 self._note(str(error))
         return found
+
+
+def _draw_again(signal: Signal, step: int) -> int | None:
+    """Give a signal the points that it had at a step; tell for how many more it keeps them."""
+    every = signal.redraw_every
+    if every is None:
+        return None
+    signal.redraw(step // every)
+    return every - step % every
 
 
 def _for_cpu(state: TrainerState) -> TrainerState:
