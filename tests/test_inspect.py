@@ -192,6 +192,7 @@ def late(*values: float):
         ("stale scores", "warning", {"staleness": stale(0.5)}),
         ("divergence", "ok", {}),
         ("divergence", "warning", {"run": late(1, 2).model_copy(update={"rescues": 2})}),
+        ("divergence", "warning", {"run": late(1, 2).model_copy(update={"status": "diverged"})}),
         ("precision", "ok", {"products": "bfloat16"}),
         ("precision", "warning", {"products": "bfloat16", "run": late(1, 60)}),
         ("precision", "ok", {"products": None, "run": late(1, 60)}),

@@ -190,6 +190,15 @@ def _staleness(facts: Facts) -> Diagnosis:
 
 def _divergence(facts: Facts) -> Diagnosis:
     name, rescues = "divergence", facts.run.rescues
+    if facts.run.status == "diverged":
+        return _said(
+            name,
+            "warning",
+            "the fit diverged for good; what is left of it is the last good state",
+            f"optimiser.lr={(facts.run.lr or 0) / 2 ** (rescues + 1):g} from the start, with "
+            "optimiser.guard=true",
+            rescues=rescues,
+        )
     if rescues == 0:
         return _said(name, "ok", "the fit never diverged", rescues=0)
     return _said(
