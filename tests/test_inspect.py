@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import checkpoint, cli
+from nint_cli import checkpoint, cli, traces
 from nint_cli.comparison.record import Curve
 from nint_cli.inspection import drawing, kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
@@ -389,6 +389,15 @@ def test_scores_go_stale_in_runs_that_time_or_a_target_ended(photo, capsys):
     assert found.step > 40
     assert found.staleness is not None
     assert found.staleness.from_step > 20
+
+
+def test_selections_of_another_picture_are_passed_over(photo, capsys):
+    fit("image", "photo.png", "--set=image.size=20", *KEPT)
+    for path in RunFolder(Path("run")).selections():
+        path.write_bytes(traces.encode(Selection(torch.tensor([5, 1000]))))
+    found = inspected(capsys)
+    assert found.density is None
+    assert "no sound selections" in (found.density_reason or "")
 
 
 def test_a_baseline_on_another_signal_is_refused(photo, capsys):

@@ -362,7 +362,7 @@ class _Examination:
             return None, f"fewer than {structure.FEWEST} points have no tenths"
         found = self._selections()
         if not found:
-            return None, "the run kept no selections; fit with evaluation.selections=true"
+            return None, "the run kept no sound selections; fit with evaluation.selections=true"
         density = structure.density(self._maps[1], found, "local frequency, radians per step")
         self._pictures["density.png"] = drawing.density_picture(density)
         return density, None
@@ -376,10 +376,20 @@ class _Examination:
         found = []
         for index in chosen:
             try:
-                found.append(traces.read(paths[index]))
+                step, selection = traces.read(paths[index])
             except InputError as error:
                 self._note(str(error))
+                continue
+            if _names_points(selection, self._saved.signal.population):
+                found.append((step, selection))
+            else:
+                self._note(f"'{paths[index]}' names points that the signal does not have")
         return found
+
+
+def _names_points(selection: Selection, population: int) -> bool:
+    indices = selection.indices
+    return indices.numel() > 0 and 0 <= int(indices.min()) and int(indices.max()) < population
 
 
 def _draw_again(signal: Signal, step: int) -> int | None:
