@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import checkpoint, cli, traces
+from nint_cli import checkpoint, cli, ntk, traces
 from nint_cli.comparison.record import Curve
 from nint_cli.inspection import drawing, kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
@@ -389,6 +389,12 @@ def test_scores_go_stale_in_runs_that_time_or_a_target_ended(photo, capsys):
     assert found.step > 40
     assert found.staleness is not None
     assert found.staleness.from_step > 20
+
+
+def test_patches_of_a_large_field_are_smaller(photo, capsys, monkeypatch):
+    fit("image", "photo.png", "--set=image.size=20")
+    monkeypatch.setattr(ntk, "_DENSE_NUMBERS", 20_000)
+    assert [block.side for block in inspected(capsys).blocks] == [4, 4]
 
 
 def test_selections_of_another_picture_are_passed_over(photo, capsys):

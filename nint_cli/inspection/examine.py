@@ -31,6 +31,7 @@ from nint_cli.inspection.evidence import (
     Staleness,
 )
 from nint_cli.modalities import Subject, modality
+from nint_cli.ntk import dense_fits
 from nint_cli.runfolder import RunFolder
 from nint_cli.samplers import Selection
 from nint_cli.signals import GridSignal, PointSignal, Signal
@@ -263,6 +264,8 @@ class _Examination:
             return [], self._maps
         height, width = self._saved.signal.grid
         side = min(_PATCH, height, width)
+        while side > 1 and not dense_fits(self._field, side**2):
+            side //= 2
         found, kernels = [], {}
         for name, (row, column) in structure.patches(self._maps[0], side).items():
             indices = structure.patch_indices(row, column, side, width)
