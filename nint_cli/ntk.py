@@ -152,6 +152,12 @@ def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
     return torch.cat([derivatives.self_leverage(part) for part in coords.split(block_size(field))])
 
 
+def dense_fits(field: Field, count: int) -> bool:
+    """Tell whether `dense_ntk` builds the kernel of so many points."""
+    rows = count * field.value_dim
+    return rows * max(rows, field.parameter_count()) <= _DENSE_NUMBERS
+
+
 def dense_ntk(field: Field, coords: Tensor) -> Tensor:
     """Build the whole kernel, for small inputs.
 
@@ -166,7 +172,7 @@ def dense_ntk(field: Field, coords: Tensor) -> Tensor:
         NintError: If the Jacobian or the kernel would have more than 2^28 numbers.
     """
     rows = len(coords) * field.value_dim
-    if rows * max(rows, field.parameter_count()) > _DENSE_NUMBERS:
+    if not dense_fits(field, len(coords)):
         raise NintError(
             f"a dense NTK of {len(coords)} points needs {rows * rows:,} numbers and a Jacobian of "
             f"{rows * field.parameter_count():,}; use ntk_product, or fewer points"

@@ -8,8 +8,6 @@ import typer
 from nint_cli.cli import console
 from nint_cli.cli.steering import shown
 
-_JSON = "inspect.json"
-
 
 def inspect(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
@@ -22,7 +20,7 @@ def inspect(
         typer.Option(metavar="RUN", help="A run to hold it to, such as one of uniform batches."),
     ] = None,
     points: Annotated[
-        int, typer.Option(metavar="N", min=16, help="Points that the kernel is computed over.")
+        int, typer.Option(metavar="N", min=16, help="Points that the kernel is computed at.")
     ] = 16_384,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Decides which points.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
@@ -32,23 +30,14 @@ def inspect(
 ) -> int:
     """Look at a run's kernel, scores and batches, and say in words what stands in its way."""
     console.set_loudness(quiet=quiet, verbose=False)
-    from nint_cli.errors import OutputError
+    from nint_cli.inspection import files
     from nint_cli.inspection.examine import inspect_run
     from nint_cli.inspection.text import diagnosis_rows, rows
-    from nint_cli.runfolder import write_whole
 
     folder = run / "inspect" if output is None else output
+    files.refuse_what_is_in_the_way(folder)
     found = inspect_run(run, points=points, seed=seed, baseline=baseline, note=console.note)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder '{folder}': {error.strerror}; choose another with -o"
-        ) from error
-    for name, content in found.pictures.items():
-        write_whole(folder / name, content)
-    document = found.evidence.model_dump_json(indent=2)
-    write_whole(folder / _JSON, document.encode() + b"\n")
+    document = files.write(folder, found)
     console.table("kernel", rows(found.evidence))
     console.table("diagnosis", diagnosis_rows(found.evidence))
     console.result(document if json else shown(folder))

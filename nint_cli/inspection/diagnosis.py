@@ -20,7 +20,7 @@ class Facts:
     Attributes:
         run: The run.
         guided: Whether its sampler scores points.
-        xi: NINT's share of uniform points; None under another sampler.
+        xi: Share of uniform points of nint and nint_released; None under another sampler.
         products: Type of the matrix products in training; None is full precision.
         leverage: Of its points.
         staleness: Of its scores.
@@ -66,7 +66,16 @@ def _stagnation(facts: Facts) -> Diagnosis:
     later = values[-1] - values[0]
     share = _sampler_share(facts.run)
     numbers = {"rise_in_the_first_quarter": early, "rise_in_all": later, "sampler_share": share}
-    if early >= 0.25 * later or later <= 0:
+    if later <= 0:
+        return _said(
+            name,
+            "warning",
+            "it ends no higher than it was at its first evaluation",
+            "another optimiser.lr: a higher one where the loss stands still, a lower one where it "
+            "jumps; or an earlier evaluation, where all was gained before the first",
+            **numbers,
+        )
+    if early >= 0.25 * later:
         return _said(name, "ok", "the first quarter has its part of the rise", None, **numbers)
     if facts.guided and share < 0.01:
         return _said(
@@ -181,6 +190,15 @@ def _staleness(facts: Facts) -> Diagnosis:
 
 def _divergence(facts: Facts) -> Diagnosis:
     name, rescues = "divergence", facts.run.rescues
+    if facts.run.status == "diverged":
+        return _said(
+            name,
+            "warning",
+            "the fit diverged for good; what is left of it is the last good state",
+            f"optimiser.lr={(facts.run.lr or 0) / 2 ** (rescues + 1):g} from the start, with "
+            "optimiser.guard=true",
+            rescues=rescues,
+        )
     if rescues == 0:
         return _said(name, "ok", "the fit never diverged", rescues=0)
     return _said(

@@ -35,7 +35,7 @@ def leverage_picture(
         where.plot(figures if shape is not None else np.sort(figures), lw=0.7)
         where.set_xlabel("point" if shape is not None else "points, by rank")
     where.set_title(name)
-    histogram.hist(figures, bins=60, color="#0072b2")
+    histogram.hist(figures.astype(np.float64), bins=60, range=_range(figures), color="#0072b2")
     histogram.set_xlabel(name)
     histogram.set_ylabel("points")
     return _png(figure)
@@ -76,6 +76,13 @@ def density_picture(density: Density) -> bytes:
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
     return _png(figure)
+
+
+def _range(figures: NDArray[np.floating]) -> tuple[float, float]:
+    """Give a histogram's ends, apart even where all figures are alike."""
+    low, high = float(figures.min()), float(figures.max())
+    least = 1e-6 * max(abs(low), abs(high)) or 1.0
+    return (low, high) if high - low > least else (low - least, high + least)
 
 
 def _png(figure: Figure) -> bytes:

@@ -86,7 +86,7 @@ class Inspection(_Part):
     run: str
     step: int
     population: int
-    points: int = Field(description="evenly spread ones by which all of this was computed")
+    points: int = Field(description="evenly spread ones at which all of this was computed")
     leverage: Leverage | None
     leverage_reason: str | None = None
     gradient: Correlation | None = Field(

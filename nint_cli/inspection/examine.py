@@ -13,7 +13,8 @@ from nint_cli import checkpoint, traces
 from nint_cli.build import build_trainer
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock
-from nint_cli.comparison.reading import read_run
+from nint_cli.comparison import fairness
+from nint_cli.comparison.reading import read_metrics, read_run
 from nint_cli.comparison.record import RunEntry
 from nint_cli.errors import InputError, NintError
 from nint_cli.fields import Field
@@ -26,18 +27,26 @@ from nint_cli.inspection.evidence import (
     Coupling,
     Density,
     Inspection,
+    Leverage,
     Staleness,
 )
 from nint_cli.modalities import Subject, modality
+from nint_cli.ntk import dense_fits
 from nint_cli.runfolder import RunFolder
 from nint_cli.samplers import Selection
 from nint_cli.signals import GridSignal, PointSignal, Signal
 from nint_cli.signals.spread import spread_indices
-from nint_cli.trainer import Step, Trainer
+from nint_cli.trainer import Step, Trainer, TrainerState
+
+PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
+"""Names of all pictures that there may be."""
 
 _PATCH = 8
 _DENSITIES = 6
+_OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
 _GUIDED = {"int", "nint", "nint_released", "evos", "soft_mining", "egra", "expansive"}
+
+_WITH_XI = {"nint", "nint_released"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ def inspect_run(
 ) -> Inspected:
     """Look inside a run.
 
-    The kernel's figures are computed over evenly spread points in place of all, which keeps the
-    time the same for any signal; of a signal with no more points than that, over all.
+    The kernel's figures are computed at evenly spread points in place of all, and at all of a
+    signal that has no more. What goes into a score is summed over all in any case, in one sweep.
 
     Args:
         path: The run folder; nothing in it is written.
@@ -75,7 +84,7 @@ def inspect_run(
 
     Returns:
         The evidence, and pictures of it. An InputError is raised if there is no run that came to
-        an end, no sound checkpoint, or `baseline` is no such run.
+        an end, no sound checkpoint, or `baseline` is no such run on the same signal.
     """
     return _Examination(path, points, seed, baseline, note).run()
 
@@ -107,15 +116,15 @@ class _Examination:
             self._baseline = read_run(baseline, name="", variant="", root=baseline)
             if self._baseline.status == "missing":
                 raise InputError(f"'{baseline}' holds no run that came to an end")
+            ours, theirs = (fairness.signal(read_metrics(each).input) for each in (path, baseline))
+            if ours != theirs:
+                raise InputError(f"'{baseline}' is of another signal than '{path}'")
         self._pictures: dict[str, bytes] = {}
         self._gone: str | None = None
 
     def run(self) -> Inspected:
-        diagonal = kernel.leverage(self._field, self._some)
-        self._pictures["self-leverage.png"] = drawing.leverage_picture(
-            diagonal.double().sum(1).cpu().numpy(), self._at
-        )
-        leverage = kernel.summary(diagonal)
+        diagonal = kernel.leverage(self._field, self._some).double()
+        leverage, no_leverage = self._leverage(diagonal)
         gradient, no_gradient = self._gradient(diagonal)
         blocks, no_blocks = self._blocks()
         coupling, no_coupling, errors = self._coupling(diagonal)
@@ -125,7 +134,7 @@ class _Examination:
         facts = Facts(
             run=self._entry,
             guided=config.sampler in _GUIDED,
-            xi=config.nint.xi if config.sampler == "nint" else None,
+            xi=config.nint.xi if config.sampler in _WITH_XI else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,
             staleness=staleness,
@@ -138,6 +147,7 @@ class _Examination:
             population=self._saved.signal.population,
             points=len(self._indices),
             leverage=leverage,
+            leverage_reason=no_leverage,
             gradient=gradient,
             gradient_reason=no_gradient,
             blocks=blocks,
@@ -181,11 +191,12 @@ class _Examination:
     def _signal(self) -> Signal:
         """The run's signal; where its input is gone, its points without values."""
         if self._subject is not None:
+            _draw_again(self._subject.signal, self._saved.state.numbers["step"])
             return self._subject.signal
         record = self._saved.signal
         if record.kind == "sdf":
             raise InputError(f"{self._gone}, and its points with it; nothing can be computed")
-        stored = torch.zeros(record.population, record.channels)
+        stored = torch.zeros(1, record.channels).expand(record.population, -1)
         return GridSignal(stored, record.grid, half_range=record.half_range)
 
     @cached_property
@@ -196,7 +207,7 @@ class _Examination:
             return torch.arange(population)
         if self._saved.signal.kind == "image":
             height, width = self._saved.signal.grid
-            every = int(np.ceil(np.sqrt(population / self._points)))
+            every = structure.stride(height, width, self._points)
             rows, columns = torch.arange(0, height, every), torch.arange(0, width, every)
             return (rows[:, None] * width + columns).reshape(-1)
         return spread_indices(population, self._points, self._seed)
@@ -204,15 +215,13 @@ class _Examination:
     @property
     def _at(self) -> tuple[int, ...] | None:
         """Shape of the grid that the points make; None where they make none."""
-        kind, population = self._saved.signal.kind, self._saved.signal.population
+        kind = self._saved.signal.kind
         if kind == "sdf":
             return None
         if kind == "audio":
             return (len(self._indices),)
         height, width = self._saved.signal.grid  # type: ignore[misc] # a picture's
-        every = 1
-        if population > self._points:
-            every = int(np.ceil(np.sqrt(population / self._points)))
+        every = structure.stride(height, width, self._points)
         return (-(-height // every), -(-width // every))
 
     @cached_property
@@ -231,11 +240,21 @@ class _Examination:
         values = structure.values_of(self._signal)
         return structure.gradient_magnitude(values), structure.local_frequency(values)
 
+    def _leverage(self, diagonal: Tensor) -> tuple[Leverage | None, str | None]:
+        if not kernel.finite(diagonal):
+            return None, _OVERFLOW
+        self._pictures["self-leverage.png"] = drawing.leverage_picture(
+            diagonal.sum(1).cpu().numpy(), self._at
+        )
+        return kernel.summary(diagonal), None
+
     def _gradient(self, diagonal: Tensor) -> tuple[Correlation | None, str | None]:
+        if not kernel.finite(diagonal):
+            return None, _OVERFLOW
         if isinstance(self._maps, str):
             return None, self._maps
         steep = torch.from_numpy(self._maps[0].reshape(-1))[self._indices]
-        return kernel.correlation(diagonal.double().sum(1), steep), None
+        return kernel.correlation(diagonal.sum(1), steep), None
 
     def _blocks(self) -> tuple[list[Block], str | None]:
         """Build the kernels of patches: the smoothest, the one with most edges."""
@@ -245,6 +264,8 @@ class _Examination:
             return [], self._maps
         height, width = self._saved.signal.grid
         side = min(_PATCH, height, width)
+        while side > 1 and not dense_fits(self._field, side**2):
+            side //= 2
         found, kernels = [], {}
         for name, (row, column) in structure.patches(self._maps[0], side).items():
             indices = structure.patch_indices(row, column, side, width)
@@ -252,6 +273,8 @@ class _Examination:
                 matrix = kernel.block(self._field, self._signal.at(indices)[0])
             except NintError as error:
                 return [], str(error)
+            if not kernel.finite(matrix):
+                return [], _OVERFLOW
             kernels[f"{name}, row {row}, column {column}"] = matrix.numpy()
             found.append(
                 Block(
@@ -272,42 +295,51 @@ class _Examination:
         """Tell what of the scores is coupling, and the error by decile of local gradient."""
         if self._subject is None:
             return None, self._gone, None
-        product, residual = kernel.scores(self._field, self._some)
+        if len(self._signal) > structure.MOST:
+            self._note(f"scores sum over all {len(self._signal):,} points, which takes its time")
+        product, residual = kernel.scores(self._field, self._signal, self._some)
+        if not kernel.finite(product, residual, diagonal):
+            return None, _OVERFLOW, None
         score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
         self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
-        errors = None
-        if not isinstance(self._maps, str):
-            steep = self._maps[0].reshape(-1)[self._indices.numpy()]
-            square = residual.double().square().mean(1).cpu().numpy()
-            parts = np.array_split(square[np.argsort(steep, kind="stable")], 10)
-            errors = [float(part.mean()) for part in parts] if len(square) >= 10 else None
-        return kernel.coupling(product, residual, diagonal), None, errors
+        return kernel.coupling(product, residual, diagonal), None, self._errors(residual)
+
+    def _errors(self, residual: Tensor) -> list[float] | None:
+        if isinstance(self._maps, str) or len(residual) < structure.FEWEST:
+            return None
+        steep = self._maps[0].reshape(-1)[self._indices.numpy()]
+        return structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
 
     def _staleness(self) -> tuple[Staleness | None, str | None]:
         """Train on from a checkpoint, in memory, and see how scores change."""
         if self._subject is None:
             return None, self._gone
         config = self._saved.config
-        alpha = config.nint.alpha
-        saved = self._with_steps_left(alpha)
+        alpha, steps = config.nint.alpha, config.steps
+        if config.stop.time_budget_s is not None:
+            steps = self._entry.steps  # no schedule of the run went by the others
+        saved = self._with_steps_left(alpha, steps)
         if saved is None:
             return None, (
                 f"no checkpoint has {alpha} steps left before the end; fit with "
                 "checkpoint.keep=null and a smaller checkpoint.every"
             )
         stop = config.stop.model_copy(update={"time_budget_s": None, "at_steps": None})
-        trainer = build_trainer(
-            config.model_copy(update={"stop": stop}), self._subject.signal, Clock()
-        )
-        trainer.load_state_dict(saved.state)
-        observer = _Scores(trainer, self._some, alpha)
+        config = config.model_copy(update={"stop": stop, "steps": steps})
+        signal, step = self._subject.signal, saved.state.numbers["step"]
+        lags = min(alpha, _draw_again(signal, step) or alpha)
+        trainer = build_trainer(config, signal, Clock())
+        trainer.load_state_dict(_for_cpu(saved.state))
+        observer = _Scores(trainer, PointSignal(*signal.at(self._indices)), lags)
         trainer.fit(observer)
         if len(observer.found) < 2:
             return None, "training does not go on from there"
+        if not kernel.finite(*observer.found.values()):
+            return None, _OVERFLOW
         first, *others = observer.found.values()
         return (
             Staleness(
-                from_step=saved.state.numbers["step"],
+                from_step=step,
                 lags=list(observer.found)[1:],
                 spearman=[kernel.spearman(first, other) for other in others],
                 overlap=[kernel.overlap(first, other) for other in others],
@@ -315,23 +347,25 @@ class _Examination:
             None,
         )
 
-    def _with_steps_left(self, count: int) -> Checkpoint | None:
-        """Give the newest checkpoint from which so many steps follow."""
+    def _with_steps_left(self, count: int, steps: int) -> Checkpoint | None:
+        """Give the newest checkpoint from which so many steps follow in a run of `steps`."""
         for path in self._folder.checkpoints():
             try:
                 saved = checkpoint.read(path)
             except InputError:
                 continue
-            if saved.state.numbers["step"] + count <= min(saved.config.steps, self._entry.steps):
+            if saved.state.numbers["step"] + count <= steps:
                 return saved
         return None
 
     def _density(self) -> tuple[Density | None, str | None]:
         if isinstance(self._maps, str):
             return None, self._maps
+        if len(self._signal) < structure.FEWEST:
+            return None, f"fewer than {structure.FEWEST} points have no tenths"
         found = self._selections()
         if not found:
-            return None, "the run kept no selections; fit with evaluation.selections=true"
+            return None, "the run kept no sound selections; fit with evaluation.selections=true"
         density = structure.density(self._maps[1], found, "local frequency, radians per step")
         self._pictures["density.png"] = drawing.density_picture(density)
         return density, None
@@ -345,10 +379,37 @@ class _Examination:
         found = []
         for index in chosen:
             try:
-                found.append(traces.read(paths[index]))
+                step, selection = traces.read(paths[index])
             except InputError as error:
                 self._note(str(error))
+                continue
+            if _names_points(selection, self._saved.signal.population):
+                found.append((step, selection))
+            else:
+                self._note(f"'{paths[index]}' names points that the signal does not have")
         return found
+
+
+def _names_points(selection: Selection, population: int) -> bool:
+    indices = selection.indices
+    return indices.numel() > 0 and 0 <= int(indices.min()) and int(indices.max()) < population
+
+
+def _draw_again(signal: Signal, step: int) -> int | None:
+    """Give a signal the points that it had at a step; tell for how many more it keeps them."""
+    every = signal.redraw_every
+    if every is None:
+        return None
+    signal.redraw(step // every)
+    return every - step % every
+
+
+def _for_cpu(state: TrainerState) -> TrainerState:
+    """Give a state that a trainer on the CPU takes; a GPU's generator is none that it could."""
+    fresh = torch.Generator().manual_seed(state.numbers["step"]).get_state()
+    if state.tensors["generator"].shape == fresh.shape:
+        return state
+    return TrainerState({**state.tensors, "generator": fresh}, state.numbers)
 
 
 class _Scores:
@@ -372,6 +433,6 @@ class _Scores:
         """Go on."""
 
     def _score(self, trainer: Trainer) -> Tensor:
-        product, _ = kernel.scores(trainer.field, self._points)
+        product, _ = kernel.scores(trainer.field, trainer.signal, self._points)
         score: Tensor = torch.linalg.vector_norm(product, dim=1)
         return score

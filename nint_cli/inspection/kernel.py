@@ -1,6 +1,7 @@
 """Figures of a field's neural tangent kernel at some points.
 
-Legend: M points, C channels; K is M C x M C, R = prediction - values.
+Legend: N points, M of them that are looked at, C channels; K is the kernel, R = prediction -
+values.
 """
 
 import math
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from nint_cli.fields import Field
 from nint_cli.inspection.evidence import Correlation, Coupling, Leverage
-from nint_cli.ntk import dense_ntk, ntk_residual_product
+from nint_cli.ntk import dense_ntk
 from nint_cli.signals import Signal
-from nint_cli.sweep import self_leverage
+from nint_cli.sweep import block_size, pullback, push_residual, self_leverage
 
 _BINS = 40
 TOP = 0.2
@@ -43,9 +44,29 @@ def summary(diagonal: Tensor) -> Leverage:
     )
 
 
-def scores(field: Field, signal: Signal) -> tuple[Tensor, Tensor]:
-    """Give K R and R, both (M, C), the sums being over these points alone."""
-    return ntk_residual_product(field, signal)
+def scores(field: Field, signal: Signal, points: Signal) -> tuple[Tensor, Tensor]:
+    """Give rows of K R and of R, as training has them.
+
+    A fit leaves a residual that all points together all but cancel, and some of them do not: sums
+    over these alone would rank them otherwise.
+
+    Args:
+        field: The network.
+        signal: All points; the sums of K R go over them.
+        points: M of them.
+
+    Returns:
+        K R and R at these, (M, C) each, in float64, which holds the squares of what they are.
+    """
+    blocks = signal.blocks(block_size(field))
+    gradient = pullback(field, blocks, lambda _, prediction, values: prediction - values)
+    product, residual = push_residual(field, points, gradient)
+    return product.double(), residual.double()
+
+
+def finite(*figures: Tensor) -> bool:
+    """Tell whether nothing of them is NaN or infinite."""
+    return all(bool(torch.isfinite(each).all()) for each in figures)
 
 
 def coupling(product: Tensor, residual: Tensor, diagonal: Tensor) -> Coupling:
@@ -70,14 +91,14 @@ def coupling(product: Tensor, residual: Tensor, diagonal: Tensor) -> Coupling:
 
 
 def block(field: Field, coords: Tensor) -> Tensor:
-    """Give the kernel of a few points, traced over channels, (M, M).
+    """Give the kernel of a few points, traced over channels, (M, M), in float64.
 
     Args:
         field: The network.
         coords: (M, D); a NintError is raised where there are too many.
     """
     kernel = dense_ntk(field, coords)
-    return torch.einsum("icjc->ij", kernel)
+    return torch.einsum("icjc->ij", kernel).double()
 
 
 def off_diagonal(kernel: Tensor) -> float:
@@ -119,6 +140,8 @@ def correlation(a: Tensor, b: Tensor) -> Correlation:
 
 def pearson(a: Tensor, b: Tensor) -> float | None:
     """Give the correlation; None where one of them does not vary."""
+    if any(bool(each.min() == each.max()) for each in (a, b)):
+        return None
     x, y = (each.double() - each.double().mean() for each in (a, b))
     size = float(x.norm() * y.norm())
     return float(x @ y) / size if size > 0 else None

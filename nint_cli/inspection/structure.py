@@ -1,6 +1,8 @@
 """Local structure of a signal on a grid: how steep and how fine it is, point by point."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,9 @@ from nint_cli.signals import GridSignal
 
 MOST = 1 << 22
 """Points up to which a signal is looked at as a whole."""
+
+FEWEST = 10
+"""Points that have tenths."""
 
 _WINDOW = 9
 _FLAT = 1e-6  # variance of values in [0, 1] below which there is no frequency
@@ -46,9 +51,11 @@ def gradient_magnitude(values: Map) -> Map:
 def local_frequency(values: Map) -> Map:
     """Estimate the frequency around each point, in radians per grid step.
 
-    For a sinusoid the mean square of its gradient is its frequency squared times its variance;
-    here both are taken over windows of 9 points a side. What is slower than such a window looks
-    faster than it is, in the right order still. Where the signal is flat it is 0.
+    For a sinusoid of frequency w the mean square of the differences between neighbours is
+    (2 sin(w / 2))^2 times its variance; here both are taken over windows of 9 points a side. This
+    rises with w up to pi, the finest that a grid holds, where central differences would see
+    nothing. What is slower than such a window looks faster than it is, in the right order still.
+    Where the signal is flat it is 0.
 
     Args:
         values: Of the grid's shape, and C.
@@ -59,33 +66,80 @@ def local_frequency(values: Map) -> Map:
     size = (_WINDOW,) * (values.ndim - 1) + (1,)
     mean, square = uniform_filter(values, size), uniform_filter(np.square(values), size)
     variance = np.clip(square - np.square(mean), 0, None).sum(axis=-1)
-    steep = uniform_filter(np.square(gradient_magnitude(values)), size[:-1])
+    steep = np.clip(uniform_filter(_square_differences(values), size[:-1]), 0, None)
     quotient = np.divide(steep, variance, out=np.zeros_like(steep), where=variance > _FLAT)
     found: Map = np.sqrt(quotient)
     return found
+
+
+def _square_differences(values: Map) -> Map:
+    """Give the squared difference to the neighbours, mean of both sides, sum of axes and channels.
+
+    Args:
+        values: Of the grid's shape, and C.
+
+    Returns:
+        Of the grid's shape.
+    """
+    found = np.zeros(values.shape[:-1])
+    for axis in range(found.ndim):
+        if values.shape[axis] > 1:
+            square = np.square(np.diff(values, axis=axis)).sum(axis=-1)
+            for side in ((0, 1), (1, 0)):
+                width = [side if each == axis else (0, 0) for each in range(found.ndim)]
+                found += np.pad(square, width, mode="edge") / 2
+    return found
+
+
+class Tenths:
+    """Tenths of all points by a measure, the lowest first.
+
+    Args:
+        measure: Of every point; of no fewer than `FEWEST`.
+    """
+
+    def __init__(self, measure: Map) -> None:
+        flat = measure.reshape(-1)
+        _, self._group, self._sizes = np.unique(flat, return_inverse=True, return_counts=True)
+        self._order = np.argsort(self._group, kind="stable")
+
+    def mean(self, figures: NDArray[Any]) -> list[float]:
+        """Average figures of the points by tenth.
+
+        Points that are equal by the measure share theirs, for no tenth is theirs by right: a
+        measure that is the same everywhere gives ten equal means.
+
+        Args:
+            figures: (N,).
+        """
+        shared = (np.bincount(self._group, weights=figures) / self._sizes)[self._group]
+        return [float(part.mean()) for part in np.array_split(shared[self._order], 10)]
 
 
 def density(measure: Map, selections: Sequence[tuple[int, Selection]], name: str) -> Density:
     """Tell on which part of a signal steps trained.
 
     Args:
-        measure: Of every point.
+        measure: Of every point; of no fewer than `FEWEST`.
         selections: The steps, and what they trained on; indices are row-major.
         name: What the measure is.
 
     Returns:
         For each step the density of its points in each tenth of all points, by the measure.
     """
-    flat = measure.reshape(-1)
-    ranks = np.empty(len(flat), np.int64)
-    ranks[np.argsort(flat, kind="stable")] = np.arange(len(flat))
-    deciles = ranks * 10 // len(flat)
-    even = np.bincount(deciles, minlength=10) / len(flat)
-    found = []
+    tenths, population, found = Tenths(measure), measure.size, []
     for _, selection in selections:
-        counts = np.bincount(deciles[selection.indices.cpu().numpy()], minlength=10)
-        found.append((counts / counts.sum() / even).tolist())
+        counts = np.bincount(selection.indices.cpu().numpy(), minlength=population)
+        found.append([part * population / counts.sum() for part in tenths.mean(counts)])
     return Density(measure=name, steps=[step for step, _ in selections], deciles=found)
+
+
+def stride(height: int, width: int, most: int) -> int:
+    """Give the smallest n for which every n-th row and column make no more than `most` points."""
+    every = max(1, math.ceil(math.sqrt(height * width / most)))
+    while -(-height // every) * -(-width // every) > most:
+        every += 1
+    return every
 
 
 def patches(steepness: Map, side: int) -> dict[str, tuple[int, int]]:

@@ -12,7 +12,7 @@ def rows(found: Inspection) -> list[Row]:
         found: The evidence.
     """
     return [
-        ("step", f"{found.step}, over {found.points:,} of {found.population:,} points"),
+        ("step", f"{found.step}, at {found.points:,} of {found.population:,} points"),
         ("self-leverage", _leverage(found)),
         ("with local gradient", _gradient(found)),
         *(
@@ -66,7 +66,7 @@ def _coupling(found: Inspection) -> str:
         return f"- ({found.coupling_reason})"
     each = found.coupling
     return (
-        f"{100 * each.share:.0f} % of a score is other points'; rank correlation with the own "
+        f"{100 * each.share:.0f} % of a score is coupling; rank correlation with the own "
         f"part {_number(each.spearman)}, overlap of the top 20 % {each.overlap:.2f}"
     )
 
