@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from nint_cli import checkpoint, cli, ntk, traces
 from nint_cli.comparison.record import Curve
+from nint_cli.config.schema import SAMPLER_NAMES
 from nint_cli.inspection import drawing, kernel, structure
 from nint_cli.inspection.diagnosis import Facts, diagnose
 from nint_cli.inspection.evidence import Inspection, Leverage, Staleness
@@ -149,7 +151,7 @@ def test_figures_that_are_all_but_alike_have_a_histogram():
 
 def facts(**more) -> Facts:
     steady = [(step, float(step), 10.0 + step) for step in range(1, 9)]
-    return Facts(**({"run": made_run("nint", 0, *steady), "guided": True} | more))
+    return Facts(**({"run": made_run("nint", 0, *steady), "sampler": "nint"} | more))
 
 
 def finding(rule: str, **more) -> str:
@@ -215,6 +217,16 @@ def test_every_warning_has_numbers_and_advice():
         assert each.finding == "warning", each
         assert each.advice
         assert each.numbers
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_advice_names_no_setting_that_the_sampler_does_not_have(sampler):
+    slow = late(10, 10, 10, 10, 20, 30, 40, 60).model_copy(update={"sampler_s": 0.0})
+    behind = facts(run=slow, baseline=late(*[90.0] * 8), sampler=sampler)
+    advice = {each.rule: each.advice or "" for each in diagnose(behind)}
+    for rule in ("early progress", "cost of scoring"):
+        named = {word.split(".")[0] for word in re.findall(r"\b\w+\.\w+", advice[rule])}
+        assert named <= {sampler.removesuffix("_released"), "optimiser", "selection"}
 
 
 def test_curves_that_have_nothing_are_no_fault():

@@ -11,6 +11,20 @@ _EVEN = 0.1  # coefficient of variation
 _STALE = 0.8  # rank correlation
 _EDGE = 10.0  # error on the steepest tenth over that in the middle
 _COSTLY = 0.5  # share of the training time
+_UNGUIDED = frozenset({"full", "uniform"})
+_SCORING = {
+    "nint": "see that scores are computed: nint.start, nint.min_share, and the slots in "
+    "selection.png",
+    "nint_released": "see that scores are computed: nint.min_share, and the slots in "
+    "selection.png",
+}
+_CHEAPER = {
+    "nint": "score less often (nint.alpha, nint.residual_every) or without sweeps "
+    "(nint.scoring=pool)",
+    "nint_released": "sampler nint, which need not sweep at every step (nint.residual_every) or "
+    "at all (nint.scoring=pool)",
+    "int": "refresh less often (int.interval=dense2 and int.every)",
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,7 @@ class Facts:
 
     Attributes:
         run: The run.
-        guided: Whether its sampler scores points.
+        sampler: Of its batches.
         xi: Share of uniform points of nint and nint_released; None under another sampler.
         products: Type of the matrix products in training; None is full precision.
         leverage: Of its points.
@@ -29,7 +43,7 @@ class Facts:
     """
 
     run: RunEntry
-    guided: bool
+    sampler: str
     xi: float | None = None
     products: str | None = None
     leverage: Leverage | None = None
@@ -77,13 +91,12 @@ def _stagnation(facts: Facts) -> Diagnosis:
         )
     if early >= 0.25 * later:
         return _said(name, "ok", "the first quarter has its part of the rise", None, **numbers)
-    if facts.guided and share < 0.01:
+    if facts.sampler not in _UNGUIDED and share < 0.01:
         return _said(
             name,
             "warning",
             "hardly anything is gained in the first quarter, and the sampler took no time",
-            "see that scores are computed: nint.start, nint.min_share, and the slots in "
-            "selection.png",
+            _SCORING.get(facts.sampler, "see in selection.png where it trains"),
             **numbers,
         )
     return _said(
@@ -135,8 +148,7 @@ def _cost(facts: Facts) -> Diagnosis:
                 name,
                 "warning",
                 f"at equal training time it is {-ahead:.2f} behind the baseline",
-                "score less often (nint.alpha, nint.residual_every) or without sweeps "
-                "(nint.scoring=pool)",
+                _CHEAPER.get(facts.sampler, "sampler uniform, or another"),
                 **numbers,
             )
         return _said(name, "ok", "at equal time it is not behind the baseline", None, **numbers)
@@ -146,8 +158,7 @@ def _cost(facts: Facts) -> Diagnosis:
             "warning",
             f"choosing takes {100 * share:.0f} % of the training time; --baseline RUN tells "
             "whether that pays",
-            "score less often (nint.alpha, nint.residual_every) or without sweeps "
-            "(nint.scoring=pool)",
+            _CHEAPER.get(facts.sampler, "sampler uniform, or another"),
             **numbers,
         )
     return _said(

@@ -44,7 +44,6 @@ PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
 _PATCH = 8
 _DENSITIES = 6
 _OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
-_GUIDED = {"int", "nint", "nint_released", "evos", "soft_mining", "egra", "expansive"}
 
 _WITH_XI = {"nint", "nint_released"}
 
@@ -133,7 +132,7 @@ class _Examination:
         config = self._saved.config
         facts = Facts(
             run=self._entry,
-            guided=config.sampler in _GUIDED,
+            sampler=config.sampler,
             xi=config.nint.xi if config.sampler in _WITH_XI else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,
