@@ -11,17 +11,19 @@ _KINDS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015, arXiv 1412.6980) with the usual constants, in one fused pass.
+    """Adam (Kingma and Ba, 2015, arXiv 1412.6980), in one fused pass.
 
     It has the bits of `torch.optim.Adam` with ``fused=True``, whose first use loads PyTorch's
     compiler, for seconds.
 
     Args:
         field: Its parameters are followed.
+        betas: Decay per step of the gradient's running mean and of its square's.
     """
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Field, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         self._field = field
+        self._betas = betas
         self._parameters: list[Tensor] = list(field.parameters())
         # By kind, in the order of the parameters; empty before the first step.
         self._moments: dict[str, list[Tensor]] = {}
@@ -51,8 +53,8 @@ class Adam:
             [],
             steps,
             lr=rate,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=self._betas[0],
+            beta2=self._betas[1],
             weight_decay=0.0,
             eps=1e-8,
             amsgrad=False,

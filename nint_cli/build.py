@@ -175,7 +175,7 @@ def _configured_sampler(config: RunConfig, signal: Signal, pace: Pace | None) ->
         case "full":
             return Full()
         case "uniform":
-            return Uniform(batch)
+            return Uniform(batch, reshuffle=config.batch.reshuffle)
         case "egra":
             return _build_egra(config, batch, signal)
         case "expansive":
@@ -209,11 +209,12 @@ def _configured_sampler(config: RunConfig, signal: Signal, pace: Pace | None) ->
                 min_share=nint.min_share,
             )
         case "nint":
-            return _build_nint(nint, batch)
+            return _build_nint(nint, batch, config.batch.reshuffle)
 
 
-def _build_nint(nint: NintConfig, batch: BatchPlan) -> Sampler:
+def _build_nint(nint: NintConfig, batch: BatchPlan, reshuffle: bool) -> Sampler:
     settings = nint.model_dump(by_alias=False, exclude={"scoring", "pool"})
+    settings["reshuffle"] = reshuffle
     if nint.scoring == "sweep":
         return Nint(batch, **settings)
     swept = {"score", "score_norm", "sketches", "gradient", "residual_every", "interval", "every"}
@@ -305,6 +306,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         signal,
         build_sampler(config, signal, pace),
         learning_rate=rate,
+        betas=(optimiser.beta1, optimiser.beta2),
         pace=pace,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,

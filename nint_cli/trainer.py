@@ -73,6 +73,7 @@ class Trainer:
         sampler: Chooses the points of each step.
         learning_rate: Gives the rate of a step, from 0.
         pace: When to stop.
+        betas: Decays of Adam's two running means per step.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
         guard: Brings a fit that has diverged back; None lets it end.
@@ -89,6 +90,7 @@ class Trainer:
         sampler: Sampler,
         *,
         learning_rate: Callable[[int], float],
+        betas: tuple[float, float] = (0.9, 0.999),
         pace: Pace,
         generator: torch.Generator,
         clock: Clock,
@@ -114,7 +116,7 @@ class Trainer:
         self._unseen: list[Tensor] = []
         self._loss = math.nan
         self.selections: dict[str, Selection] = {}
-        self.optimiser = Adam(field)
+        self.optimiser = Adam(field, betas)
 
     def fit(self, observer: Observer) -> str:
         """Train until a reason to stop turns up.

@@ -36,10 +36,10 @@ def begin(sampler, field):
     sampler.observe(0, oracles.observation(field, SIGNAL, selection))
 
 
-def test_the_residual_slot_holds_the_worst_candidates_by_their_last_errors():
-    """With as many candidates as points they are the worst of all but those beside them."""
+def test_the_residual_slot_holds_the_candidates_that_have_been_owed_most_for_longest():
+    """With as many candidates as points they lead all but those beside them."""
     sampler = NintPool(PLAN, xi=0.6, lambda_=1e3, pool=1000)
-    field, rng, known = tiny_field(3), generator(), {}
+    field, rng, known, trained = tiny_field(3), generator(), {}, {}
     for step in range(12):
         selection = sampler.select(step, probe_of(field), rng)
         sizes = dict(selection.slots)
@@ -48,12 +48,17 @@ def test_the_residual_slot_holds_the_worst_candidates_by_their_last_errors():
             assert sizes["residual"] == guided
             chosen = selection.indices[sizes["ntk"] : sizes["ntk"] + guided].tolist()
             taken = set(selection.indices[: sizes["ntk"]].tolist())
-            errors = sorted(known.get(i, -1.0) for i in range(COUNT) if i not in taken)
-            assert sorted(known.get(i, -1.0) for i in chosen) == errors[len(errors) - guided :]
+            owed = {
+                i: known.get(i, -1.0) * (step - trained.get(i, 0))
+                for i in range(COUNT)
+                if i not in taken
+            }
+            assert sorted(owed[i] for i in chosen) == sorted(owed.values())[-guided:]
         observation = oracles.observation(field, SIGNAL, selection)
         sampler.observe(step, observation)
-        found = (observation.prediction - observation.values).abs().sum(1)
+        found = (observation.prediction - observation.values).square().sum(1)
         known |= dict(zip(selection.indices.tolist(), found.tolist(), strict=True))
+        trained |= dict.fromkeys(selection.indices.tolist(), step)
         with torch.no_grad():
             for parameter in field.parameters():
                 parameter.mul_(1.01)
@@ -64,6 +69,7 @@ def test_few_candidates_leave_the_choice_to_chance():
     sampler = NintPool(PLAN, xi=0.5, lambda_=1e3, pool=1)
     begin(sampler, tiny_field(3))
     sampler._errors = torch.arange(COUNT, dtype=torch.float64)
+    sampler._trained = torch.zeros(COUNT, dtype=torch.int32)
     selection = sampler.select(1, probe_of(tiny_field(3)), generator(3))
     sizes = dict(selection.slots)
     residual = selection.indices[sizes["ntk"] :][: sizes["residual"]]
@@ -127,9 +133,18 @@ def test_other_points_have_no_errors_yet():
     assert sampler.select(1, probe_of(field), generator()).slots == (("uniform", 90),)
 
 
-def test_a_foreign_state_is_refused():
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"errors": torch.zeros(3, dtype=torch.int64), "trained": torch.zeros(3).int()},
+        {"errors": torch.zeros(3), "trained": torch.zeros(3)},
+        {"errors": torch.zeros(3), "trained": torch.zeros(4).int()},
+        {"errors": torch.zeros(3)},
+    ],
+)
+def test_a_foreign_state_is_refused(state):
     with pytest.raises(ValueError, match="errors"):
-        NintPool(PLAN).load_state_dict({"errors": torch.zeros(3, dtype=torch.int64)})
+        NintPool(PLAN).load_state_dict(state)
 
 
 def test_the_moment_spares_the_pull_of_a_score():

@@ -62,6 +62,11 @@ class BatchConfig(Section):
         description="coordinates per step, whatever the size of the signal; replaces the "
         "fraction, and setting one later than the other undoes the other",
     )
+    reshuffle: bool = Field(
+        False,
+        description="whether the random points of uniform and nint come once each, in random "
+        "order, before any comes again; otherwise every step draws afresh",
+    )
 
 
 class OptimiserConfig(Section):
@@ -73,6 +78,10 @@ class OptimiserConfig(Section):
     )
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay per step of Adam's mean of gradients")
+    beta2: float = Field(
+        0.999, ge=0, lt=1, description="decay per step of Adam's mean of squared gradients"
     )
     final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
     average: float = Field(

@@ -10,8 +10,8 @@ from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.ranking import TopK
 from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
-from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.int import residual_score
+from nint_cli.samplers.uniform_draws import UniformDraws
 
 _NTK, _RESIDUAL = "ntk", "residual"
 # A whole selection, kept where it serves several steps, and the sizes of its slots.
@@ -77,10 +77,12 @@ class Nint(Sampler):
             first moment, which costs nothing; ours.
         interval: Refresh strategy of the whole selection.
         every: Interval of its ``dense2`` in steps.
+        reshuffle: Whether uniform points come once each before any comes again; see
+            `UniformDraws`.
     """
 
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL, _SELECTED})
-    host_entries: ClassVar[frozenset[str]] = frozenset({_SIZES, _BEGAN, _VOID})
+    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_SIZES, _BEGAN, _VOID}
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class Nint(Sampler):
         gradient: str = "full",
         interval: str = "dense",
         every: int = 5,
+        reshuffle: bool = False,
     ) -> None:
         self.batch = batch
         self.xi = xi
@@ -114,6 +117,7 @@ class Nint(Sampler):
         self.gradient = gradient
         self.interval = interval
         self.every = every
+        self._draws = UniformDraws(reshuffle)
         self._ranked: dict[str, Tensor] = {}
 
     @property
@@ -125,6 +129,7 @@ class Nint(Sampler):
         """Rank anew at the next step; see `Sampler.forget`."""
         self._ranked = {key: kept for key, kept in self._ranked.items() if key == _BEGAN}
         self._ranked[_VOID] = torch.tensor([1])
+        self._draws.forget()
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
@@ -134,7 +139,7 @@ class Nint(Sampler):
             if step >= self.start * self.batch.total_steps:
                 self._ranked[_BEGAN] = torch.tensor([step])
         if step < self._begins or (count == population and self._refreshes(step)):
-            indices = draw_distinct(population, count, generator)
+            indices = self._draws.draw(population, count, generator)
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
         if not self._refreshes(step):
             kept = zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True)
@@ -146,7 +151,7 @@ class Nint(Sampler):
         hard = self._ranked.get(_RESIDUAL, empty)
         residual = hard[torch.isin(hard, ntk, invert=True)][:residual_count]
         guided = torch.cat([ntk, residual])
-        rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
+        rest = self._draws.draw(population, count - len(guided), generator, exclude=guided)
         sizes = (len(ntk), len(residual), len(rest))
         slots = tuple(zip(_SLOTS, sizes, strict=True))
         return self._remembered(Selection(torch.cat([guided, rest]), slots=slots), step)
@@ -268,8 +273,11 @@ class Nint(Sampler):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the rankings and the selection in use; see `Sampler.state_dict`."""
-        return dict(self._ranked)
+        return self._ranked | self._draws.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the rankings; see `Sampler.load_state_dict`."""
-        self._ranked = load_indices(state, self.index_entries | self.host_entries)
+        draws = {key: each for key, each in state.items() if key in UniformDraws.host_entries}
+        self._draws.load_state_dict(draws)
+        ranked = {key: each for key, each in state.items() if key not in draws}
+        self._ranked = load_indices(ranked, self.index_entries | self.host_entries)

@@ -10,9 +10,10 @@ from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.samplers.base import BatchPlan, Observation, Sampler, Selection, load_indices
 from nint_cli.samplers.draw import draw_distinct
-from nint_cli.samplers.int import residual_score
+from nint_cli.samplers.uniform_draws import UniformDraws
 
-_NTK, _RESIDUAL, _BEGAN, _ERRORS = "ntk", "residual", "began", "errors"
+_NTK, _RESIDUAL, _BEGAN = "ntk", "residual", "began"
+_ERRORS, _TRAINED = "errors", "trained"
 
 MOST_REMEMBERED = 1 << 24
 """Points of a signal beyond which nothing is remembered, and batches are uniform."""
@@ -26,9 +27,9 @@ class NintPool(Sampler):
     what they are ranked by, and among which points:
 
     - a slot of k points takes the highest of `pool` k candidates, drawn anew and uniformly;
-    - the residual of a point is the one that it had when it last trained, its L1 norm over
-      channels; it costs no pass, and is N / B steps old on average. A point that has not trained
-      yet ranks last;
+    - the residual slot ranks by a point's squared error when it last trained times the steps
+      since then: what it has been owed for so long weighs more, and what has just trained waits.
+      That costs no pass. A point that has not trained yet ranks last;
     - the NTK score is ||J_i m||_2, with m Adam's first moment, a running mean of batch gradients
       and so, up to a factor and the batches' noise, of J^T R. It costs one JVP of the candidates
       every `alpha` steps; they keep their slot in between.
@@ -48,11 +49,13 @@ class NintPool(Sampler):
         min_share: NTK share below which its slot is empty.
         start: Share of the run before guidance; until then batches are uniform.
         pool: Candidates per point of a slot, at least 1.
+        reshuffle: Whether uniform points come once each before any comes again; see
+            `UniformDraws`.
     """
 
     observes: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK})
-    host_entries: ClassVar[frozenset[str]] = frozenset({_BEGAN})
+    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class NintPool(Sampler):
         min_share: float = 1e-3,
         start: float = 0.0,
         pool: int = 4,
+        reshuffle: bool = False,
     ) -> None:
         self.batch = batch
         self.xi = xi
@@ -74,14 +78,18 @@ class NintPool(Sampler):
         self.min_share = min_share
         self.start = start
         self.pool = pool
+        self._draws = UniformDraws(reshuffle)
+        # By point: the squared error when it last trained, -1 before, and the step of that.
         self._errors: Tensor | None = None
+        self._trained: Tensor | None = None
         self._known: dict[str, Tensor] = {}
         self._population = 0
 
     def forget(self) -> None:
         """Remember no error and no ranking of the points that were; see `Sampler.forget`."""
-        self._errors = None
+        self._errors = self._trained = None
         self._known.pop(_NTK, None)
+        self._draws.forget()
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots; see `Sampler.select`."""
@@ -91,7 +99,7 @@ class NintPool(Sampler):
             self._known[_BEGAN] = torch.tensor([step])
         blind = population > MOST_REMEMBERED or count == population
         if blind or self._errors is None or _BEGAN not in self._known:
-            indices = draw_distinct(population, count, generator)
+            indices = self._draws.draw(population, count, generator)
             return Selection(indices, slots=(("uniform", count),))
         age = step - int(self._known[_BEGAN])
         share = self._share(age)
@@ -100,9 +108,9 @@ class NintPool(Sampler):
         if age % self.alpha == 0 or _NTK not in self._known:
             self._known[_NTK] = self._score(ntk_count, probe, generator)
         ntk = self._known[_NTK][:ntk_count]
-        residual = self._hardest(residual_count, ntk, generator)
+        residual = self._hardest(step, residual_count, ntk, generator)
         guided = torch.cat([ntk, residual])
-        rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
+        rest = self._draws.draw(population, count - len(guided), generator, exclude=guided)
         sizes = {_NTK: len(ntk), _RESIDUAL: len(residual), "uniform": len(rest)}
         return Selection(torch.cat([guided, rest]), slots=tuple(sizes.items()))
 
@@ -122,14 +130,16 @@ class NintPool(Sampler):
         score = torch.linalg.vector_norm(probe.estimated_product(candidates), dim=1)
         return candidates[score.topk(count).indices]
 
-    def _hardest(self, count: int, taken: Tensor, generator: torch.Generator) -> Tensor:
-        """Give the candidates with the largest error that is remembered."""
+    def _hardest(self, step: int, count: int, taken: Tensor, generator: torch.Generator) -> Tensor:
+        """Give the candidates that have been owed most for longest."""
         assert self._errors is not None
+        assert self._trained is not None
         left = self._population - len(taken)
         candidates = draw_distinct(
             self._population, min(left, self.pool * count), generator, exclude=taken
         )
-        return candidates[self._errors[candidates].topk(count).indices]
+        owed = self._errors[candidates] * (step - self._trained[candidates])
+        return candidates[owed.topk(count).indices]
 
     def observe(self, step: int, observation: Observation) -> None:
         """Remember the errors of a batch; see `Sampler.observe`."""
@@ -140,18 +150,28 @@ class NintPool(Sampler):
             self._errors = torch.full(
                 (self._population,), -1.0, dtype=observation.values.dtype, device=indices.device
             )
-        self._errors[indices] = residual_score(observation.prediction - observation.values)
+        if self._trained is None:
+            self._trained = torch.zeros(self._population, dtype=torch.int32, device=indices.device)
+        self._errors[indices] = (observation.prediction - observation.values).square().sum(1)
+        self._trained[indices] = step
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the errors and the ranking in use; see `Sampler.state_dict`."""
-        errors = {} if self._errors is None else {_ERRORS: self._errors}
-        return self._known | errors
+        remembered = {_ERRORS: self._errors, _TRAINED: self._trained}
+        found = {name: each for name, each in remembered.items() if each is not None}
+        return self._known | found | self._draws.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore what is remembered; see `Sampler.load_state_dict`."""
         rest = dict(state)
-        errors = rest.pop(_ERRORS, None)
-        if errors is not None and (not errors.is_floating_point() or errors.ndim != 1):
-            raise ValueError(f"unexpected sampler state {_ERRORS} {tuple(errors.shape)}")
-        self._errors = errors
-        self._known = load_indices(rest, self.index_entries | self.host_entries)
+        errors, trained = rest.pop(_ERRORS, None), rest.pop(_TRAINED, None)
+        if (errors is None) != (trained is None):
+            raise ValueError(f"unexpected sampler state, {_ERRORS} or {_TRAINED} alone")
+        if errors is not None and trained is not None:
+            known = errors.is_floating_point() and trained.dtype == torch.int32
+            if not known or errors.ndim != 1 or errors.shape != trained.shape:
+                raise ValueError(f"unexpected sampler state {_ERRORS} {tuple(errors.shape)}")
+        self._errors, self._trained = errors, trained
+        draws = {name: rest.pop(name) for name in UniformDraws.host_entries if name in rest}
+        self._draws.load_state_dict(draws)
+        self._known = load_indices(rest, self.index_entries | {_BEGAN})

@@ -1,27 +1,47 @@
 """Points at random."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
+from torch import Tensor
 
 from nint_cli.probe import Probe
 from nint_cli.samplers.base import BatchPlan, Sampler, Selection
-from nint_cli.samplers.draw import draw_distinct
+from nint_cli.samplers.uniform_draws import UniformDraws
 
 
 class Uniform(Sampler):
-    """Uniform sampling without replacement, fresh at every step.
+    """Uniform sampling without replacement, fresh at every step or by epochs.
 
     The mean squared error of the batch is an unbiased estimate of the full one. It asks for no
     extra pass.
 
     Args:
         batch: How many points.
+        reshuffle: Whether every point comes once before any comes again; see `UniformDraws`.
     """
 
-    def __init__(self, batch: BatchPlan) -> None:
+    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
+
+    def __init__(self, batch: BatchPlan, *, reshuffle: bool = False) -> None:
         self.batch = batch
+        self._draws = UniformDraws(reshuffle)
+
+    def forget(self) -> None:
+        """Begin a new epoch; see `Sampler.forget`."""
+        self._draws.forget()
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose points at random; see `Sampler.select`."""
         count = self.batch.count(step, len(probe))
-        indices = draw_distinct(len(probe), count, generator)
+        indices = self._draws.draw(len(probe), count, generator)
         return Selection(indices, slots=(("uniform", count),))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give where its epoch is; see `Sampler.state_dict`."""
+        return self._draws.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on within an epoch; see `Sampler.load_state_dict`."""
+        self._draws.load_state_dict(state)

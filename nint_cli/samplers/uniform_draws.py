@@ -1,0 +1,114 @@
+"""The uniform part of a batch: drawn afresh at every step, or by going through all points."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nint_cli.samplers.draw import draw_distinct
+
+MOST_SHUFFLED = 1 << 24
+"""Points of a signal beyond which every draw is afresh: an order of all would outgrow it."""
+
+_SEED, _PLACE = "seed", "place"
+
+
+class UniformDraws:
+    """Draws points uniformly without replacement within a batch and, on demand, over an epoch.
+
+    With ``reshuffle`` every point is visited once, in random order, before any comes again (random
+    reshuffling; Mishchenko, Khaled, Richtárik, 2020, arXiv 2006.05988). What the batches of an
+    epoch have in common is then the mean over all points, which momentum finds; of fresh draws it
+    keeps their noise. A point that is excluded from a draw has its visit all the same, for it is
+    excluded because the batch has it already. In a draw that two epochs share a point is once.
+
+    An epoch costs one permutation of N, hence a step the time of its batch. Beyond `MOST_SHUFFLED`
+    points a run sees few of them twice, and draws are afresh.
+
+    Args:
+        reshuffle: Whether to go through all points; otherwise every draw is afresh.
+    """
+
+    host_entries: ClassVar[frozenset[str]] = frozenset({_SEED, _PLACE})
+
+    def __init__(self, reshuffle: bool = False) -> None:
+        self.reshuffle = reshuffle
+        # The order is a permutation that the seed gives again; `_place` of it are visited.
+        self._seed: int | None = None
+        self._place = 0
+        self._order: Tensor | None = None
+
+    def forget(self) -> None:
+        """Begin a new epoch with the next draw."""
+        self._seed = self._order = None
+
+    def draw(
+        self,
+        population: int,
+        count: int,
+        generator: torch.Generator,
+        *,
+        exclude: Tensor | None = None,
+    ) -> Tensor:
+        """Draw distinct indices.
+
+        Args:
+            population: N; indices are in [0, N).
+            count: How many, at most N less the excluded ones.
+            generator: Source of randomness; its device is the result's.
+            exclude: Distinct indices that may not be drawn, or None.
+
+        Returns:
+            (count,) int64, in no particular order.
+        """
+        if not self.reshuffle or population > MOST_SHUFFLED:
+            return draw_distinct(population, count, generator, exclude=exclude)
+        found = torch.empty(0, dtype=torch.int64, device=generator.device)
+        while len(found) < count:
+            if self._seed is None or self._place >= population:
+                seed = torch.randint(1 << 62, (), generator=generator, device=generator.device)
+                self._seed, self._place, self._order = int(seed), 0, None
+            barred = found if exclude is None else torch.cat([exclude, found])
+            found = torch.cat([found, self._visit(population, count - len(found), barred)])
+        return found
+
+    def _visit(self, population: int, count: int, barred: Tensor) -> Tensor:
+        """Give the next points of the epoch that are not barred, fewer where it ends."""
+        if self._order is None:
+            assert self._seed is not None
+            again = torch.Generator(barred.device).manual_seed(self._seed)
+            self._order = torch.randperm(population, generator=again, device=barred.device)
+        ahead = self._order[self._place : self._place + count + len(barred)]
+        if len(barred) == 0:
+            self._place += len(ahead)
+            return ahead
+        free = torch.isin(ahead, barred, invert=True).nonzero()[:count, 0]
+        self._place += len(ahead) if len(free) < count else int(free[-1]) + 1
+        return ahead[free]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give the epoch's seed and how far it has come; empty where draws are afresh."""
+        if self._seed is None:
+            return {}
+        return {_SEED: torch.tensor([self._seed]), _PLACE: torch.tensor([self._place])}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state_dict` gave.
+
+        Args:
+            state: The tensors.
+
+        Raises:
+            ValueError: If the state is another.
+        """
+        sound = not state or (
+            state.keys() == self.host_entries
+            and all(each.shape == (1,) and each.dtype == torch.int64 for each in state.values())
+        )
+        if not sound or any(int(each) < 0 for each in state.values()):
+            raise ValueError(f"unexpected state of draws, {sorted(state)}")
+        self._order = None
+        self._seed, self._place = int(state[_SEED]) if state else None, 0
+        if state:
+            self._place = int(state[_PLACE])
