@@ -29,6 +29,9 @@ VARIANTS = {
     "nint-moment": ("nint", {"nint": {"gradient": "moment"}}),
     "nint-pool": ("nint", {"nint": {"scoring": "pool"}}),
     "nint-pool-late": ("nint", {"nint": {"scoring": "pool", "pool": 1, "start": 0.4, "xi": 0}}),
+    "nint-epochs": ("nint", {"batch": {"reshuffle": True}}),
+    "nint-pool-epochs": ("nint", {"nint": {"scoring": "pool"}, "batch": {"reshuffle": True}}),
+    "uniform-epochs": ("uniform", {"batch": {"reshuffle": True}}),
     "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),
 }
 EVERY = [*SAMPLER_NAMES, *VARIANTS]
@@ -190,14 +193,14 @@ def test_restored_state_goes_on_alike_at_points_anywhere(name, stop):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_sampler_says_which_of_its_state_are_points(name):
-    """So that a checkpoint in which one is no point is refused; `sizes` counts slots."""
+    """So that a checkpoint in which one is no point is refused; `trained` has steps."""
     signal = tiny_signal((9, 9))
     sampler = sampler_of(name, signal)
     choose(sampler, signal, generator(), 0, 7)
     integers = {
         key for key, value in sampler.state_dict().items() if not value.is_floating_point()
     }
-    assert integers - {"sizes", "began"} <= sampler.index_entries
+    assert integers - sampler.host_entries - {"trained"} <= sampler.index_entries
 
 
 @pytest.mark.parametrize("name", EVERY)

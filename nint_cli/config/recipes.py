@@ -23,13 +23,17 @@ class Recipe(NamedTuple):
     source: str
 
 
+_DECAYS = {"optimiser.beta1": 0.8, "optimiser.beta2": 0.98}
+"""Of Adam: shorter memories than the usual ones suit runs of some hundred steps."""
+
+
 def _published(lr: float, source: str) -> Recipe:
     return Recipe({"optimiser.lr": lr}, source)
 
 
 def _tuned(lr: float, size: int, steps: int, field: Mapping[str, object] | None = None) -> Recipe:
     """Give a recipe that was found here; `field` is how the field is built, by dotted key."""
-    settings = {"optimiser.lr": lr, "batch.size": size, "steps": steps}
+    settings = {"optimiser.lr": lr, "batch.size": size, "steps": steps, **_DECAYS}
     return Recipe({**settings, **(field or {})}, "tuned for nint")
 
 
