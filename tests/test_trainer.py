@@ -355,10 +355,11 @@ def test_a_picture_of_one_pixel_is_learnt():
         assert trainer.fit(Until()) == "steps"
 
 
-def test_adam_has_the_bits_of_pytorchs():
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.8, 0.98), (0.0, 0.5)])
+def test_adam_has_the_bits_of_pytorchs(betas):
     own, reference = trainer_of().field, trainer_of().field
-    adam = Adam(own)
-    other = torch.optim.Adam(reference.parameters(), fused=True)
+    adam = Adam(own, betas)
+    other = torch.optim.Adam(reference.parameters(), betas=betas, fused=True)
     draws = torch.Generator().manual_seed(2)
     for rate in (1e-3, 1e-2, 5e-4):
         gradient = [torch.randn(p.shape, generator=draws) for p in own.parameters()]
@@ -369,6 +370,16 @@ def test_adam_has_the_bits_of_pytorchs():
         other.step()
     for a, b in zip(own.parameters(), reference.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_settings_reach_adam_and_the_draws():
+    config = {"optimiser": {"beta1": 0.7, "beta2": 0.95}, "batch": {"reshuffle": True, "size": 4}}
+    for sampler in ("uniform", "nint"):
+        made = RunConfig.model_validate(config | {"sampler": sampler, "steps": 9})
+        trainer = build_trainer(made, Picture(smooth_pixels(), "").signal(), Clock())
+        assert trainer.optimiser._betas == (0.7, 0.95)
+        trainer.fit(Until())
+        assert "sampler.seed" in trainer.state_dict().tensors
 
 
 def test_moments_that_do_not_fit_are_refused():
