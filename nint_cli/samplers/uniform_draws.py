@@ -19,8 +19,7 @@ class UniformDraws:
 
     With ``reshuffle`` every point is visited once, in random order, before any comes again (random
     reshuffling; Mishchenko, Khaled, Richtárik, 2020, arXiv 2006.05988). What the batches of an
-    epoch have in common is then the mean over all points, which momentum finds; of fresh draws it
-    keeps their noise. A point that is excluded from a draw has its visit all the same, for it is
+    epoch have in common is then the mean over all points, which momentum finds. A point that is excluded from a draw has its visit all the same, for it is
     excluded because the batch has it already. In a draw that two epochs share a point is once.
 
     An epoch costs one permutation of N, hence a step the time of its batch. Beyond `MOST_SHUFFLED`
@@ -51,17 +50,7 @@ class UniformDraws:
         *,
         exclude: Tensor | None = None,
     ) -> Tensor:
-        """Draw distinct indices.
-
-        Args:
-            population: N; indices are in [0, N).
-            count: How many, at most N less the excluded ones.
-            generator: Source of randomness; its device is the result's.
-            exclude: Distinct indices that may not be drawn, or None.
-
-        Returns:
-            (count,) int64, in no particular order.
-        """
+        """Draw distinct indices, in no particular order; see `draw_distinct`."""
         if not self.reshuffle or population > MOST_SHUFFLED:
             return draw_distinct(population, count, generator, exclude=exclude)
         found = torch.empty(0, dtype=torch.int64, device=generator.device)
@@ -108,7 +97,6 @@ class UniformDraws:
         )
         if not sound or any(int(each) < 0 for each in state.values()):
             raise ValueError(f"unexpected state of draws, {sorted(state)}")
-        self._order = None
-        self._seed, self._place = int(state[_SEED]) if state else None, 0
+        self.forget()
         if state:
-            self._place = int(state[_PLACE])
+            self._seed, self._place = int(state[_SEED]), int(state[_PLACE])
