@@ -19,8 +19,9 @@ class UniformDraws:
 
     With ``reshuffle`` every point is visited once, in random order, before any comes again (random
     reshuffling; Mishchenko, Khaled, Richtárik, 2020, arXiv 2006.05988). What the batches of an
-    epoch have in common is then the mean over all points, which momentum finds. A point that is excluded from a draw has its visit all the same, for it is
-    excluded because the batch has it already. In a draw that two epochs share a point is once.
+    epoch have in common is then the mean over all points, which momentum finds. A point that is
+    excluded from a draw has its visit all the same, for it is excluded because the batch has it
+    already. In a draw that two epochs share a point is once.
 
     An epoch costs one permutation of N, hence a step the time of its batch. Beyond `MOST_SHUFFLED`
     points a run sees few of them twice, and draws are afresh.
