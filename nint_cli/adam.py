@@ -18,23 +18,24 @@ class Adam:
 
     Args:
         field: Its parameters are followed.
-        betas: Decay per step of the gradient's running mean and of its square's.
     """
 
-    def __init__(self, field: Field, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+    def __init__(self, field: Field) -> None:
         self._field = field
-        self._betas = betas
         self._parameters: list[Tensor] = list(field.parameters())
         # By kind, in the order of the parameters; empty before the first step.
         self._moments: dict[str, list[Tensor]] = {}
 
     @torch.no_grad()
-    def follow(self, gradient: Sequence[Tensor], rate: float) -> None:
+    def follow(
+        self, gradient: Sequence[Tensor], rate: float, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
         """Do one step.
 
         Args:
             gradient: One tensor per parameter.
             rate: The learning rate.
+            betas: Decays of the running means of gradient and squared gradient.
         """
         if not self._moments:
             device = self._parameters[0].device
@@ -53,8 +54,8 @@ class Adam:
             [],
             steps,
             lr=rate,
-            beta1=self._betas[0],
-            beta2=self._betas[1],
+            beta1=betas[0],
+            beta2=betas[1],
             weight_decay=0.0,
             eps=1e-8,
             amsgrad=False,

@@ -301,12 +301,18 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
             final=optimiser.final,
         )
 
+    def betas(step: int) -> tuple[float, float]:
+        warming = step < optimiser.warmup * pace.total
+        share = 1.0 if warming else rate(step) / optimiser.lr
+        last = optimiser.beta2 if optimiser.beta2_end is None else optimiser.beta2_end
+        return optimiser.beta1, schedules.adam_decay(optimiser.beta2, last, share)
+
     return Trainer(
         field,
         signal,
         build_sampler(config, signal, pace),
         learning_rate=rate,
-        betas=(optimiser.beta1, optimiser.beta2),
+        betas=betas,
         pace=pace,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,

@@ -75,6 +75,25 @@ def learning_rate(
     raise ValueError(f"unknown learning-rate schedule {kind!r}")
 
 
+def adam_decay(first: float, last: float, share: float) -> float:
+    """Decay of a running mean whose memory shrinks with the learning rate.
+
+    The memory 1 / (1 - decay) goes from that of `first` to that of `last` in proportion.
+
+    Args:
+        first: The decay at the highest rate, in [0, 1).
+        last: The decay at rate 0, in [0, 1).
+        share: The rate as a share of its highest, in [0, 1].
+
+    Returns:
+        The decay, in [0, 1).
+    """
+    if first == last or share >= 1:
+        return first
+    memory = share / (1 - first) + (1 - share) / (1 - last)
+    return 1 - 1 / memory
+
+
 def ntk_share(law: str, step: int, *, xi: float, alpha: int, lambda_: float) -> float:
     """Share of a batch that NINT fills by its NTK score (arXiv 2511.15487).
 

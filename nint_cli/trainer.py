@@ -73,7 +73,7 @@ class Trainer:
         sampler: Chooses the points of each step.
         learning_rate: Gives the rate of a step, from 0.
         pace: When to stop.
-        betas: Decays of Adam's two running means per step.
+        betas: Gives the decays of Adam's two running means at a step; None: the usual ones.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
         guard: Brings a fit that has diverged back; None lets it end.
@@ -90,7 +90,7 @@ class Trainer:
         sampler: Sampler,
         *,
         learning_rate: Callable[[int], float],
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Callable[[int], tuple[float, float]] | None = None,
         pace: Pace,
         generator: torch.Generator,
         clock: Clock,
@@ -103,6 +103,7 @@ class Trainer:
         self.signal = signal
         self.sampler = sampler
         self.learning_rate = learning_rate
+        self.betas = betas or (lambda _: (0.9, 0.999))
         self.pace = pace
         self.generator = generator
         self.clock = clock
@@ -116,7 +117,7 @@ class Trainer:
         self._unseen: list[Tensor] = []
         self._loss = math.nan
         self.selections: dict[str, Selection] = {}
-        self.optimiser = Adam(field, betas)
+        self.optimiser = Adam(field)
 
     def fit(self, observer: Observer) -> str:
         """Train until a reason to stop turns up.
@@ -249,7 +250,7 @@ class Trainer:
                 self.guard.keep(self.step, self.optimiser.learnt())
         factor = 1.0 if self.guard is None else self.guard.rate_factor
         rate = self.learning_rate(self.step)
-        self.optimiser.follow(gradient, rate * factor)
+        self.optimiser.follow(gradient, rate * factor, self.betas(self.step))
         if self.average is not None:
             self.average.see(self.step, rate)
         return True, observation

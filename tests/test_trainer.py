@@ -358,12 +358,12 @@ def test_a_picture_of_one_pixel_is_learnt():
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.8, 0.98), (0.0, 0.5)])
 def test_adam_has_the_bits_of_pytorchs(betas):
     own, reference = trainer_of().field, trainer_of().field
-    adam = Adam(own, betas)
+    adam = Adam(own)
     other = torch.optim.Adam(reference.parameters(), betas=betas, fused=True)
     draws = torch.Generator().manual_seed(2)
     for rate in (1e-3, 1e-2, 5e-4):
         gradient = [torch.randn(p.shape, generator=draws) for p in own.parameters()]
-        adam.follow(gradient, rate)
+        adam.follow(gradient, rate, betas)
         other.param_groups[0]["lr"] = rate
         for parameter, part in zip(reference.parameters(), gradient, strict=True):
             parameter.grad = part
@@ -373,13 +373,26 @@ def test_adam_has_the_bits_of_pytorchs(betas):
 
 
 def test_settings_reach_adam_and_the_draws():
-    config = {"optimiser": {"beta1": 0.7, "beta2": 0.95}, "batch": {"reshuffle": True, "size": 4}}
+    """The memory of squares is 20 steps while the rate warms up and shrinks to 4 with it."""
+    optimiser = {"beta1": 0.7, "beta2": 0.95, "beta2_end": 0.75}
+    optimiser |= {"schedule": "cosine", "warmup": 0.2, "lr": 1e-3}
+    config = {"optimiser": optimiser, "batch": {"reshuffle": True, "size": 4}, "steps": 10}
     for sampler in ("uniform", "nint"):
-        made = RunConfig.model_validate(config | {"sampler": sampler, "steps": 9})
+        made = RunConfig.model_validate(config | {"sampler": sampler})
         trainer = build_trainer(made, Picture(smooth_pixels(), "").signal(), Clock())
-        assert trainer.optimiser._betas == (0.7, 0.95)
+        used = []
+        follow = trainer.optimiser.follow
+
+        def noted(gradient, rate, betas, follow=follow, used=used):
+            used.append((rate, betas))
+            follow(gradient, rate, betas)
+
+        trainer.optimiser.follow = noted
         trainer.fit(Until())
         assert "sampler.seed" in trainer.state_dict().tensors
+        for step, (rate, (beta1, beta2)) in enumerate(used):
+            memory = 20 if step < 2 else 4 + 16 * rate / 1e-3
+            assert (beta1, beta2) == (0.7, pytest.approx(1 - 1 / memory))
 
 
 def test_moments_that_do_not_fit_are_refused():

@@ -83,6 +83,13 @@ class OptimiserConfig(Section):
     beta2: float = Field(
         0.999, ge=0, lt=1, description="decay per step of Adam's mean of squared gradients"
     )
+    beta2_end: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="beta2 where the rate has fallen to 0; the memory, 1/(1 - beta2), shrinks "
+        "with the rate after the warm-up; null: beta2 stays",
+    )
     final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
     average: float = Field(
         0.0,
