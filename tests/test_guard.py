@@ -152,7 +152,10 @@ def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
             batches.append(trainer.selections["last"].indices.tolist())
 
     follow = trainer.optimiser.follow
-    trainer.optimiser.follow = lambda gradient, rate: (rates.append(rate), follow(gradient, rate))
+    trainer.optimiser.follow = lambda gradient, rate, betas: (
+        rates.append(rate),
+        follow(gradient, rate, betas),
+    )
     trainer.fit(Watch())
     assert rates == [1e-3] * 3 + [5e-4] * 3 + [2.5e-4]
     assert len({tuple(sorted(batch)) for batch in batches}) == 7

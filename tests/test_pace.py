@@ -91,9 +91,9 @@ def test_a_longer_budget_is_a_longer_run_whose_rate_ends_with_it():
         trainer = trainer_of("uniform", 40, time_budget_s=budget, at_steps=False)
         rates, follow = [], trainer.optimiser.follow
 
-        def note(gradient, rate, rates=rates, follow=follow):
+        def note(gradient, rate, betas, rates=rates, follow=follow):
             rates.append(rate)
-            follow(gradient, rate)
+            follow(gradient, rate, betas)
 
         trainer.optimiser.follow = note
         assert trainer.fit(Until()) == "time_budget"
