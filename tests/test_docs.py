@@ -67,7 +67,7 @@ def commands(text: str = README) -> list[str]:
 
 
 def shortened(arguments: list[str]) -> list[str]:
-    """The same command with few steps."""
+    """The same command with few steps of a small field."""
     if arguments[0] not in {"fit", "compare"} or "--print-config" in arguments:
         return arguments
     found = list(arguments)
@@ -75,8 +75,15 @@ def shortened(arguments: list[str]) -> list[str]:
         if flag in found:
             at = found.index(flag)
             del found[at : at + 2]
-    found += ["--steps", "3"] if found[1] != "runs" else []
-    return found + (["--progress", "never"] if found[0] == "fit" else [])
+    found += ["--progress", "never"] if found[0] == "fit" else []
+    if found[1] == "runs":
+        return found
+    found += ["--steps", "3", "--set=siren.hidden_features=16", "--set=siren.hidden_layers=2"]
+    if found[1] == "sdf":
+        found += ["--set=sdf.points=2000"]
+        found += [] if "--mc-resolution" in found else ["--set=sdf.mc_resolution=16"]
+        found += ["--set=sdf.iou_resolution=16", "--set=sdf.surface_samples=100"]
+    return found
 
 
 def test_the_first_screen_holds_the_two_commands():
@@ -176,7 +183,6 @@ def test_every_command_of_the_pages_runs(monkeypatch, capsys):
     """Page by page, in one folder; what another page has run already is not run again."""
     monkeypatch.setattr(Children, "run", fit_within)
     make_inputs()
-    tiny = ["--set=siren.hidden_features=16", "--set=siren.hidden_layers=2"]
     ran: set[str] = set()
     for page in PAGES:
         for line in commands((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")):
@@ -185,12 +191,8 @@ def test_every_command_of_the_pages_runs(monkeypatch, capsys):
                 continue
             ran.add(line)
             arguments = shortened(words[1:])
-            if arguments[0] in {"fit", "compare"} and arguments[1] != "runs":
-                few = ["--set=sdf.points=2000", "--set=sdf.mc_resolution=16"]
-                few += ["--set=sdf.iou_resolution=16", "--set=sdf.surface_samples=100"]
-                arguments += tiny + (few if arguments[1] == "sdf" else [])
-                if arguments[0] == "fit" and "--skip-existing" not in arguments:
-                    arguments.append("--overwrite")
+            if arguments[0] == "fit" and "--skip-existing" not in arguments:
+                arguments.append("--overwrite")
             assert cli.run(arguments) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
     assert len(ran) > 20
 
@@ -251,6 +253,19 @@ def test_every_experiment_is_listed():
     assert f"EXPERIMENTS := {' '.join(EXPERIMENTS)}\n" in makefile
 
 
+# In one process, since each of its own would load PyTorch again.
+HELPS = """
+import contextlib, pathlib, runpy, sys
+scripts = sys.argv[1:]
+for number, script in enumerate(scripts):
+    print(end="\\0" if number else "")
+    sys.argv = [script, "--help"]
+    sys.path.insert(0, str(pathlib.Path(script).parent))
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+"""
+
+
 def test_the_commands_behind_the_results_exist():
     """They take too long to run here; that the scripts run at all is tested above."""
     lines = []
@@ -259,15 +274,14 @@ def test_the_commands_behind_the_results_exist():
         found = [line for line in text.splitlines() if line.startswith("python scripts/")]
         assert len(found) >= 4
         lines += found
-    helps = {}
-    for line in lines:
-        _, script, *words = shlex.split(line)
-        if script not in helps:
-            command = [sys.executable, ROOT / script, "--help"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            helps[script] = done.stdout
+    split = [shlex.split(line)[1:] for line in lines]
+    names = sorted({script for script, *_ in split})
+    command = [sys.executable, "-c", HELPS, *(str(ROOT / name) for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    helps = dict(zip(names, done.stdout.split("\0"), strict=True))
+    for script, *words in split:
         for word in words:
-            assert not word.startswith("--") or word in helps[script], line
+            assert not word.startswith("--") or word in helps[script], (script, word)
 
 
 def test_python_examples_run(capsys):
