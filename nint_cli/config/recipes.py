@@ -79,7 +79,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
-            "tuned": _tuned(2e-2, 8192, 5000, decays=_GRID),
+            "tuned": _tuned(2e-2, 4096, 8000, decays=_GRID),
         },
     },
     "audio": {
