@@ -136,11 +136,12 @@ while True:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = [line.split() for line in done.stdout.splitlines() if line[0].isdigit()]
-    codes = [int(code) for _, code in found]
+    lines = [line.split() for line in done.stdout.splitlines() if line[0].isdigit()]
+    found = {int(number): int(code) for number, code in lines}
+    codes = list(found.values())
     assert len(codes) > 40 / every
     expected = (tmp_path / "through" / LAST).read_bytes()
-    for number, code in zip((int(number) for number, _ in found), codes, strict=True):
+    for number, code in found.items():
         path = tmp_path / f"dead-{number}"
         assert code in {0, 3}, number
         if code == 3:
