@@ -73,6 +73,8 @@ def arguments() -> argparse.ArgumentParser:
     fits("--methods", nargs="+", choices=targets.METHODS, default=list(targets.METHODS))
     fits("--targets", nargs="+", type=float, default=[30.0, 35.0], help="PSNR in dB")
     fits("--cap", type=float, default=600.0, help="seconds of training after which a run ends")
+    fits("--caps", nargs="+", type=targets.method_cap, default=[], metavar="METHOD=SECONDS",
+        help="other caps for some methods")  # fmt: skip
     fits("--every", type=int, help="steps between evaluations; 10 for paper, 2 for default")
     fits("--steps", type=int, help="instead of the preset's")
     fits("--device", default="cpu")

@@ -108,6 +108,14 @@ class TimedFit(grid.Fit):
             return 0.0  # nothing yet, half a line, or no evaluation
 
 
+def method_cap(text: str) -> tuple[str, float]:
+    """Read METHOD=SECONDS, as a type of argparse."""
+    method, _, seconds = text.partition("=")
+    if method not in METHODS:
+        raise argparse.ArgumentTypeError(f"{method} is none of {', '.join(METHODS)}")
+    return method, float(seconds)
+
+
 def plan(options: argparse.Namespace) -> dict[Key, TimedFit]:
     """List the fits in the order to run them."""
     names = [Path(source.replace(":", "-")).stem for source in options.pictures]
@@ -138,7 +146,8 @@ def fit(
     config = resolve([preset_layer(preset), set_layer(given)]).config
     words = ("--preset", preset, *(f"--set={setting}" for setting in given))
     settings = config.model_dump(mode="json")
-    return TimedFit(folder, source, words, settings=settings, cap_s=options.cap)
+    cap_s = dict(options.caps).get(method, options.cap)
+    return TimedFit(folder, source, words, settings=settings, cap_s=cap_s)
 
 
 def record(key: Key, fit: TimedFit, targets: list[float]) -> dict[str, Any]:
@@ -172,7 +181,9 @@ def bench_targets(options: argparse.Namespace) -> dict[str, Any]:
     runs = [record(key, fit, options.targets) for key, fit in fits.items()]
     return {
         **{name: getattr(options, name) for name in ("pictures", "seeds", "size", "targets")},
-        "cap_s": options.cap,
+        "cap_s": {
+            method: dict(options.caps).get(method, options.cap) for method in options.methods
+        },
         "jobs": options.jobs,
         "threads_of_each": sorted({run["threads"] for run in runs}),
         "evaluation_every": {preset: options.every or every for preset, every in EVERY.items()},
