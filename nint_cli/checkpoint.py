@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -18,7 +18,7 @@ from nint_cli import __version__, average
 from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
-from nint_cli.fields import Field, load_parameters
+from nint_cli.fields import Blocks, Field, load_parameters
 from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
@@ -26,6 +26,7 @@ FORMAT = 3
 _READABLE = {1, 2, 3}  # 1 had no guard, 2 no average
 _KEY = "nint"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_BLOCKS: TypeAdapter[Blocks | None] = TypeAdapter(Blocks | None)
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
@@ -115,6 +116,7 @@ class Checkpoint:
         state: Its trainer's state.
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
+        blocks: Measured block sizes that the run keeps to; None where they are the usual ones.
     """
 
     config: RunConfig
@@ -122,6 +124,7 @@ class Checkpoint:
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
+    blocks: Blocks | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -142,6 +145,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "best": checkpoint.best,
         "origin": checkpoint.origin.model_dump(),
     }
+    if checkpoint.blocks is not None:
+        about["blocks"] = asdict(checkpoint.blocks)
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -234,6 +239,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
         mean = tensors.get(f"{average.PREFIX}{name}")
         parameters[name] = tensors[f"field.{name}"] if mean is None else mean
     load_parameters(field, parameters)
+    field.blocks = saved.blocks
     return field
 
 
@@ -261,6 +267,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         TrainerState(tensors, dict(about["numbers"])),
         None if best is None else (float(best[0]), int(best[1])),
         Origin.model_validate(about["origin"]),
+        _BLOCKS.validate_python(about.get("blocks")),
     )
 
 

@@ -209,6 +209,8 @@ class Environment(_Part):
     device_name: str
     threads: int
     products: str | None
+    step_block: int | None = Field(None, description="coordinates at once in a step")
+    sweep_block: int | None = Field(None, description="coordinates at once in a sweep")
 
 
 class RunMetrics(Quality):

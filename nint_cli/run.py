@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import yaml
 
 from nint_cli import __version__, checkpoint, environment, results, runfolder, traces
+from nint_cli.blocks import measured_blocks
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import Clock, device_clock
@@ -147,7 +148,12 @@ class Fit:
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            if saved is None and config.engine.blocks == "measured":
+                self.trainer.field.blocks = measured_blocks(
+                    self.trainer.field, self.trainer.products, self._notes.append
+                )
             if saved is not None:
+                self.trainer.field.blocks = saved.blocks  # also where this machine has others
                 try:
                     self.trainer.load_state_dict(saved.state)
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -240,6 +246,7 @@ class Fit:
                 self.trainer.state_dict(),
                 best=self.best,
                 origin=self.origin,
+                blocks=self.trainer.field.blocks,
             )
             keep = self.resolved.config.checkpoint.keep
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
@@ -318,7 +325,9 @@ class Fit:
                 **vars(self.trainer.passes), total=self.trainer.passes.total
             ),
             "memory": environment.peak_memory(self.device),
-            "environment": environment.describe(self.device, self.trainer.products),
+            "environment": environment.describe(
+                self.device, self.trainer.products, self.trainer.field
+            ),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),
             "config": settings,

@@ -1,7 +1,7 @@
 """Sweeps: one pass of a field over many coordinates, in blocks.
 
-This is the only module that knows block sizes. A sweep's memory is that of its outputs plus one
-block's activations, whatever N is.
+Whoever needs blocks asks here how large they are. A sweep's memory is that of its outputs plus
+one block's activations, whatever N is.
 
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 """
@@ -61,12 +61,14 @@ def block_size(field: Field, *, forward_only: bool = False) -> int:
     """Choose how many coordinates to process at once.
 
     Args:
-        field: The network; its width and device decide.
+        field: The network; its width and device decide, unless it comes with sizes.
         forward_only: Whether only predictions are wanted, and no derivatives.
 
     Returns:
         A number of coordinates.
     """
+    if field.blocks is not None:
+        return field.blocks.sweep if forward_only else field.blocks.step
     numbers = _FORWARD_NUMBERS if forward_only else _BLOCK_NUMBERS
     device = next(field.parameters()).device.type
     return max(64, numbers.get(device, numbers["cuda"]) // field.width)

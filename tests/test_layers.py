@@ -31,7 +31,7 @@ LAYERS = [
     {"samplers"},
     {"trainer"},
     {"engine", "results", "runfolder", "surface"},
-    {"build"},
+    {"build", "blocks"},
     {"checkpoint", "environment", "traces", "perception", "pictures", "report"},
     {"modalities"},
     {"evaluation", "run"},

@@ -6,6 +6,8 @@ import typer
 
 from nint_cli.cli import console
 
+_OF_A_RUN = {"device", "device_name", "products", "step_block", "sweep_block"}
+
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -24,7 +26,7 @@ def doctor(
         count = torch.cuda.device_count()
         devices += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(count)]
     facts: dict[str, object] = {
-        **environment.describe(torch.device("cpu")).model_dump(exclude={"device", "device_name"}),
+        **environment.describe(torch.device("cpu")).model_dump(exclude=_OF_A_RUN),
         "cores": os.cpu_count(),
         "devices": devices,
         "cuda_built": torch.backends.cuda.is_built(),

@@ -19,6 +19,11 @@ class EngineConfig(Section):
         description="threads of a CPU; null: PyTorch's own number (OMP_NUM_THREADS), but no more "
         "than this process may use",
     )
+    blocks: Literal["usual", "measured"] = Field(
+        "usual",
+        description="coordinates at once: usual, by width and device; or measured, the fastest of "
+        "some on this machine, found out once in seconds and remembered in ~/.cache/nint",
+    )
     precision: PrecisionName = Field(
         "full",
         description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers, "

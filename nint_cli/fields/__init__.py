@@ -2,6 +2,7 @@
 
 from nint_cli.fields.base import (
     Activation,
+    Blocks,
     Chain,
     ChainField,
     Encoding,
@@ -20,6 +21,7 @@ from nint_cli.fields.wire import Wire
 
 __all__ = [
     "Activation",
+    "Blocks",
     "Chain",
     "ChainField",
     "Encoding",
