@@ -128,14 +128,16 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 def targets_table(found: dict[str, Any]) -> str:
     """Write a table for each target, and one of every picture for itself."""
+    others = "".join(f" ({method}: {cap:g} s)" for method, cap in found["caps_s"].items())
     text = (
         f"{len(found['pictures'])} pictures, longest side {found['size']}, {found['seeds']} "
         f"seeds; {found['jobs']} at once with "
         f"{' or '.join(map(str, found['threads_of_each']))} threads each, "
         f"evaluated every {found['evaluation_every']['paper']} (paper) or "
-        f"{found['evaluation_every']['default']} steps (default) and given {found['cap_s']:g} s "
-        "of training each. Medians. 'Faster than' is the median over pictures and seeds, behind "
-        "it the quotient of the medians; ≥ where the slower one did not get there.\n\n"
+        f"{found['evaluation_every']['default']} steps (default) and given {found['cap_s']:g} s"
+        f"{others} of training each. Medians. 'Faster than' is the median over pictures and "
+        "seeds, behind it the quotient of the medians; ≥ where the slower one did not get "
+        "there.\n\n"
     )
     header = ["field", "method", "reached", "s", "steps", "passes"]
     header += [f"faster than {baseline}" for baseline in BASELINES]

@@ -181,9 +181,8 @@ def bench_targets(options: argparse.Namespace) -> dict[str, Any]:
     runs = [record(key, fit, options.targets) for key, fit in fits.items()]
     return {
         **{name: getattr(options, name) for name in ("pictures", "seeds", "size", "targets")},
-        "cap_s": {
-            method: dict(options.caps).get(method, options.cap) for method in options.methods
-        },
+        "cap_s": options.cap,
+        "caps_s": dict(options.caps),
         "jobs": options.jobs,
         "threads_of_each": sorted({run["threads"] for run in runs}),
         "evaluation_every": {preset: options.every or every for preset, every in EVERY.items()},

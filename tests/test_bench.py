@@ -158,6 +158,7 @@ def test_the_tables_say_how_many_got_there(script):
         "threads_of_each": [1],
         "evaluation_every": {"paper": 10, "default": 2},
         "cap_s": 9.0,
+        "caps_s": {"paper-full": 100.0},
         "targets": [30.0],
         "summary": summary,
         "runs": runs,
@@ -180,6 +181,7 @@ def options(**changed):
         "steps": None,
         "targets": [20.0, 30.0],
         "cap": 5.0,
+        "caps": [],
     }
     return argparse.Namespace(**given | changed)
 
@@ -198,6 +200,16 @@ def test_methods_take_turns_within_a_picture_and_seed(script):
     assert (settings["sampler"], settings["seed"], settings["steps"]) == ("full", 1, 5000)
     assert settings["stop"]["target_psnr_db"] == 30.0
     assert settings["evaluation"]["every"] == 10
+
+
+def test_a_method_can_have_a_cap_of_its_own(script):
+    targets = script("targets")
+    fits = targets.plan(options(caps=[targets.method_cap("paper-full=7.5")]))
+    caps = {key[1]: fit.cap_s for key, fit in fits.items()}
+    assert caps == {"paper-full": 7.5, "default-nint": 5.0}
+    for wrong in ("paper-half=7", "paper-full", "paper-full=soon"):
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            targets.method_cap(wrong)
 
 
 def test_two_pictures_of_one_name_are_refused(script):
@@ -291,3 +303,56 @@ def test_half_a_line_of_the_log_is_no_time(script, tmp_path):
     assert fit.trained_s() == 7.0
     (tmp_path / "log.jsonl").write_text('{"train_s": 7.0}\n{"train')
     assert fit.trained_s() == 0.0
+
+
+def presets_of(script, *words):
+    """Give the script and what it is told, as its command line would."""
+    given = {"sources": ["a/x.png", "y.png", "z.png"], "fields": ["siren", "hashgrid"]}
+    given |= {"modality": "image", "output": Path("out"), "size": None, "seconds": 2.0, "seeds": 3}
+    return script("presets"), argparse.Namespace(
+        **given | {"set": [], "by_turns": False} | words[0]
+    )
+
+
+def test_presets_are_held_against_each_other_in_pairs(script):
+    presets, options = presets_of(script, {"size": [128, 256], "sources": ["a/x.png"], "seeds": 2})
+    fits = presets.fits(options)
+    assert [(field, case[1:], preset) for field, case, preset in list(fits)[:4]] == [
+        ("siren", (128, 0), "default"),
+        ("siren", (128, 0), "paper"),
+        ("hashgrid", (128, 0), "default"),
+        ("hashgrid", (128, 0), "paper"),
+    ]
+    assert len(fits) == 2 * 2 * 2 * 2
+    assert len({fit.folder for fit in fits.values()}) == len(fits)
+    arguments = fits["siren", ("a/x.png", 256, 1), "paper"].arguments
+    assert {"image.size=256", "paper", "2.0s"} <= {word.split("--set=")[-1] for word in arguments}
+
+
+def test_by_turns_every_input_and_size_has_one_seed(script):
+    presets, options = presets_of(script, {"size": [128, 256], "by_turns": True})
+    assert [case[1:] for case in presets.cases(options)] == [
+        *((128, 0), (256, 1)),
+        *((128, 1), (256, 2)),
+        *((128, 2), (256, 0)),
+    ]
+
+
+def test_the_table_says_where_the_default_is_behind(script):
+    presets, options = presets_of(script, {"fields": ["siren"], "seeds": 1, "size": [64]})
+    figures = {"x": (30.0, 20.0), "y": (10.0, 12.5), "z": (25.0, None)}
+
+    class Done:
+        def __init__(self, value):
+            self.value = value
+
+        def metrics(self):
+            return {"psnr_db": self.value}
+
+    runs = {
+        ("siren", case, preset): Done(figures[Path(case[0]).stem][at])
+        for case in presets.cases(options)
+        for at, preset in enumerate(presets.PRESETS)
+    }
+    text = presets.table(options, runs)
+    assert "| siren | 3 | 21.67 | - | -2.50 | y at 64 seed 0 (-2.50) |" in text
