@@ -81,6 +81,8 @@ class TimedFit(grid.Fit):
 
     def execute(self, environment: Mapping[str, str], stop: Event) -> tuple[int, str]:
         """Run it to its end or its cap; see `grid.Fit.execute`."""
+        if not self.begun():  # what another run logged there is not this one's time
+            (self.folder / "log.jsonl").unlink(missing_ok=True)
         capped = stopped = False
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             with subprocess.Popen(

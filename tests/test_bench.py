@@ -267,14 +267,21 @@ def test_runs_are_read_back_and_kept(script, monkeypatch, capsys):
     assert json.dumps(found, default=str)
 
 
-def capped_fit(script, folder, train_s):
+def test_the_log_of_other_settings_counts_for_nothing(script, tmp_path):
+    fit = capped_fit(script, tmp_path, 4.5, nap=0.1)
+    leave(fit, "interrupted", 9.0, {"seed": 1})
+    (tmp_path / "log.jsonl").write_text('{"train_s": 9.0}\n')
+    assert fit.execute({}, threading.Event())[0] == 0  # its own end, and no signal's
+
+
+def capped_fit(script, folder, train_s, nap=60):
     """A fit whose process logs that much training, and ends in order when it is told to."""
     targets = script("targets")
     program = (
         "import pathlib, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         f"pathlib.Path({str(folder / 'log.jsonl')!r}).write_text(sys.argv[1])\n"
-        "time.sleep(60)\n"
+        f"time.sleep({nap})\n"
     )
 
     class Stub(targets.TimedFit):
