@@ -6,9 +6,7 @@ products. A run keeps those that it began with, for its bits depend on them.
 """
 
 import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
+from nint_cli.cores import processor_name
 from nint_cli.derivatives import derivatives_of, products_in
 from nint_cli.errors import OutputError
 from nint_cli.fields import Blocks, Field
@@ -56,17 +55,18 @@ def measured_blocks(
         there.
     """
     path, key = memory_folder() / MEMORY, _kind(field, products)
+    found: Blocks | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock"), timeout=_WAIT_S):
             entries = _read(path, note)
-            if key not in entries:
-                entries[key] = _measure(field, products)
+            found = entries.get(key)
+            if found is None:
+                found = entries[key] = _measure(field, products)
                 write_whole(path, _ENTRIES.dump_json(entries, indent=2))
-                note(f"measured block sizes, {_said(entries[key])}; remembered in '{path}'")
-            found = entries[key]
+                note(f"measured block sizes, {_said(found)}; remembered in '{path}'")
     except (OSError, OutputError, Timeout) as error:
-        found = _measure(field, products)
+        found = found or _measure(field, products)
         note(f"measured block sizes, {_said(found)}; cannot remember them in '{path}': {error}")
     return found
 
@@ -90,7 +90,7 @@ def _kind(field: Field, products: torch.dtype | None) -> str:
     parameter = next(field.parameters())
     cuda = parameter.device.type == "cuda"
     words = [
-        torch.cuda.get_device_name(parameter.device) if cuda else _processor(),
+        torch.cuda.get_device_name(parameter.device) if cuda else processor_name(),
         f"{torch.get_num_threads()} threads",
         f"torch {torch.__version__}",
         type(field).__name__,
@@ -99,15 +99,6 @@ def _kind(field: Field, products: torch.dtype | None) -> str:
         str(products or parameter.dtype),
     ]
     return ", ".join(words)
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _measure(field: Field, products: torch.dtype | None) -> Blocks:

@@ -1,10 +1,22 @@
-"""How many processors this process may use."""
+"""What processors there are, and how many of them this process may use."""
 
 import os
+import platform
+import sys
 from pathlib import Path
 
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
+
+
+def processor_name() -> str:
+    """Give the processor's model as far as the system knows it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

@@ -148,12 +148,13 @@ class Fit:
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            network = self.trainer.field
             if saved is None and config.engine.blocks == "measured":
-                self.trainer.field.blocks = measured_blocks(
-                    self.trainer.field, self.trainer.products, self._notes.append
+                network.blocks = measured_blocks(
+                    network, self.trainer.products, self._notes.append
                 )
             if saved is not None:
-                self.trainer.field.blocks = saved.blocks  # also where this machine has others
+                network.blocks = saved.blocks  # also where this machine has others
                 try:
                     self.trainer.load_state_dict(saved.state)
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:

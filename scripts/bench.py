@@ -17,7 +17,6 @@ and settings are compared.
 import argparse
 import json
 import os
-import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ import torch
 
 from nint_cli import environment
 from nint_cli.config import FIELD_NAMES
+from nint_cli.cores import processor_name
 
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
@@ -85,14 +85,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def machine() -> dict[str, Any]:
     """Describe when and where this is measured."""
-    model = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": model,
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "load_1m_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         **environment.describe(torch.device("cpu")).model_dump(),

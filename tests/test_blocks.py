@@ -9,7 +9,7 @@ import torch
 
 from nint_cli import blocks, checkpoint, sweep
 from nint_cli.checkpoint import rebuild_field
-from nint_cli.errors import InputError
+from nint_cli.errors import InputError, OutputError
 from nint_cli.fields import Blocks, Siren, Wire
 from nint_cli.sweep import block_size, predict
 from tests.conftest import generator, tiny_signal
@@ -60,7 +60,11 @@ def test_the_usual_size_stays_unless_another_is_clearly_faster(seconds, chosen):
     assert blocks.choose(seconds, 100) == chosen
 
 
-@pytest.mark.parametrize("network", [field(), Wire(2, 3, hidden_features=4, hidden_layers=2)])
+@pytest.mark.parametrize(
+    "network",
+    [field(), Wire(2, 3, hidden_features=4, hidden_layers=2, generator=generator())],
+    ids=["siren", "wire"],
+)
 def test_measuring_tries_sizes_about_the_usual_one(monkeypatch, network):
     monkeypatch.setattr(blocks, "_BUDGET_S", 0.0)
     monkeypatch.setitem(sweep._BLOCK_NUMBERS, "cpu", 1 << 12)
@@ -123,6 +127,16 @@ def test_a_memory_that_cannot_be_kept_is_told(memory, quick):
     assert found == Blocks(8, 12)
     assert len(notes) == 1
     assert f"cannot remember them in '{memory}'" in notes[0]
+
+
+def test_a_memory_that_cannot_be_written_costs_no_second_measurement(memory, quick, monkeypatch):
+    def full(*_):
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(blocks, "write_whole", full)
+    found, notes = asked(field())
+    assert (found, len(quick)) == (Blocks(8, 12), 1)
+    assert notes[0].endswith("no space left")
 
 
 def test_a_relative_or_empty_cache_folder_is_ignored(monkeypatch, tmp_path):

@@ -44,9 +44,9 @@ def _tuned(
     warmup: float = 0.05,
 ) -> Recipe:
     """Give a recipe that was found here; `field` is how the field is built, by dotted key."""
-    settings = {"optimiser.lr": lr, "batch.size": size, "steps": steps, **decays}
-    settings["optimiser.warmup"] = warmup
-    return Recipe({**settings, **(field or {})}, "tuned for nint")
+    rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
+    settings = {**rate, "batch.size": size, "steps": steps, **decays, **(field or {})}
+    return Recipe(settings, "tuned for nint")
 
 
 RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
