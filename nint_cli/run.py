@@ -149,10 +149,6 @@ class Fit:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
             network = self.trainer.field
-            if saved is None and config.engine.blocks == "measured":
-                network.blocks = measured_blocks(
-                    network, self.trainer.products, self._notes.append
-                )
             if saved is not None:
                 network.blocks = saved.blocks  # also where this machine has others
                 try:
@@ -161,6 +157,10 @@ class Fit:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
                 best = saved.best
                 self.best = (best[0], best[1]) if best else None
+            elif config.engine.blocks == "measured":
+                network.blocks = measured_blocks(
+                    network, self.trainer.products, self._notes.append
+                )
 
     def run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
