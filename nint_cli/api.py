@@ -14,12 +14,13 @@ from nint_cli import checkpoint, runfolder
 from nint_cli.config import Layer, RunConfig, file_layer, preset_layer, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.continuation import resume as resume_run
+from nint_cli.control import Control
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields import Field
 from nint_cli.modalities import modality
 from nint_cli.report import divergence
 from nint_cli.results import DOCUMENT, RunMetrics
-from nint_cli.run import Control, Outcome, fit_input
+from nint_cli.run import Outcome, fit_input
 from nint_cli.runfolder import RunFolder
 
 

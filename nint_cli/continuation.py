@@ -8,9 +8,10 @@ from nint_cli import checkpoint, runfolder
 from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
 from nint_cli.config import Resolved, RunConfig, dotted_keys, file_layer, resolve
+from nint_cli.control import Control
 from nint_cli.errors import ConfigError
 from nint_cli.results import DOCUMENT, RunMetrics
-from nint_cli.run import Control, Fit, Outcome
+from nint_cli.run import Fit, Outcome
 from nint_cli.runfolder import RunFolder
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked

@@ -5,19 +5,20 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
-from nint_cli import __version__, checkpoint, environment, results, runfolder, traces
+from nint_cli import __version__, checkpoint, environment, results, runfolder
 from nint_cli.blocks import measured_blocks
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
-from nint_cli.clock import Clock, device_clock
+from nint_cli.clock import device_clock
 from nint_cli.config import Resolved, RunConfig
+from nint_cli.control import Control
 from nint_cli.engine import prepare
 from nint_cli.errors import (
     ConfigError,
@@ -26,66 +27,12 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
-from nint_cli.guard import Rescue
 from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kept
+from nint_cli.recorder import Recorder
 from nint_cli.runfolder import RunFolder
-from nint_cli.trainer import Step, Trainer
 
 _WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
-
-
-class Progress(Protocol):
-    """Who shows a fit while it goes on."""
-
-    def start(self, total_steps: int, done: int) -> None:
-        """See how long it will be."""
-
-    def step(self, number: int, loss: float, total_steps: int) -> None:
-        """See a step, and how long it will be after all, where time decides."""
-
-    def evaluated(self, figure: str, value: float | None) -> None:
-        """See an evaluation by the modality's headline."""
-
-    def finish(self) -> None:
-        """See the end, whatever it is."""
-
-
-class Silent:
-    """A `Progress` that shows nothing."""
-
-    def start(self, total_steps: int, done: int) -> None:
-        """Say nothing."""
-
-    def step(self, number: int, loss: float, total_steps: int) -> None:
-        """Say nothing."""
-
-    def evaluated(self, figure: str, value: float | None) -> None:
-        """Say nothing."""
-
-    def finish(self) -> None:
-        """Say nothing."""
-
-
-@dataclass
-class Control:
-    """How a run is watched and steered from outside.
-
-    Attributes:
-        progress: Shows it.
-        note: Told what is worth knowing, a line at a time.
-        stop_signal: Asked after every step; the number of a signal ends the run in order.
-        save_now: Asked after every step; True writes a checkpoint.
-        require_target: Whether a target that is missed is exit code 7.
-        require_mesh: Whether a shape that ends without a surface is exit code 5.
-    """
-
-    progress: Progress = field(default_factory=Silent)
-    note: Callable[[str], None] = lambda _: None
-    stop_signal: Callable[[], int | None] = lambda: None
-    save_now: Callable[[], bool] = lambda: False
-    require_target: bool = False
-    require_mesh: bool = False
 
 
 def config_digest(settings: dict[str, Any]) -> str:
@@ -201,7 +148,7 @@ class Fit:
             self._notes.append(f"precision bf16 has no effect on the field {config.field}")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
-        recorder = _Recorder(self, folder, control)
+        recorder = Recorder(self, folder, control)
         self.trainer.pace.begin(self.trainer.step)
         control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
@@ -253,7 +200,7 @@ class Fit:
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
 
     def _finish(
-        self, folder: RunFolder, recorder: "_Recorder", control: Control, reason: str
+        self, folder: RunFolder, recorder: Recorder, control: Control, reason: str
     ) -> results.RunMetrics:
         if self.subject.finishing is not None:
             control.note(self.subject.finishing)
@@ -352,92 +299,6 @@ def _targets(config: RunConfig, subject: type[Subject]) -> dict[str, float]:
                 + " and ".join(f"stop.target_{each}" for each in subject.targets)
             )
     return targets
-
-
-class _Recorder:
-    """Evaluates, logs, saves, shows and stops a run while it goes on."""
-
-    def __init__(self, fit: Fit, folder: RunFolder, control: Control) -> None:
-        config = fit.resolved.config
-        self._fit = fit
-        self._folder = folder
-        self._control = control
-        self._evaluate_every = config.evaluation.every
-        if self._evaluate_every is None and not fit.trainer.pace.timed:
-            self._evaluate_every = max(1, config.steps // config.evaluation.count)
-        self._parts = self._parts_at(fit.trainer.step)
-        self._save_every = config.checkpoint.every
-        self._loss: float | None = None
-        self.signal: int | None = None
-
-    def after_step(self, trainer: Trainer, step: Step) -> str | None:
-        self._loss = step.loss if math.isfinite(step.loss) else self._loss
-        self._control.progress.step(step.number, step.loss, trainer.pace.total)
-        if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
-            return None
-        save = self._save_every is not None and step.number % self._save_every == 0
-        due = self._is_due(step.number) or save
-        save = self._control.save_now() or save
-        reached = False
-        if (save or due) and not trainer.settle(self):
-            return "diverged"
-        if save or due:
-            evaluation = self._fit.evaluate()
-            reached = self._fit.is_there(evaluation)
-            if due:
-                self._fit.consider_best(evaluation)
-            self.log(evaluation)  # so every checkpoint has its row in the log
-        if save:
-            self._fit.save_checkpoint(self._folder)
-        if reached:  # going on after a signal would lead beyond it
-            return "target"
-        self.signal = self._control.stop_signal()
-        return "signal" if self.signal else None
-
-    def was_there(self) -> bool:
-        """Tell whether a run that goes on was killed as it ended, its targets reached."""
-        fit, step = self._fit, self._fit.trainer.step
-        intervals = [every for every in (self._evaluate_every, self._save_every) if every]
-        if not (fit.targets and step and any(step % every == 0 for every in intervals)):
-            return False
-        return not fit.trainer.pace.end(step) and fit.is_there(fit.evaluate())
-
-    def _is_due(self, step: int) -> bool:
-        """Whether the settings ask for an evaluation after a step."""
-        if self._evaluate_every is not None:
-            return step % self._evaluate_every == 0
-        before, self._parts = self._parts, self._parts_at(step)
-        return self._parts > before
-
-    def _parts_at(self, step: int) -> int:
-        count = self._fit.resolved.config.evaluation.count
-        return int(count * self._fit.trainer.pace.progress(step))
-
-    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
-        self._folder.append_log({"event": "diverged", **asdict(rescue)})
-        self._control.note(
-            f"diverged at step {rescue.step}: back to the state of step {rescue.restored_step}, "
-            f"and on with the learning rate times {rescue.rate_factor:g}"
-        )
-
-    def log(self, evaluation: Evaluation) -> None:
-        trainer = self._fit.trainer
-        self._fit.logged_step = trainer.step
-        if self._fit.resolved.config.evaluation.selections and "last" in trainer.selections:
-            with self._fit.clock.measure("save_s"):
-                chosen = traces.encode(trainer.selections["last"])
-                self._folder.write_selection(trainer.step, chosen)
-        headline = self._fit.subject.headline
-        self._control.progress.evaluated(headline, evaluation.figures[headline])
-        self._folder.append_log({
-            "step": trainer.step,
-            "train_s": self._fit.clock.train_s,
-            "passes": trainer.passes.total,
-            "loss": self._loss,
-            **{name: results.finite(figure) for name, figure in evaluation.figures.items()},
-            **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
-            "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
-        })
 
 
 @dataclass(frozen=True)

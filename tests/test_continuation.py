@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nint_cli import checkpoint, run
+from nint_cli import checkpoint, recorder, run
 from nint_cli.config import SAMPLER_NAMES
 from nint_cli.runfolder import RunFolder
 from tests.test_cli import nint, strict
@@ -20,7 +20,7 @@ LAST = "checkpoints/step-0000000030.safetensors"
 
 def stopping_at(monkeypatch, step):
     """Let a signal seem to arrive at a step."""
-    original = run._Recorder.after_step
+    original = recorder.Recorder.after_step
 
     def after_step(self, trainer, done):
         reason = original(self, trainer, done)
@@ -29,7 +29,7 @@ def stopping_at(monkeypatch, step):
             return "signal"
         return reason
 
-    monkeypatch.setattr(run._Recorder, "after_step", after_step)
+    monkeypatch.setattr(recorder.Recorder, "after_step", after_step)
 
 
 # Stopping
@@ -263,7 +263,7 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 ):
     words = [*smoke, "--target-psnr", 9]
     nint(capsys, *words, "-o", tmp_path / "through")
-    after_step = run._Recorder.after_step
+    after_step = recorder.Recorder.after_step
 
     def signalled(self, trainer, done):
         self._control.stop_signal = lambda: signal.SIGTERM if done.number == 20 else None
@@ -271,7 +271,7 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 
     with monkeypatch.context() as patch:
         if how == "signal":
-            patch.setattr(run._Recorder, "after_step", signalled)
+            patch.setattr(recorder.Recorder, "after_step", signalled)
             nint(capsys, *words, "-o", tmp_path / "stopped")
         else:
             patch.setattr(run.Fit, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))

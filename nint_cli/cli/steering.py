@@ -9,10 +9,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
+from nint_cli.control import Control
 from nint_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nint_cli.run import Control, Outcome
+    from nint_cli.run import Outcome
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -45,7 +46,7 @@ def seconds(text: str | None, flag: str) -> float | None:
 @contextmanager
 def steered(
     progress: str, *, require_target: bool = False, require_mesh: bool = False
-) -> Iterator["Control"]:
+) -> Iterator[Control]:
     """Watch a run and let signals steer it.
 
     The first SIGINT or SIGTERM ends the run in order, a second one ends the process at once;
@@ -60,7 +61,6 @@ def steered(
         What a fit takes.
     """
     from nint_cli.cli.progress import choose
-    from nint_cli.run import Control
 
     stops: list[int] = []
     saves: list[int] = []

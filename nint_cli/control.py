@@ -1,0 +1,58 @@
+"""How a run is watched and steered from outside."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Who shows a fit while it goes on."""
+
+    def start(self, total_steps: int, done: int) -> None:
+        """See how long it will be."""
+
+    def step(self, number: int, loss: float, total_steps: int) -> None:
+        """See a step, and how long it will be after all, where time decides."""
+
+    def evaluated(self, figure: str, value: float | None) -> None:
+        """See an evaluation by the modality's headline."""
+
+    def finish(self) -> None:
+        """See the end, whatever it is."""
+
+
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def start(self, total_steps: int, done: int) -> None:
+        """Say nothing."""
+
+    def step(self, number: int, loss: float, total_steps: int) -> None:
+        """Say nothing."""
+
+    def evaluated(self, figure: str, value: float | None) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Control:
+    """How a run is watched and steered from outside.
+
+    Attributes:
+        progress: Shows it.
+        note: Told what is worth knowing, a line at a time.
+        stop_signal: Asked after every step; the number of a signal ends the run in order.
+        save_now: Asked after every step; True writes a checkpoint.
+        require_target: Whether a target that is missed is exit code 7.
+        require_mesh: Whether a shape that ends without a surface is exit code 5.
+    """
+
+    progress: Progress = field(default_factory=Silent)
+    note: Callable[[str], None] = lambda _: None
+    stop_signal: Callable[[], int | None] = lambda: None
+    save_now: Callable[[], bool] = lambda: False
+    require_target: bool = False
+    require_mesh: bool = False
