@@ -4,6 +4,7 @@ import torch
 
 from nint_cli.config import EngineConfig
 from nint_cli.cores import usable_cores
+from nint_cli.heap import keep_freed_memory
 
 
 def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
@@ -27,7 +28,7 @@ def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None
 
 
 def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
-    """Set threads and precision, before anything is computed.
+    """Set threads, precision, and what becomes of freed memory, before anything is computed.
 
     Args:
         settings: How to compute.
@@ -40,6 +41,7 @@ def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
     threads = settings.threads or min(torch.get_num_threads(), usable_cores())
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
+    keep_freed_memory()
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
     elif settings.precision == "tf32":
