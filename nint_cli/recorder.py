@@ -1,44 +1,62 @@
 """What happens between the steps of a run: evaluations, log, checkpoints, an early end."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from nint_cli import results, traces
 from nint_cli.clock import Clock
+from nint_cli.config import RunConfig
 from nint_cli.control import Control
 from nint_cli.guard import Rescue
+from nint_cli.judge import Judge
 from nint_cli.modalities import Evaluation
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
-
-if TYPE_CHECKING:
-    from nint_cli.run import Fit
 
 
 class Recorder:
     """Evaluates, logs, saves, shows and stops a run while it goes on; an observer of its trainer.
 
     Args:
-        fit: The run.
+        judge: Evaluates it.
+        config: Says when.
+        clock: Where its time goes.
         folder: Where it is kept.
         control: Watches and steers it.
+        save: Writes a checkpoint.
+        logged_step: The step of the log's last row; None while there is none.
 
     Attributes:
+        logged_step: The step of the log's last row; None while there is none.
         signal: The number of the signal that ended the run; None if none did.
     """
 
-    def __init__(self, fit: "Fit", folder: RunFolder, control: Control) -> None:
-        config = fit.resolved.config
-        self._fit = fit
+    def __init__(
+        self,
+        judge: Judge,
+        config: RunConfig,
+        clock: Clock,
+        folder: RunFolder,
+        control: Control,
+        save: Callable[[], None],
+        logged_step: int | None = None,
+    ) -> None:
+        self._judge = judge
+        self._trainer = judge.trainer
+        self._clock = clock
         self._folder = folder
         self._control = control
+        self._save = save
+        self._evaluations = config.evaluation.count
         self._evaluate_every = config.evaluation.every
-        if self._evaluate_every is None and not fit.trainer.pace.timed:
-            self._evaluate_every = max(1, config.steps // config.evaluation.count)
-        self._parts = self._parts_at(fit.trainer.step)
+        if self._evaluate_every is None and not self._trainer.pace.timed:
+            self._evaluate_every = max(1, config.steps // self._evaluations)
+        self._keeps_selections = config.evaluation.selections
         self._save_every = config.checkpoint.every
+        self._parts = self._parts_done()
         self._loss: float | None = None
+        self.logged_step = logged_step
         self.signal: int | None = None
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
@@ -54,13 +72,13 @@ class Recorder:
         if (save or due) and not trainer.settle(self):
             return "diverged"
         if save or due:
-            evaluation = self._fit.evaluate()
-            reached = self._fit.is_there(evaluation)
+            evaluation = self._judge.evaluate()
+            reached = self._judge.is_there(evaluation)
             if due:
-                self._fit.consider_best(evaluation)
+                self._judge.consider_best(evaluation)
             self.log(evaluation)  # so every checkpoint has its row in the log
         if save:
-            self._fit.save_checkpoint(self._folder)
+            self._save()
         if reached:  # going on after a signal would lead beyond it
             return "target"
         self.signal = self._control.stop_signal()
@@ -68,22 +86,11 @@ class Recorder:
 
     def was_there(self) -> bool:
         """Tell whether a run that goes on was killed as it ended, its targets reached."""
-        fit, step = self._fit, self._fit.trainer.step
+        judge, step = self._judge, self._trainer.step
         intervals = [every for every in (self._evaluate_every, self._save_every) if every]
-        if not (fit.targets and step and any(step % every == 0 for every in intervals)):
+        if not (judge.targets and step and any(step % every == 0 for every in intervals)):
             return False
-        return not fit.trainer.pace.end(step) and fit.is_there(fit.evaluate())
-
-    def _is_due(self, step: int) -> bool:
-        """Whether the settings ask for an evaluation after a step."""
-        if self._evaluate_every is not None:
-            return step % self._evaluate_every == 0
-        before, self._parts = self._parts, self._parts_at(step)
-        return self._parts > before
-
-    def _parts_at(self, step: int) -> int:
-        count = self._fit.resolved.config.evaluation.count
-        return int(count * self._fit.trainer.pace.progress(step))
+        return not self._trainer.pace.end(step) and judge.is_there(judge.evaluate())
 
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         """Log that the run diverged and went back."""
@@ -95,20 +102,32 @@ class Recorder:
 
     def log(self, evaluation: Evaluation) -> None:
         """Write a row of the log, and the last batch's points where they are wanted."""
-        trainer = self._fit.trainer
-        self._fit.logged_step = trainer.step
-        if self._fit.resolved.config.evaluation.selections and "last" in trainer.selections:
-            with self._fit.clock.measure("save_s"):
+        trainer = self._trainer
+        self.logged_step = trainer.step
+        if self._keeps_selections and "last" in trainer.selections:
+            with self._clock.measure("save_s"):
                 chosen = traces.encode(trainer.selections["last"])
                 self._folder.write_selection(trainer.step, chosen)
-        headline = self._fit.subject.headline
+        headline = self._judge.subject.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
         self._folder.append_log({
             "step": trainer.step,
-            "train_s": self._fit.clock.train_s,
+            "train_s": self._clock.train_s,
             "passes": trainer.passes.total,
             "loss": self._loss,
             **{name: results.finite(figure) for name, figure in evaluation.figures.items()},
             **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
-            "clock": {kind: getattr(self._fit.clock, kind) for kind in Clock.KINDS},
+            "clock": {kind: getattr(self._clock, kind) for kind in Clock.KINDS},
         })
+
+    def _is_due(self, step: int) -> bool:
+        """Whether the settings ask for an evaluation after a step."""
+        if self._evaluate_every is not None:
+            return step % self._evaluate_every == 0
+        before, self._parts = self._parts, self._parts_done(step)
+        return self._parts > before
+
+    def _parts_done(self, step: int | None = None) -> int:
+        """Count the evaluations that the run's pace has come past."""
+        at = self._trainer.step if step is None else step
+        return int(self._evaluations * self._trainer.pace.progress(at))

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,17 +16,12 @@ from nint_cli.blocks import measured_blocks
 from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import device_clock
-from nint_cli.config import Resolved, RunConfig
+from nint_cli.config import Resolved
 from nint_cli.control import Control
 from nint_cli.engine import prepare
-from nint_cli.errors import (
-    ConfigError,
-    InputError,
-    NintError,
-    OutOfMemoryError,
-    is_out_of_memory,
-)
-from nint_cli.modalities import Evaluation, Kept, Subject, modality, nothing_kept
+from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.judge import Judge, targets
+from nint_cli.modalities import Kept, modality, nothing_kept
 from nint_cli.recorder import Recorder
 from nint_cli.runfolder import RunFolder
 
@@ -80,10 +74,9 @@ class Fit:
         self._notes = prepare(config.engine, self.device)
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = device_clock(self.device)
-        self.best: tuple[float, int] | None = None
         self.logged_step: int | None = None
         subject = modality(kind)
-        self.targets = _targets(config, subject)
+        wanted = targets(config, subject)
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
             try:
@@ -95,6 +88,7 @@ class Fit:
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            self.judge = Judge(self.subject, self.trainer, self.clock, wanted)
             network = self.trainer.field
             if saved is not None:
                 network.blocks = saved.blocks  # also where this machine has others
@@ -103,7 +97,7 @@ class Fit:
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
                 best = saved.best
-                self.best = (best[0], best[1]) if best else None
+                self.judge.best = (best[0], best[1]) if best else None
             elif config.engine.blocks == "measured":
                 network.blocks = measured_blocks(
                     network, self.trainer.products, self._notes.append
@@ -148,7 +142,15 @@ class Fit:
             self._notes.append(f"precision bf16 has no effect on the field {config.field}")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
-        recorder = Recorder(self, folder, control)
+        recorder = Recorder(
+            self.judge,
+            config,
+            self.clock,
+            folder,
+            control,
+            lambda: self.save_checkpoint(folder),
+            self.logged_step,
+        )
         self.trainer.pace.begin(self.trainer.step)
         control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
@@ -157,34 +159,6 @@ class Fit:
             control.progress.finish()
         return self._finish(folder, recorder, control, reason)
 
-    def evaluate(self) -> Evaluation:
-        """Look at the field afresh."""
-        with self.clock.measure("evaluation_s"):
-            with self.trainer.measured():
-                return self.subject.evaluate(self.trainer.field)
-
-    def consider_best(self, evaluation: Evaluation) -> None:
-        """Remember the highest headline of the evaluations that are due by the settings."""
-        figure = evaluation.figures[self.subject.headline]
-        if figure is not None and math.isfinite(figure):
-            if self.best is None or figure > self.best[0]:
-                self.best = (figure, self.trainer.step)
-
-    def reaches(self, figures: Mapping[str, float | None]) -> bool:
-        """Tell whether figures reach every target that is set; False where there is none."""
-        return bool(self.targets) and all(
-            (figure := figures.get(name)) is not None and figure >= target
-            for name, target in self.targets.items()
-        )
-
-    def is_there(self, evaluation: Evaluation) -> bool:
-        """Tell whether the run may end because its targets are reached, in full measure too."""
-        if not self.reaches(evaluation.figures):
-            return False
-        with self.clock.measure("evaluation_s"):
-            with self.trainer.measured():
-                return self.reaches(self.subject.confirmed(self.trainer.field, evaluation))
-
     def save_checkpoint(self, folder: RunFolder) -> None:
         """Write the state of the run."""
         with self.clock.measure("save_s"):
@@ -192,7 +166,7 @@ class Fit:
                 self.resolved.config,
                 self.subject.record(),
                 self.trainer.state_dict(),
-                best=self.best,
+                best=self.judge.best,
                 origin=self.origin,
                 blocks=self.trainer.field.blocks,
             )
@@ -213,8 +187,8 @@ class Fit:
         with self.clock.measure("evaluation_s"), self.trainer.measured():
             evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
         if reason != "signal":  # or a run that was stopped would differ from one that was not
-            self.consider_best(evaluation)
-        if self.logged_step != self.trainer.step:
+            self.judge.consider_best(evaluation)
+        if recorder.logged_step != self.trainer.step:
             recorder.log(evaluation)
         self.save_checkpoint(folder)
         with self.clock.measure("evaluation_s"), self.trainer.measured():
@@ -228,8 +202,10 @@ class Fit:
             for name, content in files.items():
                 folder.write(name, content)
         reached = None
-        if self.targets:
-            reached = self.reaches({name: quality.figure(name) for name in self.targets})
+        if self.judge.targets:
+            reached = self.judge.reaches({
+                name: quality.figure(name) for name in self.judge.targets
+            })
         exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
@@ -254,14 +230,15 @@ class Fit:
     ) -> results.RunMetrics:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
+        best, best_step = self.judge.best or (None, None)
         document: dict[str, Any] = {
             **quality.model_dump(),
             "nint_version": __version__,
             "status": _STATUS.get(reason, "complete"),
             "stop_reason": reason,
             "exit_code": exit_code,
-            f"best_{self.subject.headline}": self.best[0] if self.best else None,
-            "best_step": self.best[1] if self.best else None,
+            f"best_{self.subject.headline}": best,
+            "best_step": best_step,
             "steps": self.trainer.step,
             "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
             "seed": config.seed,
@@ -283,22 +260,6 @@ class Fit:
             **more,
         }
         return self.subject.metrics(**document)
-
-
-def _targets(config: RunConfig, subject: type[Subject]) -> dict[str, float]:
-    """Give the figures that end a run, by key.
-
-    Raises:
-        ConfigError: If one is set that the modality does not have.
-    """
-    targets = config.stop.targets()
-    for name in targets:
-        if name not in subject.targets:
-            raise ConfigError(
-                f"stop.target_{name}: nint fit {subject.kind} has no such figure; there is "
-                + " and ".join(f"stop.target_{each}" for each in subject.targets)
-            )
-    return targets
 
 
 @dataclass(frozen=True)

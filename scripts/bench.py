@@ -35,6 +35,7 @@ import torch
 from nint_cli import environment
 from nint_cli.config import FIELD_NAMES
 from nint_cli.cores import processor_name
+from nint_cli.heap import keep_freed_memory
 
 TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
@@ -131,6 +132,7 @@ def main() -> None:
         print(processes.scoring_growth(options.growth))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that fits end in order, too
+    keep_freed_memory()  # as fits do
     report: dict[str, Any] = {"machine": machine(), "arguments": sys.argv[1:]}
     if options.format == "table":
         print(machine_line(report["machine"]), flush=True)

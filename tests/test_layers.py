@@ -11,7 +11,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
-    {"errors", "cores"},
+    {"errors", "cores", "heap", "control"},
     {
         "schedules",
         "ranking",
@@ -34,7 +34,9 @@ LAYERS = [
     {"build", "blocks"},
     {"checkpoint", "environment", "traces", "perception", "pictures", "report"},
     {"modalities"},
-    {"evaluation", "run"},
+    {"evaluation", "judge"},
+    {"recorder"},
+    {"run"},
     {"continuation"},
     {"comparison"},
     {"inspection"},
