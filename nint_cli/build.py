@@ -25,6 +25,7 @@ from nint_cli.fields import (
 from nint_cli.fields.ffn import bandwidth_for
 from nint_cli.fields.hashgrid import grid_for
 from nint_cli.fields.pemlp import octaves_for
+from nint_cli.fields.wire import first_scale_for
 from nint_cli.guard import Guard
 from nint_cli.pace import Pace
 from nint_cli.samplers import (
@@ -71,9 +72,10 @@ FIELDS: dict[str, type[Field]] = {
 _LOOK_EVERY = 10
 
 # What the size of the signal decides where the settings leave it open.
-_FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float]] = {
+_FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float | None]] = {
     ("pemlp", "frequencies"): lambda shape: octaves_for(max(shape)),
     ("ffn", "sigma"): lambda shape: bandwidth_for(max(shape)),
+    ("wire", "first_scale"): lambda shape: first_scale_for(shape[0]) if len(shape) == 1 else None,
     ("hashgrid", "finest"): lambda shape: grid_for(shape)[0],
     ("hashgrid", "log2_entries"): lambda shape: grid_for(shape)[1],
 }

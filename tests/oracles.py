@@ -64,7 +64,7 @@ def layered(weights, biases, activation, features) -> Tensor:
     return torch.tensor(outputs, dtype=features.dtype)
 
 
-def wire(field, coords: Tensor) -> Tensor:
+def wire(field, coords: Tensor, first: float, scale: float) -> Tensor:
     """WIRE as its paper writes it, with Python's complex numbers."""
     outputs = []
     pairs = [
@@ -84,7 +84,10 @@ def wire(field, coords: Tensor) -> Tensor:
             h = (
                 [x.real for x in z]
                 if layer == len(pairs) - 1
-                else [cmath.exp(1j * field.omega_0 * x - abs(field.scale * x) ** 2) for x in z]
+                else [
+                    cmath.exp(1j * field.omega_0 * x - abs((scale if layer else first) * x) ** 2)
+                    for x in z
+                ]
             )
         outputs.append(h)
     return torch.tensor(outputs, dtype=coords.dtype)

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 
+from nint_cli.build import build_field
+from nint_cli.config import RunConfig
 from nint_cli.fields import (
     Ffn,
     Field,
@@ -106,10 +108,30 @@ def test_a_field_computes_what_its_paper_says(field, activation, features):
     torch.testing.assert_close(field(COORDS), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_wire_computes_what_its_paper_says():
-    field = Wire(2, 3, omega_0=3.0, scale=1.5, generator=generator(), **SMALL).double()
-    expected = oracles.wire(field, COORDS)
+@pytest.mark.parametrize("first", [None, 0.0, 4.0])
+def test_wire_computes_what_its_paper_says(first):
+    field = Wire(2, 3, omega_0=3.0, scale=1.5, first_scale=first, generator=generator(), **SMALL)
+    field = field.double()
+    expected = oracles.wire(field, COORDS, 1.5 if first is None else first, 1.5)
     torch.testing.assert_close(field(COORDS), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_first_frequency_is_in_the_first_weight_of_wire_alone():
+    usual, other = (
+        Wire(1, 1, omega_0=3.0, first_frequency=first, generator=generator(), **SMALL)
+        for first in (None, 600.0)
+    )
+    pairs = zip(usual.named_parameters(), other.parameters(), strict=True)
+    for (name, before), after in pairs:
+        factor = 200 if name == "first_weight" else 1
+        torch.testing.assert_close(after, factor * before)
+
+
+def test_the_first_wavelets_of_a_sound_are_no_narrower_for_its_high_frequency():
+    config = RunConfig(field="wire")
+    sound = build_field(config, (100_000,), 1, generator(), bandwidth=20_000.0)
+    assert sound.first_scale == 0.002
+    assert build_field(config, (20, 30), 3, generator()).first_scale == config.wire.scale
 
 
 @pytest.mark.parametrize("shape", [(40,), (9, 7), (5, 6, 4)])

@@ -100,6 +100,21 @@ class WireConfig(Section):
     hidden_layers: int = _depth(4)
     omega_0: float = Field(20.0, gt=0, le=1e6, description="frequency factor of the wavelets")
     scale: float = Field(10.0, gt=0, le=1e6, description="inverse width of the wavelets")
+    first_frequency: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="largest angular frequency that the first layer starts with, in radians per "
+        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
+        "picture 10 times the root of its longest side",
+    )
+    first_scale: float | None = Field(
+        None,
+        ge=0,
+        le=1e6,
+        description="inverse width of the first layer's wavelets, 0 for waves; null: scale, "
+        "and for a sound 200 divided by its samples",
+    )
 
 
 class HashgridConfig(Section):

@@ -78,7 +78,12 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "wire": {
             "published": _published(5e-3, "FINER's release"),
-            "tuned": _tuned(2e-3, 2048, 400, {"wire.omega_0": 5.0, "wire.scale": 10.0}),
+            "tuned": _tuned(
+                2e-3,
+                2048,
+                400,
+                {"wire.omega_0": 5.0, "wire.scale": 10.0, "wire.first_frequency": 5.0},
+            ),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
@@ -112,7 +117,12 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "wire": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(1e-3, 8192, 160),
+            "tuned": _tuned(
+                3e-3,
+                1024,
+                600,
+                {"wire.omega_0": 3.0, "wire.scale": 5.0},
+            ),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),

@@ -34,6 +34,12 @@ class Wire(Field):
         hidden_layers: Number of wavelet layers.
         omega_0: Frequency factor.
         scale: Inverse width of the wavelets.
+        first_frequency: Largest angular frequency that the first layer starts with, per unit of
+            coords: its weight is U(first_frequency / (omega_0 sqrt(fan_in))). None means omega_0. Its
+            bias stays as it is, for with it the fits of sounds were worse by 5 to 16 dB.
+        first_scale: Inverse width of the wavelets of the first layer, 0 for waves without end,
+            exp(i omega_0 z). None means that of the others. A sound has another
+            (`first_scale_for`).
         generator: Source of the initial parameters; None leaves them uninitialised.
 
     Example:
@@ -50,6 +56,8 @@ class Wire(Field):
         hidden_layers: int = 4,
         omega_0: float = 20.0,
         scale: float = 10.0,
+        first_frequency: float | None = None,
+        first_scale: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -58,6 +66,7 @@ class Wire(Field):
         self.width = 2 * hidden_features
         self.omega_0 = omega_0
         self.scale = scale
+        self.first_scale = scale if first_scale is None else first_scale
         inner = [*[hidden_features] * hidden_layers, value_dim]
         self.first_weight = nn.Parameter(torch.empty(hidden_features, coord_dim))
         self.first_bias = nn.Parameter(torch.empty(hidden_features))
@@ -66,9 +75,10 @@ class Wire(Field):
         )
         self.biases = nn.ParameterList(torch.empty(fan_out, 2) for fan_out in inner[1:])
         if generator is not None:
-            for weight, bias in self._pairs():
+            for index, (weight, bias) in enumerate(self._pairs()):
                 bound = 1 / math.sqrt(weight.shape[1])
-                uniform_(weight, bound, generator)
+                spread = (first_frequency or omega_0) / omega_0 if index == 0 else 1.0
+                uniform_(weight, spread * bound, generator)
                 uniform_(bias, bound, generator)
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
@@ -81,7 +91,7 @@ class Wire(Field):
         with torch.autocast(coords.device.type, enabled=False):
             (weight, bias), *hidden, last = self._pairs()
             z = linear(coords.to(weight.dtype), weight, bias)
-            h = torch.exp(torch.complex(-(self.scale**2) * z.square(), self.omega_0 * z))
+            h = torch.exp(torch.complex(-(self.first_scale**2) * z.square(), self.omega_0 * z))
             for layer in hidden:
                 h = self._wavelet(_complex_linear(h, *layer))
             return _complex_linear(h, *last).real
@@ -105,3 +115,23 @@ class Wire(Field):
 
 def _complex_linear(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return linear(h, torch.view_as_complex(weight), torch.view_as_complex(bias))
+
+
+def first_scale_for(samples: int) -> float:
+    """Choose how narrow the first wavelets of a sound are.
+
+    Its first weights are thousands of times those of a picture, and the wavelets as many times
+    narrower, all of them near 0: most coords would be left without any.
+
+    Args:
+        samples: The sound's length.
+
+    Returns:
+        What makes the narrowest a tenth of the sound, give or take half, from 1 kHz at usual
+        sample rates and the omega_0 of the tuned recipe.
+
+    Example:
+        >>> first_scale_for(100_000)
+        0.002
+    """
+    return 200 / samples
