@@ -35,8 +35,8 @@ class Wire(Field):
         omega_0: Frequency factor.
         scale: Inverse width of the wavelets.
         first_frequency: Largest angular frequency that the first layer starts with, per unit of
-            coords: its weight is U(first_frequency / (omega_0 sqrt(fan_in))). None means omega_0. Its
-            bias stays as it is, for with it the fits of sounds were worse by 5 to 16 dB.
+            coords: its weight is U(first_frequency / (omega_0 sqrt(fan_in))). None means omega_0.
+            Its bias stays as it is: fits of sounds were worse by 5 dB and more where it did not.
         first_scale: Inverse width of the wavelets of the first layer, 0 for waves without end,
             exp(i omega_0 z). None means that of the others. A sound has another
             (`first_scale_for`).
