@@ -15,20 +15,25 @@ def _depth(default: int) -> int:
     return field
 
 
+def _first_frequency() -> float | None:
+    field: float | None = Field(
+        None,
+        gt=0,
+        le=1e9,
+        description="largest angular frequency that the first layer starts with, in radians per "
+        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
+        "picture 10 times the root of its longest side, unless it has another, as WIRE's has",
+    )
+    return field
+
+
 class SirenConfig(Section):
     """SIREN (Sitzmann et al., 2020, arXiv 2006.09661)."""
 
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(5)
     omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
-    first_frequency: float | None = Field(
-        None,
-        gt=0,
-        le=1e9,
-        description="largest angular frequency that the first layer starts with, in radians per "
-        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
-        "picture 10 times the root of its longest side",
-    )
+    first_frequency: float | None = _first_frequency()
 
 
 class MlpConfig(Section):
@@ -72,14 +77,7 @@ class FinerConfig(Section):
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(4)
     omega_0: float = Field(30.0, gt=0, le=1e6, description="frequency factor of every sine layer")
-    first_frequency: float | None = Field(
-        None,
-        gt=0,
-        le=1e9,
-        description="largest angular frequency that the first layer starts with, in radians per "
-        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
-        "picture 10 times the root of its longest side",
-    )
+    first_frequency: float | None = _first_frequency()
     first_bias: float | None = Field(
         None, gt=0, le=1e6, description="bound of the first layer's bias; null: as the others'"
     )
@@ -100,14 +98,7 @@ class WireConfig(Section):
     hidden_layers: int = _depth(4)
     omega_0: float = Field(20.0, gt=0, le=1e6, description="frequency factor of the wavelets")
     scale: float = Field(10.0, gt=0, le=1e6, description="inverse width of the wavelets")
-    first_frequency: float | None = Field(
-        None,
-        gt=0,
-        le=1e9,
-        description="largest angular frequency that the first layer starts with, in radians per "
-        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
-        "picture 10 times the root of its longest side",
-    )
+    first_frequency: float | None = _first_frequency()
     first_scale: float | None = Field(
         None,
         ge=0,

@@ -117,12 +117,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "wire": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(
-                3e-3,
-                1024,
-                600,
-                {"wire.omega_0": 3.0, "wire.scale": 5.0},
-            ),
+            "tuned": _tuned(3e-3, 1024, 600, {"wire.omega_0": 3.0, "wire.scale": 5.0}),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
