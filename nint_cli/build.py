@@ -219,7 +219,8 @@ def _build_nint(nint: NintConfig, batch: BatchPlan, reshuffle: bool) -> Sampler:
     settings["reshuffle"] = reshuffle
     if nint.scoring == "sweep":
         return Nint(batch, **settings)
-    swept = {"score", "score_norm", "sketches", "gradient", "residual_every", "interval", "every"}
+    swept = {"score", "score_norm", "sketches", "gradient", "tangent", "residual_every"}
+    swept |= {"interval", "every"}
     kept = {key: value for key, value in settings.items() if key not in swept}
     return NintPool(batch, pool=nint.pool, **kept)
 

@@ -17,7 +17,7 @@ from nint_cli.derivatives import derivatives_of, jacobian_of_one, last_layer_of
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
-from nint_cli.sweep import block_size, pull_residual, pullback, pushed_blocks, pushforward
+from nint_cli.sweep import block_size, pull_residual, pullback, pushforward
 
 # The largest kernel that `dense_ntk` builds, in numbers.
 _DENSE_NUMBERS = 1 << 28
@@ -63,24 +63,6 @@ def ntk_residual_product(
     """
     gradient, residual = pull_residual(field, signal, block=block)
     return pushforward(field, signal, gradient, block=block), residual
-
-
-def ntk_product_blocks(
-    field: Field, signal: Signal, *, block: int | None = None
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Compute K R and R as `ntk_residual_product` does, but keep no row of them.
-
-    Args:
-        field: The network.
-        signal: The targets.
-        block: Coordinates at once; None chooses.
-
-    Yields:
-        The index of the block's first point, and its rows of K R and of R, (rows, C) each.
-    """
-    blocks = signal.blocks(block or block_size(field))
-    gradient = pullback(field, blocks, lambda _, prediction, values: prediction - values)
-    yield from pushed_blocks(field, signal, gradient, block=block)
 
 
 def last_layer_residual_product(

@@ -20,6 +20,7 @@ from nint_cli.ntk import ntk_residual_product
 from nint_cli.probe import Probe
 from nint_cli.samplers import Observation, Sampler
 from nint_cli.signals import GridSignal
+from nint_cli.small_step import small_step
 from nint_cli.sweep import (
     Passes,
     block_size,
@@ -30,6 +31,7 @@ from nint_cli.sweep import (
     pushforward,
 )
 
+_SCORING = ("forward", "scoring", "by_moment", "exact", "exact_by_moment", "vjp", "jvp")
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
 
@@ -57,14 +59,21 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
     """Compare a NINT scoring pass, and its halves, with a plain forward sweep."""
     field, signal = siren(), picture(rows)
     gradient, _ = pull_residual(field, signal)
+
+    def scored(*, by_moment: bool = False) -> object:
+        probe = Probe(field, signal, Passes(), lambda: gradient)
+        return list(probe.product_blocks(by_moment=by_moment, by_difference=True))
+
     found = medians(
         interleaved(
             {
                 "forward": lambda: predict(field, signal),
-                "scoring": lambda: ntk_residual_product(field, signal),
+                "scoring": scored,
+                "by_moment": lambda: scored(by_moment=True),
+                "exact": lambda: ntk_residual_product(field, signal),
+                "exact_by_moment": lambda: push_residual(field, signal, gradient),
                 "vjp": lambda: pull_residual(field, signal),
                 "jvp": lambda: pushforward(field, signal, gradient),
-                "by_moment": lambda: push_residual(field, signal, gradient),
             },
             repeats,
         )
@@ -72,11 +81,9 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
     forward = found["forward"]
     return {
         "coordinates": len(signal),
+        "difference_is_taken": small_step(field, signal, gradient) is not None,
         **{f"{name}_s": seconds for name, seconds in found.items()},
-        "scoring_over_forward": found["scoring"] / forward,
-        "vjp_over_forward": found["vjp"] / forward,
-        "jvp_over_forward": found["jvp"] / forward,
-        "by_moment_over_forward": found["by_moment"] / forward,
+        **{f"{name}_over_forward": found[name] / forward for name in _SCORING},
     }
 
 
@@ -154,7 +161,7 @@ def scoring_table(found: Mapping[str, Any]) -> str:
     """Write what a scoring pass costs in sweeps."""
     rows = [
         [name, f"{found[f'{name}_s']:.3f}", f"{found[f'{name}_s'] / found['forward_s']:.2f}"]
-        for name in ("forward", "scoring", "vjp", "jvp", "by_moment")
+        for name in _SCORING
     ]
     header = ["pass", f"s for {found['coordinates']:,} points", "in sweeps"]
     return grid.markdown(header, rows)

@@ -26,7 +26,7 @@ LAYERS = [
     },
     {"derivatives", "adam", "average"},
     {"sweep"},
-    {"ntk"},
+    {"ntk", "small_step"},
     {"probe"},
     {"samplers"},
     {"trainer"},
