@@ -106,7 +106,7 @@ class Batch:
             for item in self.items:
                 self._fit(item, self._fit_here, fail_fast=fail_fast)
         else:
-            with self._children.signals_passed_on(), ThreadPoolExecutor(jobs) as pool:
+            with self._children.at_work(), ThreadPoolExecutor(jobs) as pool:
                 list(
                     pool.map(
                         lambda item: self._fit(item, self._fit_apart, fail_fast=fail_fast),

@@ -1,4 +1,8 @@
-"""Fits in processes of their own, which signals steer as they would steer a single fit."""
+"""Fits in processes of their own, which signals steer as they would steer a single fit.
+
+On Linux they are copies of one process that has loaded PyTorch (`template`); elsewhere each loads
+it for itself.
+"""
 
 import os
 import signal
@@ -7,7 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from types import FrameType
+
+from nint_cli.cli.template import Copy, Template
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,9 @@ class Children:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[subprocess.Popen[bytes] | Copy] = set()
+        self._template: Template | None = None
+        self._starting = Lock()
         self.stopped_by: int | None = None
 
     def run(self, words: Sequence[str]) -> Ended:
@@ -55,7 +64,25 @@ class Children:
         Returns:
             How it ended.
         """
-        child = subprocess.Popen(
+        child = self._copy(words) or self._process(words)
+        self._running.add(child)
+        if self.stopped_by is not None:
+            child.send_signal(self.stopped_by)
+        code, said = child.end() if isinstance(child, Copy) else _end(child)
+        self._running.discard(child)
+        lines = said.decode(errors="replace").splitlines()
+        return Ended(code if code >= 0 else 128 - code, lines)
+
+    def _copy(self, words: Sequence[str]) -> Copy | None:
+        """Start one as a copy of what has loaded everything already, where that can be had."""
+        if sys.platform != "linux":
+            return None
+        with self._starting:
+            self._template = self._template or Template(self._threads)
+        return self._template.copy(words)
+
+    def _process(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [sys.executable, "-m", "nint_cli", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -64,13 +91,6 @@ class Children:
             # A Ctrl-C reaches it through this process, or it would get two, which end it at once.
             process_group=0,
         )
-        self._running.add(child)
-        if self.stopped_by is not None:
-            child.send_signal(self.stopped_by)
-        lines = child.communicate()[1].decode(errors="replace").splitlines()
-        self._running.discard(child)
-        code = child.returncode
-        return Ended(code if code >= 0 else 128 - code, lines)
 
     def stop(self, number: int) -> None:
         """Remember that a signal has ended one of them, and so all that were to follow.
@@ -82,8 +102,11 @@ class Children:
             self.stopped_by = number
 
     @contextmanager
-    def signals_passed_on(self) -> Iterator[None]:
-        """Let signals steer the processes; a second SIGINT or SIGTERM ends everything at once."""
+    def at_work(self) -> Iterator[None]:
+        """Let signals steer the processes; a second SIGINT or SIGTERM ends everything at once.
+
+        `run` is for use within; what it keeps between processes is given up at the end.
+        """
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
             for child in list(self._running):
@@ -103,3 +126,12 @@ class Children:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if self._template is not None:
+                self._template.close()
+                self._template = None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> tuple[int, bytes]:
+    """Wait for a process to end; give its exit code and its stderr."""
+    said = process.communicate()[1]
+    return process.returncode, said

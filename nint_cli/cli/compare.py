@@ -227,7 +227,7 @@ def _compare_methods(kind: Modality, sources: list[str], options: CompareOptions
     children = Children(threads=max(1, usable_cores() // options.jobs))
     making = Making(children, options.jobs)
     trials: dict[str, list[Trial]] = {}
-    with files.locked(root), children.signals_passed_on():
+    with files.locked(root), children.at_work():
         if options.tune is not None:
             source, about = next(iter(inputs.items()))
 
