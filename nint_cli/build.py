@@ -7,6 +7,7 @@ import torch
 
 from nint_cli import schedules
 from nint_cli.average import Average
+from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, RunConfig
 from nint_cli.engine import products
@@ -142,7 +143,12 @@ def build_field(
     return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
 
 
-def build_sampler(config: RunConfig, signal: Signal, pace: Pace | None = None) -> Sampler:
+def build_sampler(
+    config: RunConfig,
+    signal: Signal,
+    pace: Pace | None = None,
+    brevity: Brevity | None = None,
+) -> Sampler:
     """Build the configured sampler.
 
     What it must know of the signal beforehand is computed here, from the signal and the seed.
@@ -151,6 +157,7 @@ def build_sampler(config: RunConfig, signal: Signal, pace: Pace | None = None) -
         config: The configuration.
         signal: What is to be fitted.
         pace: How long the run is; None leaves that to the steps.
+        brevity: Makes batches smaller where there is little time; or None.
 
     Returns:
         The sampler.
@@ -158,7 +165,15 @@ def build_sampler(config: RunConfig, signal: Signal, pace: Pace | None = None) -
     Raises:
         ConfigError: If it holds on to points that the signal replaces.
     """
-    sampler = _configured_sampler(config, signal, pace)
+    batch = BatchPlan(
+        config.batch.fraction,
+        config.batch.schedule,
+        config.batch.size,
+        config.steps,
+        pace,
+        brevity,
+    )
+    sampler = _configured_sampler(config, signal, batch)
     if sampler.needs_fixed_points and signal.redraw_every is not None:
         raise ConfigError(
             f"sampler {config.sampler} holds on to points and sdf.resample draws others every "
@@ -168,10 +183,7 @@ def build_sampler(config: RunConfig, signal: Signal, pace: Pace | None = None) -
     return sampler
 
 
-def _configured_sampler(config: RunConfig, signal: Signal, pace: Pace | None) -> Sampler:
-    batch = BatchPlan(
-        config.batch.fraction, config.batch.schedule, config.batch.size, config.steps, pace
-    )
+def _configured_sampler(config: RunConfig, signal: Signal, batch: BatchPlan) -> Sampler:
     nint = config.nint
     match config.sampler:
         case "full":
@@ -294,6 +306,8 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         steps_end_it=stop.at_steps is not False,
     )
 
+    brevity = _brevity(config, len(signal), clock)
+
     def rate(step: int) -> float:
         return schedules.learning_rate(
             optimiser.schedule,
@@ -313,10 +327,11 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     return Trainer(
         field,
         signal,
-        build_sampler(config, signal, pace),
+        build_sampler(config, signal, pace, brevity),
         learning_rate=rate,
         betas=betas,
         pace=pace,
+        brevity=brevity,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
         guard=Guard() if optimiser.guard else None,
@@ -326,3 +341,14 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         if optimiser.average
         else None,
     )
+
+
+def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:
+    """Give what finds the size of batches; None where it is fixed."""
+    batch, budget = config.batch, config.stop.time_budget_s
+    # All points; as many particles, or anchors, throughout.
+    fixed = config.sampler in {"full", "soft_mining", "expansive"}
+    if fixed or batch.size is None or batch.least_steps is None or budget is None:
+        return None
+    size = min(batch.size, population)
+    return Brevity(size, budget, clock, batch.least_steps)

@@ -85,6 +85,17 @@ class _Guard(BaseModel):
     kept: _Kept | None
 
 
+class _Brevity(BaseModel):
+    """As `Brevity.numbers` gives it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    size: int = Setting(ge=1)
+    settled: bool
+    fastest: tuple[float, float] | None
+    last: tuple[float, float] | None
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -94,6 +105,7 @@ class _Numbers(BaseModel):
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     guard: _Guard | None = None
+    brevity: _Brevity | None = None
 
     @property
     def kept_step(self) -> int | None:

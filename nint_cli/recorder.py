@@ -56,6 +56,8 @@ class Recorder:
         self._save_every = config.checkpoint.every
         self._parts = self._parts_done()
         self._loss: float | None = None
+        brevity = self._trainer.brevity
+        self._told_of_brevity = brevity is not None and brevity.settled
         self.logged_step = logged_step
         self.signal: int | None = None
 
@@ -65,6 +67,7 @@ class Recorder:
         self._control.progress.step(step.number, step.loss, trainer.pace.total)
         if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
             return None
+        self._tell_of_brevity()
         save = self._save_every is not None and step.number % self._save_every == 0
         due = self._is_due(step.number) or save
         save = self._control.save_now() or save
@@ -83,6 +86,19 @@ class Recorder:
             return "target"
         self.signal = self._control.stop_signal()
         return "signal" if self.signal else None
+
+    def _tell_of_brevity(self) -> None:
+        """Say once that batches are smaller than the settings have them."""
+        brevity = self._trainer.brevity
+        if brevity is None or brevity.settled == self._told_of_brevity:
+            return
+        self._told_of_brevity = True
+        if brevity.size < brevity.full_size:
+            self._folder.append_log({"event": "brevity", "batch_size": brevity.size})
+            self._control.note(
+                f"for want of time, batches of {brevity.size} instead of {brevity.full_size} "
+                f"coordinates, and the learning rate times {brevity.rate_factor:.2g}"
+            )
 
     def was_there(self) -> bool:
         """Tell whether a run that goes on was killed as it ended, its targets reached."""

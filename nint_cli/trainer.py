@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nint_cli.adam import Adam
 from nint_cli.average import Average
+from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.derivatives import products_in
 from nint_cli.fields import Field
@@ -73,6 +74,7 @@ class Trainer:
         sampler: Chooses the points of each step.
         learning_rate: Gives the rate of a step, from 0.
         pace: When to stop.
+        brevity: Finds the size of the sampler's batches, and with it the rate; or None.
         betas: Gives the decays of Adam's two running means at a step; None: the usual ones.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
@@ -92,6 +94,7 @@ class Trainer:
         learning_rate: Callable[[int], float],
         betas: Callable[[int], tuple[float, float]] | None = None,
         pace: Pace,
+        brevity: Brevity | None = None,
         generator: torch.Generator,
         clock: Clock,
         guard: Guard | None = None,
@@ -105,6 +108,7 @@ class Trainer:
         self.learning_rate = learning_rate
         self.betas = betas or (lambda _: (0.9, 0.999))
         self.pace = pace
+        self.brevity = brevity
         self.generator = generator
         self.clock = clock
         self.guard = guard
@@ -161,6 +165,8 @@ class Trainer:
     def _train_step(self) -> bool:
         """Do one step; tell whether all is well."""
         self.pace.begin(self.step)
+        if self.brevity is not None:
+            self.brevity.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
             probe = Probe(self.field, self.signal, self.passes, self.optimiser.first_moment)
@@ -249,6 +255,7 @@ class Trainer:
             if self.guard is not None and self.guard.wants_copy(self.step):
                 self.guard.keep(self.step, self.optimiser.learnt())
         factor = 1.0 if self.guard is None else self.guard.rate_factor
+        factor *= 1.0 if self.brevity is None else self.brevity.rate_factor
         rate = self.learning_rate(self.step)
         self.optimiser.follow(gradient, rate * factor, self.betas(self.step))
         if self.average is not None:
@@ -337,6 +344,8 @@ class Trainer:
             "passes": asdict(self.passes),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
+        if self.brevity is not None:
+            numbers["brevity"] = self.brevity.numbers()
         if self.guard is not None:
             numbers["guard"] = self.guard.numbers()
             kept = self.guard.kept
@@ -365,6 +374,8 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
+        if self.brevity is not None and state.numbers.get("brevity") is not None:
+            self.brevity.load(state.numbers["brevity"])
         if self.guard is not None and state.numbers.get("guard") is not None:
             self.guard = Guard.of(state.numbers["guard"], groups.get("kept", {}))
 

@@ -24,7 +24,7 @@ LAYERS = [
         "guard",
         "pace",
     },
-    {"derivatives", "adam", "average"},
+    {"derivatives", "adam", "average", "brevity"},
     {"sweep"},
     {"ntk", "small_step"},
     {"probe"},

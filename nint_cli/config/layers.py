@@ -38,8 +38,11 @@ Origins = dict[str, str]
 
 BUILT_IN = "built-in"
 
-# Two ways to say one thing: the later layer's wins, and the other falls back to its default.
-_ALTERNATIVES = {"batch.size": "batch.fraction", "batch.fraction": "batch.size"}
+# Other ways to say one thing: the later layer's wins, and the others fall back to their defaults.
+_ALTERNATIVES = {
+    "batch.size": ("batch.fraction", "batch.least_steps"),
+    "batch.fraction": ("batch.size", "batch.least_steps"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
     for layer in [recipe, *layers]:
         broken += layer.faults
         for key, setting in layer.settings.items():
-            other = _ALTERNATIVES.get(key)
-            if other in merged and other not in layer.settings and setting.value is not None:
-                del merged[other]
+            for other in _ALTERNATIVES.get(key, ()):
+                if other in merged and other not in layer.settings and setting.value is not None:
+                    del merged[other]
             merged[key] = setting
     nested, faults = _nest(merged)
     faults = broken + faults

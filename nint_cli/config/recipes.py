@@ -26,6 +26,8 @@ class Recipe(NamedTuple):
 # Adam's memory shortens with the rate: 30 dB come as soon as with the usual one, and the end is
 # higher (docs/performance.md).
 _SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end": 0.98}
+# Fewer steps than so many are worse than smaller batches (docs/performance.md).
+_LEAST_STEPS = 400
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 
@@ -45,7 +47,8 @@ def _tuned(
 ) -> Recipe:
     """Give a recipe that was found here; `field` is how the field is built, by dotted key."""
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
-    settings = {**rate, "batch.size": size, "steps": steps, **decays, **(field or {})}
+    batch = {"batch.size": size, "batch.least_steps": _LEAST_STEPS}
+    settings = {**rate, **batch, "steps": steps, **decays, **(field or {})}
     return Recipe(settings, "tuned for nint")
 
 
@@ -53,16 +56,16 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
     "image": {
         "mlp": {
             "published": _published(1e-3, "INT's release"),
-            "tuned": _tuned(5e-3, 8192, 450),
+            "tuned": _tuned(5e-3, 1024, 3600),
         },
         "pemlp": {
             "published": _published(1e-3, "FINER's release"),
             # Where the rate rises faster, short runs end at the mean colour, or near it.
-            "tuned": _tuned(6e-3, 8192, 450, warmup=0.2),
+            "tuned": _tuned(6e-3, 1024, 3600, warmup=0.2),
         },
         "ffn": {
             "published": _published(1e-3, "INT's release"),
-            "tuned": _tuned(6e-3, 8192, 450, warmup=0.2),
+            "tuned": _tuned(6e-3, 1024, 3600, warmup=0.2),
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
@@ -97,19 +100,19 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "pemlp": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(1e-3, 8192, 800),
+            "tuned": _tuned(3e-3, 1024, 5000),
         },
         "ffn": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(6e-3, 8192, 800),
+            "tuned": _tuned(3e-3, 1024, 5000),
         },
         "siren": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 600),
+            "tuned": _tuned(4e-4, 4096, 1200),
         },
         "finer": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 600),
+            "tuned": _tuned(3e-4, 4096, 1200),
         },
         "gauss": {
             "published": _published(1e-4, "INT's release"),
@@ -122,7 +125,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
             "tuned": _tuned(
-                1e-2, 8192, 5000, {"hashgrid.features": 2, "hashgrid.coarsest": 256}, decays=_GRID
+                1e-2,
+                4096,
+                10_000,
+                {"hashgrid.features": 2, "hashgrid.coarsest": 256},
+                decays=_GRID,
             ),
         },
     },

@@ -62,6 +62,15 @@ class BatchConfig(Section):
         description="coordinates per step, whatever the size of the signal; replaces the "
         "fraction, and setting one later than the other undoes the other",
     )
+    least_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="steps that a run with a time budget is to come to: batches become smaller "
+        "for that, down to an eighth of the size and no further than 512, and the learning rate "
+        "by the fourth root of it; null: never. Setting the size or the fraction later undoes it; "
+        "full, soft_mining and expansive go without",
+    )
     reshuffle: bool = Field(
         False,
         description="whether the random points of uniform and nint come once each, in random "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nint_cli import schedules
+from nint_cli.brevity import Brevity
 from nint_cli.pace import Pace
 from nint_cli.probe import Probe
 
@@ -73,9 +74,10 @@ class BatchPlan:
     Attributes:
         fraction: Share of all points at step 0.
         schedule: How that share grows; see `schedules.batch_fraction`.
-        size: A fixed number of points instead, as far as there are so many; or None.
+        size: A number of points instead, as far as there are so many; or None.
         steps: Steps of the run.
         pace: Knows better how many they will be, where time ends the run; or None.
+        brevity: Makes `size` smaller where there is little time; or None.
     """
 
     fraction: float
@@ -83,6 +85,7 @@ class BatchPlan:
     size: int | None
     steps: int
     pace: Pace | None = None
+    brevity: Brevity | None = None
 
     @property
     def total_steps(self) -> int:
@@ -102,10 +105,10 @@ class BatchPlan:
             population: N.
 
         Returns:
-            B = floor(fraction N), at least 1 and at most N.
+            B = floor(fraction N), or the size; at least 1 and at most N.
         """
         if self.size is not None:
-            return min(self.size, population)
+            return min(self._size(self.size), population)
         return max(1, min(population, int(self.share(step, population) * population)))
 
     def share(self, step: int, population: int) -> float:
@@ -119,8 +122,11 @@ class BatchPlan:
             r, of which `count` is the floor of r N.
         """
         if self.size is not None:
-            return min(1.0, self.size / population)
+            return min(1.0, self._size(self.size) / population)
         return schedules.batch_fraction(self.schedule, self.fraction, step, self.total_steps)
+
+    def _size(self, size: int) -> int:
+        return size if self.brevity is None else self.brevity.size
 
 
 class Sampler(ABC):

@@ -1,0 +1,110 @@
+"""Batches of a run that has little time: smaller ones, so that it comes to enough steps.
+
+A gradient over few points is about as good as one over many while the network knows little
+(McCandlish, Kaplan, Amodei, 2018, arXiv 1812.06162), and it costs less. How small a batch had best
+be depends on the number of steps that the budget is good for, hence on the machine.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nint_cli.clock import Clock
+
+# Steps after which the size is settled. The first takes longer than all others.
+_TRIAL = 4
+_SMALLEST_SHARE = 1 / 8
+_SMALLEST = 512
+# Sizes are multiples of this many points, for products of other lengths are slower.
+_LANES = 128
+# Smaller batches are noisier, and want a lower rate. Between none and a square root, as measured.
+_POWER = 0.25
+
+
+class Brevity:
+    """Finds the size of a run's batches from how long its first steps take.
+
+    Args:
+        size: Points of a batch where there is time enough, as far as the signal has so many.
+        budget_s: Training time of the run.
+        clock: Bills what is chosen and what is trained; the one does not shrink with the batch.
+        least_steps: Steps that the run is to come to. Batches are made smaller for that, down to
+            an eighth or 512 points, whichever is more.
+
+    Attributes:
+        size: Points of the batches from here on.
+        settled: Whether that stays.
+    """
+
+    def __init__(self, size: int, budget_s: float, clock: Clock, least_steps: int) -> None:
+        self._full = size
+        self._budget = budget_s
+        self._clock = clock
+        self._least_steps = least_steps
+        # Seconds of the fastest steps so far, of choosing a batch and of training on a full one;
+        # and what the clock billed for each before the last step. None once the size is settled.
+        self._fastest: tuple[float, float] | None = None
+        self._last: tuple[float, float] | None = None
+        self.size = size
+        self.settled = False
+
+    @property
+    def full_size(self) -> int:
+        """Points of a batch where there is time enough."""
+        return self._full
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rate is multiplied by."""
+        return float((self.size / self._full) ** _POWER)
+
+    def begin(self, step: int) -> None:
+        """Look at the clock, for all that asks during a step.
+
+        Args:
+            step: The step, from 0.
+        """
+        if self.settled:
+            return
+        now = self._clock.sampler_s, self._clock.update_s
+        if self._last is not None and now[1] > self._last[1]:
+            choosing = now[0] - self._last[0]
+            training = (now[1] - self._last[1]) * self._full / self.size
+            if self._fastest is not None:
+                choosing, training = (
+                    min(choosing, self._fastest[0]),
+                    min(training, self._fastest[1]),
+                )
+            self._fastest = choosing, training
+            self.size = self._fitting(choosing, training)
+        self._last = now
+        self.settled = step >= _TRIAL
+        if self.settled:
+            self._fastest = self._last = None
+
+    def _fitting(self, choosing: float, training: float) -> int:
+        """Give the size that makes the budget good for enough steps.
+
+        Training is not made cheaper than choosing, for then the best would be thrown away: that a
+        step of a method which sweeps all points costs little more with more of them.
+        """
+        left = self._budget / self._least_steps - choosing
+        share = max(left, choosing) / training
+        if share >= 1:
+            return self._full
+        size = round(max(share, _SMALLEST_SHARE) * self._full / _LANES) * _LANES
+        return min(self._full, max(size, _SMALLEST))
+
+    def numbers(self) -> dict[str, Any]:
+        """Give what a resumed run goes on with, as JSON data."""
+        return {
+            "size": self.size,
+            "settled": self.settled,
+            "fastest": self._fastest and list(self._fastest),
+            "last": self._last and list(self._last),
+        }
+
+    def load(self, numbers: Mapping[str, Any]) -> None:
+        """Go on with what `numbers` gave."""
+        self.size, self.settled = min(numbers["size"], self._full), numbers["settled"]
+        self._fastest = numbers["fastest"] and tuple(numbers["fastest"])
+        self._last = numbers["last"] and tuple(numbers["last"])

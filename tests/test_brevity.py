@@ -1,0 +1,215 @@
+"""Batches that are smaller where there is little time, and the rate that goes with them."""
+
+import math
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from nint_cli import checkpoint
+from nint_cli.brevity import Brevity
+from nint_cli.build import build_trainer
+from nint_cli.clock import Clock
+from nint_cli.config import SAMPLER_NAMES, Layer, RunConfig, parse_yaml, preset_layer, resolve
+from nint_cli.config.layers import Setting
+from tests.conftest import tiny_signal
+from tests.test_cli import nint
+from tests.test_trainer import Until, assert_same, state_of
+
+SIGNAL = tiny_signal((50, 60), dtype=torch.float32)
+
+
+class Costing(Clock):
+    """A clock on which a step takes time as its points do, and more the first time."""
+
+    trainer = None
+    per_point_s = 0.001
+    choosing_s = 0.0
+    first_s = 5.0
+
+    @contextmanager
+    def measure(self, kind):
+        yield
+        if self.trainer is None:
+            return
+        if kind == "sampler_s":
+            self.sampler_s += self.choosing_s
+        if kind == "update_s":
+            count = len(SIGNAL)
+            if hasattr(self.trainer.sampler, "batch"):
+                count = self.trainer.sampler.batch.count(self.trainer.step, len(SIGNAL))
+            self.update_s += count * self.per_point_s + self.first_s * (self.trainer.step == 0)
+
+
+def trainer_of(
+    sampler="uniform", budget=100.0, *, clock=None, size=2048, least_steps=100, seed=0, **costs
+):
+    config = RunConfig.model_validate({
+        "sampler": sampler,
+        "seed": seed,
+        "optimiser": {"lr": 1e-3},
+        "batch": {"size": size, "least_steps": least_steps},
+        "siren": {"hidden_features": 8, "hidden_layers": 1},
+        "stop": {"time_budget_s": budget, "at_steps": False},
+    })
+    clock = clock or Costing()
+    for name, value in costs.items():
+        setattr(clock, name, value)
+    clock.trainer = trainer = build_trainer(config, SIGNAL, clock)
+    return trainer
+
+
+class Sizes(Until):
+    """Notes batches and rates."""
+
+    def __init__(self, trainer, stop=math.inf):
+        super().__init__(stop)
+        self.sizes, self.rates = [], []
+        follow = trainer.optimiser.follow
+
+        def note(gradient, rate, betas):
+            self.rates.append(rate)
+            follow(gradient, rate, betas)
+
+        trainer.optimiser.follow = note
+
+    def after_step(self, trainer, step):
+        self.sizes.append(len(trainer.selections["last"].indices))
+        return super().after_step(trainer, step)
+
+
+@pytest.mark.parametrize(
+    ("budget", "settled"),
+    [
+        (1000.0, 2048),  # time for 488 full batches
+        (204.9, 2048),
+        (150.0, 1536),  # 73 full ones, or 98 of three quarters
+        (102.4, 1024),
+        (60.0, 640),
+        (20.0, 512),  # an eighth would be 256
+    ],
+)
+def test_a_batch_is_as_large_as_leaves_time_for_enough_steps(budget, settled):
+    trainer = trainer_of(budget=budget)
+    seen = Sizes(trainer)
+    trainer.fit(seen)
+    assert seen.sizes[0] == 2048
+    assert set(seen.sizes[4:]) == {settled}
+    assert seen.rates[-1] == pytest.approx(1e-3 * (settled / 2048) ** 0.25)
+    assert len(seen.sizes) >= min(100, (budget - 12) / (settled * 0.001))
+
+
+def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():
+    trainer = trainer_of(budget=250.0, first_s=50.0)
+    seen = Sizes(trainer, 8)
+    trainer.fit(seen)
+    assert seen.sizes == [2048, 512, 2048, 2048, 2048, 2048, 2048, 2048]
+
+
+@pytest.mark.parametrize(
+    ("choosing", "settled"), [(0.1, 896), (0.5, 512), (0.8, 768), (4.0, 2048)]
+)
+def test_training_is_made_no_cheaper_than_choosing(choosing, settled):
+    """Sweeps cost what they cost, and beside them a few more points are cheap."""
+    seen = Sizes(trainer := trainer_of(budget=100.0, choosing_s=choosing), 8)
+    trainer.fit(seen)
+    assert seen.sizes[-1] == settled
+
+
+def test_a_signal_of_fewer_points_is_a_full_batch():
+    trainer = trainer_of(size=4096, budget=1e6)
+    assert trainer.brevity.full_size == len(SIGNAL) == 3000
+    seen = Sizes(trainer, 6)
+    trainer.fit(seen)
+    assert set(seen.sizes) == {3000}
+    assert trainer.brevity.rate_factor == 1
+
+
+def test_a_small_batch_never_grows():
+    trainer = trainer_of(size=100, budget=1.0)
+    seen = Sizes(trainer, 6)
+    trainer.fit(seen)
+    assert set(seen.sizes) == {100}
+
+
+@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+def test_every_sampler_takes_it_or_goes_without(sampler):
+    trainer = trainer_of(sampler, budget=60.0)
+    seen = Sizes(trainer, 7)
+    trainer.fit(seen)
+    if sampler in {"full", "soft_mining", "expansive"}:
+        assert trainer.brevity is None
+        assert len(set(seen.sizes)) == 1
+        assert set(seen.rates) == {1e-3}
+    else:
+        assert seen.sizes[-1] == 640
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("sampler", ["uniform", "nint"])
+def test_going_on_equals_never_having_stopped(sampler, stop):
+    through = trainer_of(sampler, budget=20.0)
+    through.fit(Until())
+    before = trainer_of(sampler, budget=20.0)
+    before.fit(Until(stop))
+    clock = Costing(update_s=before.clock.update_s)
+    after = trainer_of(sampler, budget=20.0, clock=clock, seed=9)
+    after.load_state_dict(state_of(before))
+    after.fit(Until())
+    assert_same(through.state_dict(), after.state_dict())
+
+
+def test_what_a_clock_said_is_not_kept_once_the_size_is_settled():
+    trainer = trainer_of(budget=60.0)
+    trainer.fit(Until(5))
+    assert trainer.state_dict().numbers["brevity"] == {
+        "size": 640,
+        "settled": True,
+        "fastest": None,
+        "last": None,
+    }
+
+
+def test_steps_that_end_a_run_have_full_batches():
+    config = {"batch": {"size": 64, "least_steps": 100}, "siren": {"hidden_features": 8}}
+    assert build_trainer(RunConfig.model_validate(config), SIGNAL, Clock()).brevity is None
+
+
+def test_a_size_or_a_fraction_that_is_set_stays():
+    preset = preset_layer("default")
+    assert resolve([preset]).config.batch.least_steps == 400
+    for given in ("batch: {size: 64}", "batch: {fraction: 0.1}"):
+        assert resolve([preset, parse_yaml(given, "c")]).config.batch.least_steps is None
+    both = Layer({
+        "batch.size": Setting(64, "x"),
+        "batch.least_steps": Setting(9, "x"),
+    })
+    assert resolve([preset, both]).config.batch.least_steps == 9
+
+
+def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, capsys):
+    run = tmp_path / "run"
+    words = ["fit", "image", picture, "--time-budget", "0.2s", "-o", run]
+    words += ["--set", "batch.size=700", "--set", "batch.least_steps=100000"]
+    words += ["--set", "checkpoint.every=5", "--set", "siren.hidden_features=16"]
+    code, _, err = nint(capsys, *words)
+    assert code == 0, err
+    assert "batches of 512 instead of 700 coordinates, and the learning rate times 0.92" in err
+    assert err.count("for want of time") == 1
+    assert '{"event":"brevity","batch_size":512}' in (run / "log.jsonl").read_text().replace(
+        " ", ""
+    )
+    saved, _ = checkpoint.newest(sorted((run / "checkpoints").glob("*")), run)
+    assert saved.state.numbers["brevity"]["size"] == 512
+    code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")
+    assert code == 0, err
+    assert "for want of time" not in err
+
+
+def test_numbers_come_back():
+    brevity = Brevity(4096, 10.0, Clock(), 400)
+    brevity.load({"size": 1024, "settled": True, "fastest": None, "last": None})
+    assert (brevity.size, brevity.settled) == (1024, True)
+    assert brevity.rate_factor == pytest.approx(0.25**0.25)
+    brevity.begin(0)
+    assert brevity.size == 1024
