@@ -26,8 +26,6 @@ class Recipe(NamedTuple):
 # Adam's memory shortens with the rate: 30 dB come as soon as with the usual one, and the end is
 # higher (docs/performance.md).
 _SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end": 0.98}
-# Fewer steps than so many are worse than smaller batches (docs/performance.md).
-_LEAST_STEPS = 400
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 
@@ -44,10 +42,14 @@ def _tuned(
     *,
     decays: Mapping[str, Any] = _SHORTENING,
     warmup: float = 0.05,
+    least_steps: int = 400,
 ) -> Recipe:
-    """Give a recipe that was found here; `field` is how the field is built, by dotted key."""
+    """Give a recipe that was found here; `field` is how the field is built, by dotted key.
+
+    Fewer steps than `least_steps` are worse than smaller batches (docs/performance.md).
+    """
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
-    batch = {"batch.size": size, "batch.least_steps": _LEAST_STEPS}
+    batch = {"batch.size": size, "batch.least_steps": least_steps}
     settings = {**rate, **batch, "steps": steps, **decays, **(field or {})}
     return Recipe(settings, "tuned for nint")
 
@@ -69,11 +71,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
-            "tuned": _tuned(6e-4, 4096, 2000),
+            "tuned": _tuned(6e-4, 4096, 2000, least_steps=800),
         },
         "finer": {
             "published": _published(5e-4, "FINER's release"),
-            "tuned": _tuned(6e-4, 4096, 2000),
+            "tuned": _tuned(6e-4, 4096, 2000, least_steps=800),
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),
