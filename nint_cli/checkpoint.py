@@ -88,11 +88,11 @@ class _Guard(BaseModel):
 class _Brevity(BaseModel):
     """As `Brevity.numbers` gives it."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     size: int = Setting(ge=1)
     settled: bool
-    fastest: tuple[float, float] | None
+    fastest: tuple[float, Annotated[float, Setting(gt=0)]] | None
     last: tuple[float, float] | None
 
 
