@@ -10,8 +10,10 @@ from typing import Any
 
 from nint_cli.clock import Clock
 
-# Steps after which the size is settled. The first takes longer than all others.
+# The size is found from this many steps and all that train in this share of the budget, whichever
+# is more: the first takes longer than all others, and any may have had other work beside it.
 _TRIAL = 4
+_TRIAL_SHARE = 0.05
 _SMALLEST_SHARE = 1 / 8
 _SMALLEST = 512
 # Sizes are multiples of this many points, for products of other lengths are slower.
@@ -32,7 +34,7 @@ class Brevity:
 
     Attributes:
         size: Points of the batches from here on.
-        settled: Whether that stays.
+        settled: Whether that stays. It does once a twentieth of the budget is spent.
     """
 
     def __init__(self, size: int, budget_s: float, clock: Clock, least_steps: int) -> None:
@@ -77,7 +79,9 @@ class Brevity:
             self._fastest = choosing, training
             self.size = self._fitting(choosing, training)
         self._last = now
-        self.settled = step >= _TRIAL
+        self.settled = step >= _TRIAL and (
+            self.size == self._full or self._clock.train_s >= _TRIAL_SHARE * self._budget
+        )
         if self.settled:
             self._fastest = self._last = None
 

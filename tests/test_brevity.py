@@ -26,6 +26,7 @@ class Costing(Clock):
     per_point_s = 0.001
     choosing_s = 0.0
     first_s = 5.0
+    disturbed = 0  # steps that take three times as long
 
     @contextmanager
     def measure(self, kind):
@@ -38,7 +39,9 @@ class Costing(Clock):
             count = len(SIGNAL)
             if hasattr(self.trainer.sampler, "batch"):
                 count = self.trainer.sampler.batch.count(self.trainer.step, len(SIGNAL))
-            self.update_s += count * self.per_point_s + self.first_s * (self.trainer.step == 0)
+            pace = 3 if self.trainer.step < self.disturbed else 1
+            self.update_s += pace * count * self.per_point_s
+            self.update_s += self.first_s * (self.trainer.step == 0)
 
 
 def trainer_of(
@@ -106,6 +109,24 @@ def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():
     assert seen.sizes == [2048, 512, 2048, 2048, 2048, 2048, 2048, 2048]
 
 
+def test_other_work_beside_the_first_steps_does_not_make_batches_small_for_good():
+    quiet = trainer_of(budget=1024.0, least_steps=1000)
+    quiet.fit(Sizes(quiet, 20))
+    seen = Sizes(trainer := trainer_of(budget=1024.0, least_steps=1000, disturbed=9), 80)
+    trainer.fit(seen)
+    assert seen.sizes[:11] == [2048, *[512] * 9, 1024]
+    assert set(seen.sizes[10:]) == {quiet.brevity.size} == {1024}
+    assert trainer.brevity.settled
+
+
+def test_what_comes_after_a_twentieth_of_the_budget_changes_no_batch():
+    trainer = trainer_of(budget=1024.0, least_steps=1000, disturbed=40)
+    seen = Sizes(trainer, 60)
+    trainer.fit(seen)
+    assert trainer.clock.train_s > 51.2
+    assert set(seen.sizes[1:]) == {512}
+
+
 @pytest.mark.parametrize(
     ("choosing", "settled"), [(0.1, 896), (0.5, 512), (0.8, 768), (4.0, 2048)]
 )
@@ -145,17 +166,19 @@ def test_every_sampler_takes_it_or_goes_without(sampler):
         assert seen.sizes[-1] == 640
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5, 9, 10])
 @pytest.mark.parametrize("sampler", ["uniform", "nint"])
 def test_going_on_equals_never_having_stopped(sampler, stop):
-    through = trainer_of(sampler, budget=20.0)
-    through.fit(Until())
-    before = trainer_of(sampler, budget=20.0)
+    costs = {"budget": 1024.0, "least_steps": 1000, "disturbed": 9}
+    through = trainer_of(sampler, **costs)
+    through.fit(seen := Sizes(through, 14))
+    assert seen.sizes[-1] == 1024
+    before = trainer_of(sampler, **costs)
     before.fit(Until(stop))
     clock = Costing(update_s=before.clock.update_s)
-    after = trainer_of(sampler, budget=20.0, clock=clock, seed=9)
+    after = trainer_of(sampler, clock=clock, seed=9, **costs)
     after.load_state_dict(state_of(before))
-    after.fit(Until())
+    after.fit(Until(14))
     assert_same(through.state_dict(), after.state_dict())
 
 
