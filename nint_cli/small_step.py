@@ -22,9 +22,8 @@ from nint_cli.sweep import block_size
 # share of the prediction; sqrt(eps) balances the two, and this many are best on trained fields.
 _ROOTS = 1.5
 
-# Points at which a step is compared with the exact tangent, and how far it may be off there.
+# Points at which a step is compared with the exact tangent.
 _COMPARED = 256
-_TOLERANCE = 0.02
 
 
 class SmallStep:
@@ -83,17 +82,20 @@ class SmallStep:
             yield start, self.change(coords, prediction), error
 
 
-def small_step(field: Field, signal: Signal, direction: Sequence[Tensor]) -> SmallStep | None:
+def small_step(
+    field: Field, signal: Signal, direction: Sequence[Tensor], *, tolerance: float = 0.02
+) -> SmallStep | None:
     """Choose how far to step along a direction, and make sure that it is far and short enough.
 
     Args:
         field: The network, with Jacobian J at its current parameters.
         signal: Where J v is wanted; its values are not used.
         direction: v, one tensor per parameter, in their order.
+        tolerance: How far it may be off, as a share of the root mean square of J v.
 
     Returns:
-        The step; None where J v vanishes or differs by more than 2 % (of its root mean square)
-        from the exact tangent on 256 points: where products are rounded to bfloat16, where phases
+        The step; None where J v vanishes or differs by more than `tolerance` from the exact
+        tangent on 256 points: where products are rounded to bfloat16, where phases
         are so large that float32 keeps few digits of them, as in a sound's first layer, or where
         a field's gradient is not that of its values, as FINER's.
     """
@@ -107,7 +109,7 @@ def small_step(field: Field, signal: Signal, direction: Sequence[Tensor]) -> Sma
         return None
     step = SmallStep(field, direction, length)
     off = _root_mean_square(step.change(coords, prediction) - exact)
-    return step if off <= _TOLERANCE * speed else None
+    return step if off <= tolerance * speed else None
 
 
 def _root_mean_square(tensor: Tensor) -> float:

@@ -82,7 +82,8 @@ def shortened(arguments: list[str]) -> list[str]:
     if found[1] == "sdf":
         found += ["--set=sdf.points=2000"]
         found += [] if "--mc-resolution" in found else ["--set=sdf.mc_resolution=16"]
-        found += ["--set=sdf.iou_resolution=16", "--set=sdf.surface_samples=100"]
+        found += ["--set=sdf.iou_resolution=16", "--set=sdf.watch_resolution=8"]
+        found += ["--set=sdf.surface_samples=100", "--set=sdf.preview_size=32"]
     return found
 
 
@@ -135,6 +136,10 @@ SCRIPTS = {
     "presets.py": [
         *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
         *("--seconds", "0.05"),
+    ],
+    "small_step.py": [
+        *("image", "photo.png", "--fields", "siren", "--seconds", "0.05"),
+        *("--set", "siren.hidden_features=16", "--set", "batch.size=64"),
     ],
     "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
 }
