@@ -70,8 +70,8 @@ def row(field: str, trainer: Trainer) -> list[str]:
 
 
 def _top(product: Tensor) -> Tensor:
-    score = torch.linalg.vector_norm(product, dim=1)
-    return score.topk(max(1, len(product) // 5)).indices
+    highest: Tensor = torch.linalg.vector_norm(product, dim=1).topk(max(1, len(product) // 5))[1]
+    return highest
 
 
 def main() -> None:
