@@ -1,5 +1,6 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from nint_cli import schedules
 from nint_cli.average import Average
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
-from nint_cli.config import NintConfig, RunConfig
+from nint_cli.config import NintConfig, OptimiserConfig, RunConfig
 from nint_cli.engine import products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
@@ -307,11 +308,12 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     )
 
     brevity = _brevity(config, len(signal), clock)
+    peak = _peak_rate(optimiser, signal.shape)
 
     def rate(step: int) -> float:
         return schedules.learning_rate(
             optimiser.schedule,
-            optimiser.lr,
+            peak,
             step,
             pace.total,
             warmup=optimiser.warmup,
@@ -320,7 +322,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
 
     def betas(step: int) -> tuple[float, float]:
         warming = step < optimiser.warmup * pace.total
-        share = 1.0 if warming else rate(step) / optimiser.lr
+        share = 1.0 if warming else rate(step) / peak
         last = optimiser.beta2 if optimiser.beta2_end is None else optimiser.beta2_end
         return optimiser.beta1, schedules.adam_decay(optimiser.beta2, last, share)
 
@@ -337,10 +339,15 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         guard=Guard() if optimiser.guard else None,
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
         products=products(config.engine, device),
-        average=Average(field, share=optimiser.average, peak=optimiser.lr)
-        if optimiser.average
-        else None,
+        average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
     )
+
+
+def _peak_rate(optimiser: OptimiserConfig, shape: Sequence[int]) -> float:
+    """Give the learning rate after the warm-up, which is lower on large pictures."""
+    if optimiser.lr_side is None or not shape:
+        return optimiser.lr
+    return optimiser.lr * math.sqrt(min(1.0, optimiser.lr_side / max(shape)))
 
 
 def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from nint_cli import cli
+from nint_cli.comparison.plan import Variant
 from nint_cli.comparison.record import Comparison
+from nint_cli.config import preset_layer, resolve, set_layer
 from nint_cli.runfolder import RunFolder
 from tests.conftest import smooth_pixels
 
@@ -199,6 +201,13 @@ def test_fields_are_compared_too():
     found = Comparison.model_validate_json(Path("out/compare.json").read_text())
     assert [each.name for each in found.variants] == ["siren", "hashgrid"]
     assert found.baseline == "siren"
+
+
+def test_a_rate_that_is_tried_is_what_its_run_is_given():
+    preset = preset_layer("default")
+    tried = Variant("nint", (), resolve([preset])).at_rate(1e-3)
+    assert tried.words == ("--set=optimiser.lr=0.001",)
+    assert tried.resolved.config == resolve([preset, set_layer(["optimiser.lr=0.001"])]).config
 
 
 @pytest.mark.usefixtures("fits_within")

@@ -72,6 +72,18 @@ def test_batch_size_and_fraction_undo_each_other():
     assert resolve([size, parse_yaml("batch: {size: null}", "c")]).config.batch.size is None
 
 
+def test_a_learning_rate_that_is_given_holds_at_any_size():
+    preset = preset_layer("default")
+    assert resolve([preset]).config.optimiser.lr_side == 256
+    given = resolve([preset, parse_yaml("optimiser: {lr: 6e-4}", "c")])
+    assert (given.config.optimiser.lr_side, given.origins["optimiser.lr_side"]) == (
+        None,
+        "built-in",
+    )
+    both = resolve([preset, parse_yaml("optimiser: {lr: 6e-4, lr_side: 9}", "c")])
+    assert both.config.optimiser.lr_side == 9
+
+
 def test_a_flag_may_repeat_but_not_contradict_set():
     settings = set_layer(["steps=10"])
     layer = flag_layer({"steps": ("--steps", 10)}, settings)

@@ -63,6 +63,18 @@ def assert_same(a, b):
     assert a.numbers == b.numbers
 
 
+@pytest.mark.parametrize(("side", "lr"), [(None, 1e-3), (16, 1e-3), (40, 1e-3), (4, 2e-3)])
+def test_on_larger_pictures_the_rate_falls_with_the_root_of_the_side(side, lr):
+    """Not only the rate: Adam's memory and the average follow it as a part of its highest."""
+    follows = {"schedule": "cosine", "warmup": 0.2, "beta2_end": 0.98, "average": 0.3}
+    ends = []
+    for optimiser in ({"lr": lr, "lr_side": side}, {"lr": 1e-3}):
+        trainer = trainer_of("uniform", steps=12, optimiser=optimiser | follows)
+        trainer.fit(Until())
+        ends.append(trainer.state_dict())
+    assert_same(*ends)
+
+
 def test_a_small_picture_is_learnt():
     siren = {"hidden_features": 32, "hidden_layers": 2}
     trainer = trainer_of(steps=300, batch={"fraction": 0.5}, siren=siren)

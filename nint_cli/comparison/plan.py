@@ -11,6 +11,7 @@ import yaml
 from nint_cli import checkpoint, runfolder
 from nint_cli.comparison.record import InputEntry
 from nint_cli.config import Resolved
+from nint_cli.config.layers import BUILT_IN
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.runfolder import RunFolder, identity
 
@@ -36,10 +37,10 @@ class Variant:
     def at_rate(self, rate: float) -> "Variant":
         """Give the same with another learning rate."""
         config = self.resolved.config
-        optimiser = config.optimiser.model_copy(update={"lr": rate})
+        optimiser = config.optimiser.model_copy(update={"lr": rate, "lr_side": None})
+        origins = {"optimiser.lr": "--tune lr", "optimiser.lr_side": BUILT_IN}
         resolved = Resolved(
-            config.model_copy(update={"optimiser": optimiser}),
-            {**self.resolved.origins, "optimiser.lr": "--tune lr"},
+            config.model_copy(update={"optimiser": optimiser}), self.resolved.origins | origins
         )
         return Variant(self.name, (*self.words, f"--set=optimiser.lr={rate!r}"), resolved)
 

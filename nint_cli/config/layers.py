@@ -42,6 +42,7 @@ BUILT_IN = "built-in"
 _ALTERNATIVES = {
     "batch.size": ("batch.fraction", "batch.least_steps"),
     "batch.fraction": ("batch.size", "batch.least_steps"),
+    "optimiser.lr": ("optimiser.lr_side",),
 }
 
 

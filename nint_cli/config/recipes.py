@@ -29,6 +29,9 @@ _SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end":
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 
+# Where sines start as high as larger pictures want, high rates keep a fit from settling.
+_SIDE: Mapping[str, Any] = {"optimiser.lr_side": 256}
+
 
 def _published(lr: float, source: str) -> Recipe:
     return Recipe({"optimiser.lr": lr}, source)
@@ -38,19 +41,19 @@ def _tuned(
     lr: float,
     size: int,
     steps: int,
-    field: Mapping[str, object] | None = None,
+    others: Mapping[str, object] | None = None,
     *,
     decays: Mapping[str, Any] = _SHORTENING,
     warmup: float = 0.05,
     least_steps: int = 400,
 ) -> Recipe:
-    """Give a recipe that was found here; `field` is how the field is built, by dotted key.
+    """Give a recipe that was found here; `others` are more settings, mostly of the field.
 
     Fewer steps than `least_steps` are worse than smaller batches (docs/performance.md).
     """
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
     batch = {"batch.size": size, "batch.least_steps": least_steps}
-    settings = {**rate, **batch, "steps": steps, **decays, **(field or {})}
+    settings = {**rate, **batch, "steps": steps, **decays, **(others or {})}
     return Recipe(settings, "tuned for nint")
 
 
@@ -71,11 +74,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
-            "tuned": _tuned(6e-4, 4096, 2000, least_steps=800),
+            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=800),
         },
         "finer": {
             "published": _published(5e-4, "FINER's release"),
-            "tuned": _tuned(6e-4, 4096, 2000, least_steps=800),
+            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=800),
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),

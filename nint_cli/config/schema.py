@@ -82,6 +82,12 @@ class OptimiserConfig(Section):
     """Adam, and the learning rate over the run."""
 
     lr: float = Field(1e-4, gt=0, le=10, description="learning rate after the warm-up")
+    lr_side: int | None = Field(
+        None,
+        ge=1,
+        description="longest side of a picture, in pixels, up to which lr holds; on larger ones "
+        "the rate falls with the root of the side; null: lr at any size; setting lr undoes it",
+    )
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="learning rate after the warm-up: constant, or half a cosine wave"
     )
