@@ -309,6 +309,28 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
 
     brevity = _brevity(config, len(signal), clock)
     peak = _peak_rate(optimiser, signal.shape)
+    rate, betas = _over_the_run(optimiser, peak, pace)
+    return Trainer(
+        field,
+        signal,
+        build_sampler(config, signal, pace, brevity),
+        learning_rate=rate,
+        betas=betas,
+        pace=pace,
+        brevity=brevity,
+        generator=torch.Generator(device).manual_seed(draws),
+        clock=clock,
+        guard=Guard() if optimiser.guard else None,
+        look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
+        products=products(config.engine, device),
+        average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
+    )
+
+
+def _over_the_run(
+    optimiser: OptimiserConfig, peak: float, pace: Pace
+) -> tuple[Callable[[int], float], Callable[[int], tuple[float, float]]]:
+    """Give learning rate and Adam's decays by the step."""
 
     def rate(step: int) -> float:
         return schedules.learning_rate(
@@ -326,21 +348,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         last = optimiser.beta2 if optimiser.beta2_end is None else optimiser.beta2_end
         return optimiser.beta1, schedules.adam_decay(optimiser.beta2, last, share)
 
-    return Trainer(
-        field,
-        signal,
-        build_sampler(config, signal, pace, brevity),
-        learning_rate=rate,
-        betas=betas,
-        pace=pace,
-        brevity=brevity,
-        generator=torch.Generator(device).manual_seed(draws),
-        clock=clock,
-        guard=Guard() if optimiser.guard else None,
-        look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
-        products=products(config.engine, device),
-        average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
-    )
+    return rate, betas
 
 
 def _peak_rate(optimiser: OptimiserConfig, shape: Sequence[int]) -> float:

@@ -134,9 +134,10 @@ def test_damage_and_malice_are_refused(saved, tmp_path):
     refused(tmp_path / "missing.safetensors", "cannot read checkpoint")
 
 
-def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
-    path = tmp_path / "a.safetensors"
-    about = json.loads(
+@pytest.fixture
+def about(saved):
+    """What a checkpoint says besides its tensors."""
+    return json.loads(
         json.dumps({
             "format": 2,
             "config": CONFIG.model_dump(mode="json"),
@@ -146,63 +147,140 @@ def test_contents_are_checked_before_anything_is_built(saved, tmp_path):
             "origin": saved.origin.model_dump(),
         })
     )
-    tensors = {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
+
+
+@pytest.fixture
+def tensors(saved):
+    return {name: tensor.clone() for name, tensor in saved.state.tensors.items()}
+
+
+def without_guard(about):
+    return {key: value for key, value in about["numbers"].items() if key != "guard"}
+
+
+def hasty(**changes):
+    """The numbers of a run that is finding its batch size, changed."""
+    found = {"size": 512, "settled": False, "fastest": [0.0, 0.1], "last": [0.0, 0.5]}
+    return lambda about: {"numbers": about["numbers"] | {"brevity": found | changes}}
+
+
+def test_a_sound_content_is_read_and_that_of_earlier_versions_too(about, tensors, tmp_path):
+    path = tmp_path / "a.safetensors"
     path.write_bytes(sealed(about, tensors))
     assert checkpoint.read(path).config == CONFIG
-    unguarded = {key: value for key, value in about["numbers"].items() if key != "guard"}
     old = {name: tensor for name, tensor in tensors.items() if not name.startswith("kept.")}
-    path.write_bytes(sealed(about | {"format": 1, "numbers": unguarded}, old))
-    assert checkpoint.read(path).state.numbers == unguarded
-    for change, reason in (
+    path.write_bytes(sealed(about | {"format": 1, "numbers": without_guard(about)}, old))
+    assert checkpoint.read(path).state.numbers == without_guard(about)
+    path.write_bytes(sealed(about | hasty()(about), tensors))
+    assert checkpoint.read(path).state.numbers["brevity"]["size"] == 512
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
         ({"format": 4}, "format 4, this nint reads 3; update nint"),
-        ({"config": about["config"] | {"steps": -1}}, "steps: Input should be greater"),
-        ({"config": about["config"] | {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
-        ({"signal": about["signal"] | {"channels": 0}}, "channels"),
-        ({"signal": about["signal"] | {"dtype": "object"}}, "dtype"),
-        ({"numbers": about["numbers"] | {"step": -1}}, "step: Input should be greater"),
-        ({"numbers": about["numbers"] | {"step": "3"}}, "step: Input should be a valid integer"),
-        ({"origin": {"threads": 1}}, "nint: Field required"),
-        ({"numbers": {}}, "step: Field required"),
-        ({"numbers": unguarded}, "kept.field.biases.0 belongs to no guard"),
-        ({"numbers": unguarded | {"guard": {"halvings": 0}}}, "guard.level: Field required"),
-        ({"numbers": about["numbers"] | {"slots": {}}}, "selection.first does not fit its slots"),
+        ({"config": {"steps": -1}}, "steps: Input should be greater"),
+        ({"config": {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
+        ({"signal": {"channels": 0}}, "channels"),
+        ({"signal": {"dtype": "object"}}, "dtype"),
+        ({"numbers": {"step": -1}}, "step: Input should be greater"),
+        ({"numbers": {"step": "3"}}, "step: Input should be a valid integer"),
+        ({"numbers": {"slots": {}}}, "selection.first does not fit its slots"),
         (
-            {"numbers": about["numbers"] | {"slots": {"first": [["ntk", 2], ["uniform", -1]]}}},
+            {"numbers": {"slots": {"first": [["ntk", 2], ["uniform", -1]]}}},
             "slots.first.1.1: Input should be greater",
         ),
+        (lambda _: {"origin": {"threads": 1}}, "nint: Field required"),
+        (lambda _: {"numbers": {}}, "step: Field required"),
+        (
+            lambda about: {"numbers": without_guard(about)},
+            "kept.field.biases.0 belongs to no guard",
+        ),
+        (
+            lambda about: {"numbers": without_guard(about) | {"guard": {"halvings": 0}}},
+            "guard.level: Field required",
+        ),
+        (hasty(size=0), "brevity.size: Input should be greater"),
+        (hasty(fastest=[0.0, 0.0]), "brevity.fastest.1: Input should be greater"),
+        (hasty(last=[0.0]), "brevity.last.1: Field required"),
+    ],
+)
+def test_what_a_content_says_is_checked_before_anything_is_built(
+    about, tensors, tmp_path, change, reason
+):
+    changed = (
+        change(about)
+        if callable(change)
+        else {
+            key: about[key] | part if isinstance(part, dict) else part
+            for key, part in change.items()
+        }
+    )
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(sealed(about | changed, tensors))
+    refused(path, reason)
+
+
+def test_a_content_without_a_description_or_a_digest_is_refused(about, tensors, tmp_path):
+    path = tmp_path / "a.safetensors"
+    for metadata, reason in (
+        ({"nint": "{"}, "no sound checkpoint"),
+        ({"nint": "[1]"}, "no sound checkpoint"),
+        ({"nint": json.dumps(about)}, "no 'sha256' in it"),
+        (None, "no 'nint' in it"),
     ):
-        path.write_bytes(sealed(about | change, tensors))
+        path.write_bytes(save(tensors, metadata=metadata))
         refused(path, reason)
-    path.write_bytes(save(tensors, metadata={"nint": "{"}))
-    refused(path, "no sound checkpoint")
-    path.write_bytes(save(tensors, metadata={"nint": "[1]"}))
-    refused(path, "no sound checkpoint")
-    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
-    refused(path, "no 'sha256' in it")
-    path.write_bytes(save(tensors))
-    refused(path, "no 'nint' in it")
-    bias = tensors["field.biases.0"]
-    for change, reason in (
-        ({"field.biases.0": None}, "field.biases.0 is missing"),
-        ({"field.more": torch.zeros(1)}, "field.more is no parameter of its field"),
-        ({"field.biases.0": bias.double()}, "field.biases.0: torch.float64 of shape"),
-        ({"field.biases.0": torch.zeros(99)}, r"field.biases.0: torch.float32 of shape \(99,\)"),
-        ({"optimiser.exp_avg.biases.0": torch.zeros(99)}, "does not fit"),
-        ({"optimiser.exp_avg.biases.0": None}, "optimiser.exp_avg.biases.0 is missing"),
-        ({"optimiser.step.weights.1": None}, "optimiser.step.weights.1 is missing"),
-        ({"kept.field.biases.0": None}, "kept.field.biases.0 is missing"),
-        ({"kept.field.biases.0": torch.zeros(99)}, "kept.field.biases.0: torch.float32 of shape"),
-        ({"kept.sampler.ntk": tensors["sampler.ntk"] + 64}, "kept.sampler.ntk names points"),
-        ({"generator": None}, "generator is missing or damaged"),
-        ({"generator": bias.clone()}, "generator is missing or damaged"),
-        ({"selection.last": tensors["selection.last"] + 64}, "points that the signal does not"),
-        ({"selection.last": tensors["selection.last"][1:]}, "does not fit its slots"),
-        ({"sampler.ntk": tensors["sampler.ntk"] + 64}, "sampler.ntk names points that the signal"),
-        ({"sampler.ntk": tensors["sampler.ntk"] - 64}, "sampler.ntk names points that the signal"),
-        ({"sampler.ntk": tensors["sampler.ntk"].int()}, "sampler.ntk is torch.int32, which is no"),
-        ({"field.biases.0": bias * float("nan")}, "field.biases.0 holds NaN or infinity"),
-        ({"optimiser.exp_avg.biases.0": bias / 0}, "optimiser.exp_avg.biases.0 holds NaN"),
-    ):
-        changed = {k: v for k, v in (tensors | change).items() if v is not None}
-        path.write_bytes(sealed(about, changed))
-        refused(path, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("field.biases.0", None, "field.biases.0 is missing"),
+        ("field.more", torch.zeros(1), "field.more is no parameter of its field"),
+        ("field.biases.0", torch.Tensor.double, "field.biases.0: torch.float64 of shape"),
+        (
+            "field.biases.0",
+            torch.zeros(99),
+            r"field.biases.0: torch.float32 of shape \(99,\)",
+        ),
+        ("optimiser.exp_avg.biases.0", torch.zeros(99), "does not fit"),
+        ("optimiser.exp_avg.biases.0", None, "optimiser.exp_avg.biases.0 is missing"),
+        ("optimiser.step.weights.1", None, "optimiser.step.weights.1 is missing"),
+        ("kept.field.biases.0", None, "kept.field.biases.0 is missing"),
+        (
+            "kept.field.biases.0",
+            torch.zeros(99),
+            "kept.field.biases.0: torch.float32 of shape",
+        ),
+        ("kept.sampler.ntk", lambda ntk: ntk + 64, "kept.sampler.ntk names points"),
+        ("generator", None, "generator is missing or damaged"),
+        ("generator", torch.zeros(8), "generator is missing or damaged"),
+        ("selection.last", lambda last: last + 64, "points that the signal does not"),
+        ("selection.last", lambda last: last[1:], "does not fit its slots"),
+        ("sampler.ntk", lambda ntk: ntk + 64, "sampler.ntk names points that the signal"),
+        ("sampler.ntk", lambda ntk: ntk - 64, "sampler.ntk names points that the signal"),
+        ("sampler.ntk", torch.Tensor.int, "sampler.ntk is torch.int32, which is no"),
+        (
+            "field.biases.0",
+            lambda bias: bias * float("nan"),
+            "field.biases.0 holds NaN or infinity",
+        ),
+        (
+            "optimiser.exp_avg.biases.0",
+            lambda mean: mean / 0,
+            "optimiser.exp_avg.biases.0 holds NaN",
+        ),
+    ],
+)
+def test_tensors_are_checked_before_anything_is_built(
+    about, tensors, tmp_path, name, change, reason
+):
+    changed = change(tensors[name]) if callable(change) else change
+    if changed is None:
+        del tensors[name]
+    else:
+        tensors[name] = changed
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(sealed(about, tensors))
+    refused(path, reason)
