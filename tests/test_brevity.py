@@ -200,7 +200,7 @@ def test_steps_that_end_a_run_have_full_batches():
 
 def test_a_size_or_a_fraction_that_is_set_stays():
     preset = preset_layer("default")
-    assert resolve([preset]).config.batch.least_steps == 800
+    assert resolve([preset]).config.batch.least_steps == 560
     for given in ("batch: {size: 64}", "batch: {fraction: 0.1}"):
         assert resolve([preset, parse_yaml(given, "c")]).config.batch.least_steps is None
     both = Layer({

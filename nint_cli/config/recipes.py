@@ -74,11 +74,11 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "siren": {
             "published": _published(1e-4, "NINT's release"),
-            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=800),
+            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=560),
         },
         "finer": {
             "published": _published(5e-4, "FINER's release"),
-            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=800),
+            "tuned": _tuned(6e-4, 4096, 2000, _SIDE, least_steps=560),
         },
         "gauss": {
             "published": _published(5e-3, "FINER's release"),
