@@ -34,7 +34,8 @@ class Brevity:
 
     Attributes:
         size: Points of the batches from here on.
-        settled: Whether that stays. It does once a twentieth of the budget is spent.
+        settled: Whether that stays. It does once a twentieth of the budget is spent, and sooner
+            where there is time for full batches.
     """
 
     def __init__(self, size: int, budget_s: float, clock: Clock, least_steps: int) -> None:

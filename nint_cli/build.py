@@ -1,6 +1,5 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -308,7 +307,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     )
 
     brevity = _brevity(config, len(signal), clock)
-    peak = _peak_rate(optimiser, signal.shape)
+    peak = optimiser.peak_rate(signal.shape)
     rate, betas = _over_the_run(optimiser, peak, pace)
     return Trainer(
         field,
@@ -349,13 +348,6 @@ def _over_the_run(
         return optimiser.beta1, schedules.adam_decay(optimiser.beta2, last, share)
 
     return rate, betas
-
-
-def _peak_rate(optimiser: OptimiserConfig, shape: Sequence[int]) -> float:
-    """Give the learning rate after the warm-up, which is lower on large pictures."""
-    if optimiser.lr_side is None or not shape:
-        return optimiser.lr
-    return optimiser.lr * math.sqrt(min(1.0, optimiser.lr_side / max(shape)))
 
 
 def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:

@@ -95,9 +95,9 @@ def small_step(
 
     Returns:
         The step; None where J v vanishes or differs by more than `tolerance` from the exact
-        tangent on 256 points: where products are rounded to bfloat16, where phases
-        are so large that float32 keeps few digits of them, as in a sound's first layer, or where
-        a field's gradient is not that of its values, as FINER's.
+        tangent on 256 points: where products are rounded to bfloat16, where phases are so large
+        that float32 keeps few digits of them, as in a sound's first layer, or where a field's
+        gradient is not that of its values, as FINER's.
     """
     count = min(len(signal), _COMPARED)
     device = next(field.parameters()).device

@@ -84,6 +84,14 @@ def test_a_learning_rate_that_is_given_holds_at_any_size():
     assert both.config.optimiser.lr_side == 9
 
 
+def test_only_large_pictures_lower_the_rate():
+    optimiser = resolve([preset_layer("default")]).config.optimiser
+    rates = {(256, 90): 6e-4, (90, 1024): 3e-4, (16_384, 16_384): 7.5e-5}
+    rates |= {(65_536,): 6e-4, (300, 300, 300): 6e-4}
+    for shape, rate in rates.items():
+        assert optimiser.peak_rate(shape) == pytest.approx(rate)
+
+
 def test_a_flag_may_repeat_but_not_contradict_set():
     settings = set_layer(["steps=10"])
     layer = flag_layer({"steps": ("--steps", 10)}, settings)

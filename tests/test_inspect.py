@@ -151,7 +151,7 @@ def test_figures_that_are_all_but_alike_have_a_histogram():
 
 def facts(**more) -> Facts:
     steady = [(step, float(step), 10.0 + step) for step in range(1, 9)]
-    return Facts(**({"run": made_run("nint", 0, *steady), "sampler": "nint"} | more))
+    return Facts(**({"run": made_run("nint", 0, *steady), "sampler": "nint", "rate": 1e-3} | more))
 
 
 def finding(rule: str, **more) -> str:
@@ -202,6 +202,16 @@ def late(*values: float):
 )
 def test_rules_say_what_their_numbers_mean(rule, expected, more):
     assert finding(rule, **more) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "rate"), [({"rescues": 2}, "2.5e-05"), ({"status": "diverged"}, "5e-05")]
+)
+def test_a_fit_that_diverged_is_to_begin_with_the_rate_that_held(found, rate):
+    """Half of the rate that it had, which on a large picture is not the one that is set."""
+    run = late(1, 2).model_copy(update=found)
+    advice = {each.rule: each.advice or "" for each in diagnose(facts(run=run, rate=1e-4))}
+    assert f"optimiser.lr={rate} from the start" in advice["divergence"]
 
 
 def test_every_warning_has_numbers_and_advice():

@@ -3,6 +3,8 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -29,6 +31,8 @@ from nint_cli.config.sampler_settings import (
     SoftMiningConfig,
 )
 from nint_cli.config.section import Section, Share
+
+_PICTURE_AXES = 2
 
 ModalityName = Literal["image", "audio", "sdf"]
 SamplerName = Literal[
@@ -118,6 +122,20 @@ class OptimiserConfig(Section):
         description="whether a fit that diverges goes back to its last good state, and on with "
         "half the rate, ten times at most; otherwise it ends",
     )
+
+    def peak_rate(self, shape: Sequence[int]) -> float:
+        """Give the learning rate after the warm-up, which is lower on large pictures.
+
+        Args:
+            shape: Points of the signal along each axis.
+
+        Returns:
+            lr, on a picture of S > lr_side pixels along its longest side times
+            (lr_side / S)^(1/2).
+        """
+        if self.lr_side is None or len(shape) != _PICTURE_AXES:
+            return self.lr
+        return self.lr * math.sqrt(min(1.0, self.lr_side / max(shape)))
 
 
 class EvaluationConfig(Section):

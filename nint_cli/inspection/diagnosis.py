@@ -34,6 +34,7 @@ class Facts:
     Attributes:
         run: The run.
         sampler: Of its batches.
+        rate: The learning rate that it began with, after the warm-up.
         xi: Share of uniform points of nint and nint_released; None under another sampler.
         products: Type of the matrix products in training; None is full precision.
         leverage: Of its points.
@@ -44,6 +45,7 @@ class Facts:
 
     run: RunEntry
     sampler: str
+    rate: float
     xi: float | None = None
     products: str | None = None
     leverage: Leverage | None = None
@@ -206,7 +208,7 @@ def _divergence(facts: Facts) -> Diagnosis:
             name,
             "warning",
             "the fit diverged for good; what is left of it is the last good state",
-            f"optimiser.lr={(facts.run.lr or 0) / 2 ** (rescues + 1):g} from the start, with "
+            f"optimiser.lr={facts.rate / 2 ** (rescues + 1):g} from the start, with "
             "optimiser.guard=true",
             rescues=rescues,
         )
@@ -216,7 +218,7 @@ def _divergence(facts: Facts) -> Diagnosis:
         name,
         "warning",
         f"the guard brought it back {rescues} time(s) and halved its learning rate",
-        f"optimiser.lr={(facts.run.lr or 0) / 2**rescues:g} from the start",
+        f"optimiser.lr={facts.rate / 2**rescues:g} from the start",
         rescues=rescues,
     )
 

@@ -133,6 +133,7 @@ class _Examination:
         facts = Facts(
             run=self._entry,
             sampler=config.sampler,
+            rate=config.optimiser.peak_rate(self._saved.signal.grid),
             xi=config.nint.xi if config.sampler in _WITH_XI else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,
