@@ -1,14 +1,9 @@
 """What the documents say is true: commands run, names exist, nothing is left out."""
 
-import json
 import re
 import shlex
 import subprocess
-import sys
-import tomllib
 import warnings
-import zipfile
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +11,6 @@ import pytest
 import soundfile
 from PIL import Image
 
-import nint_cli
 from nint_cli import cli
 from nint_cli.build import build_field
 from nint_cli.cli.children import Children
@@ -36,14 +30,6 @@ from nint_cli.signals.solids import solid_names
 from tests.conftest import fit_within, smooth_pixels
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = (
-    "nint_vs_uniform",
-    "xi_sweep",
-    "siren_vs_mlp",
-    "ntk_cost",
-    "frequencies",
-    "cheap_scores",
-)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -115,70 +101,6 @@ def test_every_command_runs(monkeypatch, capsys):
     assert Path("runs/speech/uniform/reconstruction.wav").exists()
 
 
-SCRIPTS = {
-    "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
-    "bench.py": [
-        *("--rows", "1024", "--repeats", "1", "--gemm-seconds", "0.001"),
-        *("--only", "gemm", "step", "sweep", "scoring", "--json", "bench.json"),
-    ],
-    "architectures.py": [
-        *("photo.png", "--fields", "hashgrid", "--samplers", "nint,uniform"),
-        *("--size", "16", "--steps", "4"),
-    ],
-    "reproduce.py": [
-        *("--images", ".", "--output", "tables", "--methods", "uniform,nint"),
-        *("--size", "16", "--steps", "4", "--every", "2", "--jobs", "1"),
-    ],
-    "samplers.py": [
-        *("audio", "sample:chirp", "--preset", "smoke", "--samplers", "uniform,nint"),
-        *("--steps", "4", "--evaluations", "2"),
-    ],
-    "presets.py": [
-        *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
-        *("--seconds", "0.05"),
-    ],
-    "small_step.py": [
-        *("image", "photo.png", "--fields", "siren", "--seconds", "0.05"),
-        *("--set", "siren.hidden_features=16", "--set", "batch.size=64"),
-    ],
-    "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
-}
-QUICK_SCRIPTS = ("bench.py", "samplers.py", "cost_table.py")
-
-
-def run_script(name: str) -> None:
-    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / name, *SCRIPTS[name]], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout
-
-
-@pytest.mark.parametrize("name", QUICK_SCRIPTS)
-def test_a_script_runs(name):
-    run_script(name)
-    if name == "bench.py":
-        found = json.loads(Path("bench.json").read_text())
-        assert {"gemm", "step", "sweep", "scoring"} < set(found)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in QUICK_SCRIPTS])
-def test_every_script_runs(name):
-    run_script(name)
-    if name == "reproduce.py":
-        written = {path.name for path in Path("tables").iterdir()}
-        assert written == {"runs", "results.md", "results.csv", "curves.png"}
-
-
-def test_every_script_is_listed():
-    others = {"write_schema.py", "write_reference.py", "grid.py"}
-    others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
-    others |= {"targets.py", "target_tables.py"}  # what bench.py is made of
-    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
-
-
 # The pages whose commands are of nint; results and performance have those of scripts.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
          "reproducing"]  # fmt: skip
@@ -217,76 +139,6 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
             r'<(?:script|img|iframe|link)[^>]*?(?:src|href)="(https?:[^"]*)"', page.read_text()
         )
         assert not [url for url in loaded if "canonical" not in url], page.name
-
-
-def run_experiment(name: str) -> None:
-    words = ["photo.png", "--size", "16", "--steps", "10"]
-    words = {"ntk_cost": ["--sides", "8", "--repeats", "1"], "frequencies": words[1:]}.get(
-        name, words
-    )
-    script = ROOT / "scripts" / "experiments" / f"{name}.py"
-    done = subprocess.run(
-        [sys.executable, script, *words, "-o", name], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Claim: ")
-    assert "here.**" in done.stdout
-    assert Path(name, "section.md").read_text() == done.stdout
-    assert json.loads(Path(name, "verdict.json").read_text())["held"] in {True, False}
-
-
-QUICK = ("ntk_cost",)
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_an_experiment_ends_with_a_verdict(name):
-    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
-    run_experiment(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in QUICK])
-def test_every_experiment_ends_with_a_verdict(name):
-    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
-    run_experiment(name)
-
-
-def test_every_experiment_is_listed():
-    found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
-    assert found == {*EXPERIMENTS, "experiment"}
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert f"EXPERIMENTS := {' '.join(EXPERIMENTS)}\n" in makefile
-
-
-# In one process, since each of its own would load PyTorch again.
-HELPS = """
-import contextlib, pathlib, runpy, sys
-scripts = sys.argv[1:]
-for number, script in enumerate(scripts):
-    print(end="\\0" if number else "")
-    sys.argv = [script, "--help"]
-    sys.path.insert(0, str(pathlib.Path(script).parent))
-    with contextlib.suppress(SystemExit):
-        runpy.run_path(script, run_name="__main__")
-"""
-
-
-def test_the_commands_behind_the_results_exist():
-    """They take too long to run here; that the scripts run at all is tested above."""
-    lines = []
-    for page in ("results.md", "performance.md"):
-        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        found = [line for line in text.splitlines() if line.startswith("python scripts/")]
-        assert len(found) >= 4
-        lines += found
-    split = [shlex.split(line)[1:] for line in lines]
-    names = sorted({script for script, *_ in split})
-    command = [sys.executable, "-c", HELPS, *(str(ROOT / name) for name in names)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    helps = dict(zip(names, done.stdout.split("\0"), strict=True))
-    for script, *words in split:
-        for word in words:
-            assert not word.startswith("--") or word in helps[script], (script, word)
 
 
 def test_python_examples_run(capsys):
@@ -406,59 +258,3 @@ def test_every_option_has_help():
         assert command.help, path
         for parameter in command.params:
             assert getattr(parameter, "help", None), (path, parameter.name)
-
-
-def test_the_version_is_one(capsys):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert "version" in project["project"]["dynamic"]
-    assert "[Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
-    cli.run(["--version"])
-    assert capsys.readouterr().out == f"nint {nint_cli.__version__}\n"
-
-
-def test_constraints_pin_every_dependency():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    pins = (ROOT / "constraints.txt").read_text().lower()
-    for requirement in wanted:
-        name = re.match(r"[\w-]+", requirement)[0]
-        assert re.search(rf"^{name}==", pins, re.MULTILINE), name
-    assert "torch==2.13.0" in pins
-
-
-def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
-    build = (
-        "from hatchling.builders.wheel import WheelBuilder; import sys\n"
-        "builder = WheelBuilder(sys.argv[1])\n"
-        "print(next(builder.build(directory=sys.argv[2], versions=['standard'])))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", build, str(ROOT), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    wheel = Path(done.stdout.split()[-1])
-    assert wheel.name.endswith("py3-none-any.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        archive.extractall(tmp_path / "installed")
-    assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
-    assert {f"nint_cli/comparison/page/page.{kind}" for kind in ("css", "js")} <= names
-    for kind in ("image", "audio", "sdf"):
-        assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
-    assert not any(name.startswith(("tests", "scripts")) for name in names)
-    script = (
-        "import nint_cli; from nint_cli.config import preset_names; "
-        "print(nint_cli.__file__, preset_names())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path / "installed")},
-    )
-    assert str(tmp_path / "installed") in done.stdout
-    assert str(preset_names()) in done.stdout

@@ -52,7 +52,9 @@ class VariantEntry(_Part):
     settings: dict[str, Any] = Field(
         description="by dotted key, those in which the variants differ, and what this one has"
     )
-    lr: float = Field(description="learning rate of its runs")
+    lr: float = Field(
+        description="optimiser.lr of its runs; under optimiser.lr_side larger pictures have less"
+    )
     tuning: list[Trial] = Field([], description="the runs that chose it under --tune lr")
 
 

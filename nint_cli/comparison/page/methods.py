@@ -39,7 +39,7 @@ def variant_table(comparison: Comparison) -> str:
             amount(each.lr, f"/variants/{number}/lr", "g"),
             f'<td class="text long">{escape(", ".join(others))}</td>' if others else NOTHING,
         ))
-    header = ["variant", "sampler", "field", "learning rate", "differs in"]
+    header = ["variant", "sampler", "field", "optimiser.lr", "differs in"]
     return table(header, rows, caption="The variants")
 
 

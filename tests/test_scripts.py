@@ -1,0 +1,140 @@
+"""The scripts run, are listed, and have the options that the documents call them with."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import smooth_pixels
+
+ROOT = Path(__file__).parents[1]
+
+SCRIPTS = {
+    "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
+    "bench.py": [
+        *("--rows", "1024", "--repeats", "1", "--gemm-seconds", "0.001"),
+        *("--only", "gemm", "step", "sweep", "scoring", "--json", "bench.json"),
+    ],
+    "architectures.py": [
+        *("photo.png", "--fields", "hashgrid", "--samplers", "nint,uniform"),
+        *("--size", "16", "--steps", "4"),
+    ],
+    "reproduce.py": [
+        *("--images", ".", "--output", "tables", "--methods", "uniform,nint"),
+        *("--size", "16", "--steps", "4", "--every", "2", "--jobs", "1"),
+    ],
+    "samplers.py": [
+        *("audio", "sample:chirp", "--preset", "smoke", "--samplers", "uniform,nint"),
+        *("--steps", "4", "--evaluations", "2"),
+    ],
+    "presets.py": [
+        *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
+        *("--seconds", "0.05"),
+    ],
+    "small_step.py": [
+        *("image", "photo.png", "--fields", "siren", "--seconds", "0.05"),
+        *("--set", "siren.hidden_features=16", "--set", "batch.size=64"),
+    ],
+    "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
+}
+QUICK_SCRIPTS = ("bench.py", "samplers.py", "cost_table.py")
+
+
+def slow_beside(quick: tuple[str, ...], names: Iterable[str]) -> list[object]:
+    """All names; those that take longer are of the slow tests."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", slow_beside(QUICK_SCRIPTS, SCRIPTS))
+def test_a_script_runs(name):
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *SCRIPTS[name]], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout
+    if name == "bench.py":
+        found = json.loads(Path("bench.json").read_text())
+        assert {"gemm", "step", "sweep", "scoring"} < set(found)
+    if name == "reproduce.py":
+        written = {path.name for path in Path("tables").iterdir()}
+        assert written == {"runs", "results.md", "results.csv", "curves.png"}
+
+
+def test_every_script_is_listed():
+    others = {"write_schema.py", "write_reference.py", "grid.py"}
+    others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
+    others |= {"targets.py", "target_tables.py"}  # what bench.py is made of
+    assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
+
+
+EXPERIMENTS = (
+    "nint_vs_uniform",
+    "xi_sweep",
+    "siren_vs_mlp",
+    "ntk_cost",
+    "frequencies",
+    "cheap_scores",
+)
+QUICK_EXPERIMENTS = ("ntk_cost",)
+
+
+@pytest.mark.parametrize("name", slow_beside(QUICK_EXPERIMENTS, EXPERIMENTS))
+def test_an_experiment_ends_with_a_verdict(name):
+    Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
+    words = ["photo.png", "--size", "16", "--steps", "10"]
+    words = {"ntk_cost": ["--sides", "8", "--repeats", "1"], "frequencies": words[1:]}.get(
+        name, words
+    )
+    script = ROOT / "scripts" / "experiments" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, script, *words, "-o", name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Claim: ")
+    assert "here.**" in done.stdout
+    assert Path(name, "section.md").read_text() == done.stdout
+    assert json.loads(Path(name, "verdict.json").read_text())["held"] in {True, False}
+
+
+def test_every_experiment_is_listed():
+    found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
+    assert found == {*EXPERIMENTS, "experiment"}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"EXPERIMENTS := {' '.join(EXPERIMENTS)}\n" in makefile
+
+
+# In one process, since each of its own would load PyTorch again.
+HELPS = """
+import contextlib, pathlib, runpy, sys
+scripts = sys.argv[1:]
+for number, script in enumerate(scripts):
+    print(end="\\0" if number else "")
+    sys.argv = [script, "--help"]
+    sys.path.insert(0, str(pathlib.Path(script).parent))
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+"""
+
+
+def test_the_commands_behind_the_results_exist():
+    """They take too long to run here; that the scripts run at all is tested above."""
+    lines = []
+    for page in ("results.md", "performance.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        found = [line for line in text.splitlines() if line.startswith("python scripts/")]
+        assert len(found) >= 4
+        lines += found
+    split = [shlex.split(line)[1:] for line in lines]
+    names = sorted({script for script, *_ in split})
+    command = [sys.executable, "-c", HELPS, *(str(ROOT / name) for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    helps = dict(zip(names, done.stdout.split("\0"), strict=True))
+    for script, *words in split:
+        for word in words:
+            assert not word.startswith("--") or word in helps[script], (script, word)
