@@ -29,6 +29,7 @@ from nint_cli.fields.pemlp import octaves_for
 from nint_cli.fields.wire import first_scale_for
 from nint_cli.guard import Guard
 from nint_cli.pace import Pace
+from nint_cli.replay import Replay
 from nint_cli.samplers import (
     BatchPlan,
     Egra,
@@ -323,6 +324,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
         products=products(config.engine, device),
         average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
+        replay=Replay() if config.engine.graphs and device.type == "cuda" else None,
     )
 
 

@@ -44,6 +44,6 @@ def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
     keep_freed_memory()
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
-    elif settings.precision == "tf32":
-        return [f"precision tf32 has no effect on {device.type}"]
-    return []
+        return []
+    idle = {"precision tf32": settings.precision == "tf32", "graphs": settings.graphs}
+    return [f"{name} has no effect on {device.type}" for name, asked in idle.items() if asked]

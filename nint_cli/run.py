@@ -157,6 +157,8 @@ class Fit:
             reason = "target" if recorder.was_there() else self.trainer.fit(recorder)
         finally:
             control.progress.finish()
+        if self.trainer.replay is not None and self.trainer.replay.failure is not None:
+            control.note(f"no CUDA graph was recorded: {self.trainer.replay.failure}")
         return self._finish(folder, recorder, control, reason)
 
     def save_checkpoint(self, folder: RunFolder) -> None:

@@ -1,7 +1,7 @@
 """The one training loop."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nint_cli.adam import Adam
 from nint_cli.average import Average
+from nint_cli.batch_gradient import batch_gradient
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.derivatives import products_in
@@ -18,9 +19,10 @@ from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows
 from nint_cli.pace import Pace
 from nint_cli.probe import Probe
-from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
+from nint_cli.replay import Replay
+from nint_cli.samplers import Observation, Sampler, Selection
 from nint_cli.signals import Signal
-from nint_cli.sweep import Passes, block_size, pull_coupled, pullback
+from nint_cli.sweep import Passes
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Trainer:
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
         products: Type of the matrix products of a step, scoring included; None: the parameters'.
         average: Follows the parameters, for whoever measures or keeps the field; or None.
+        replay: Takes the gradients by a recording, where that is possible; None: step by step.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Trainer:
         look_every: int = 1,
         products: torch.dtype | None = None,
         average: Average | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
@@ -115,6 +119,7 @@ class Trainer:
         self.look_every = look_every
         self.products = products
         self.average = average
+        self.replay = replay
         self.passes = Passes()
         self.step = 0
         self._draw = 0
@@ -237,11 +242,9 @@ class Trainer:
         even = None
         if self.guard is not None:
             even = EvenError(even_rows(selection.slots, len(selection.indices)))
-        if selection.loss is None:
-            found = self._separable(selection, even)
-        else:
-            found = self._coupled(selection, selection.loss, even)
-        gradient, loss, observation = found
+        gradient, loss, observation = batch_gradient(
+            self.field, self.signal, self.sampler, selection, even, self.replay
+        )
         share = len(selection.indices) / len(self.signal)
         self.passes.forward += share
         self.passes.backward += share
@@ -273,60 +276,6 @@ class Trainer:
             if self.guard is not None and self.guard.level.see(*watched):
                 return False
         return True
-
-    def _separable(
-        self, selection: Selection, even: EvenError | None
-    ) -> tuple[list[Tensor], Tensor, Observation | None]:
-        """Take the gradient of the weighted mean squared error, block by block."""
-        count = len(selection.indices)
-        scale = 2 / (count * self.signal.value_dim)
-        squared_error = torch.zeros((), dtype=torch.float64, device=selection.indices.device)
-        seen: list[tuple[Tensor, Tensor]] = []
-
-        def loss_gradient(start: int, prediction: Tensor, values: Tensor) -> Tensor:
-            if self.sampler.observes:
-                seen.append((prediction, values))
-            residual = prediction - values
-            if even is not None:
-                even.add(start, residual, values)
-            if selection.weights is None:
-                weighted = residual
-            else:
-                weighted = selection.weights[start : start + len(values), None] * residual
-            squared_error.add_((weighted * residual).sum())
-            return scale * weighted
-
-        gradient = pullback(self.field, self._batch_blocks(selection.indices), loss_gradient)
-        return gradient, squared_error * (scale / 2), _observation(selection, seen)
-
-    def _coupled(
-        self, selection: Selection, loss: BatchLoss, even: EvenError | None
-    ) -> tuple[list[Tensor], Tensor, Observation | None]:
-        """Take the gradient of a loss that needs the whole batch's prediction at once."""
-        blocks = list(self._batch_blocks(selection.indices))
-        values = torch.cat([part for _, _, part in blocks])
-        found: list[Tensor] = []
-
-        def loss_gradient(prediction: Tensor) -> Tensor:
-            total, gradient = loss(prediction, values)
-            if even is not None:
-                even.add(0, prediction - values, values)
-            found.extend([prediction, total])
-            return gradient
-
-        gradient, by_coords = pull_coupled(
-            self.field,
-            [coords for _, coords, _ in blocks],
-            loss_gradient,
-            by_coords=self.sampler.wants_coord_gradient,
-        )
-        prediction, total = found
-        return gradient, total, Observation(selection, prediction, values, by_coords)
-
-    def _batch_blocks(self, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-        size = block_size(self.field)
-        for start in range(0, len(indices), size):
-            yield (start, *self.signal.at(indices[start : start + size]))
 
     def state_dict(self) -> "TrainerState":
         """Give everything that later steps depend on, besides the constructor's arguments.
@@ -389,11 +338,3 @@ class Trainer:
 
     def _sampler_state(self) -> dict[str, Tensor]:
         return {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
-
-
-def _observation(selection: Selection, seen: list[tuple[Tensor, Tensor]]) -> Observation | None:
-    """Put the blocks of a batch together again; None where nobody looks."""
-    if not seen:
-        return None
-    prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    return Observation(selection, prediction, values)

@@ -2,15 +2,17 @@
 
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
 
 from nint_cli import guard
+from nint_cli.batch_gradient import batch_gradient
 from nint_cli.config import SAMPLER_NAMES
 from nint_cli.guard import EvenError, Guard, Level, even_rows
 from nint_cli.sweep import predict
-from nint_cli.trainer import Trainer, TrainerState
+from nint_cli.trainer import TrainerState
 from tests.test_redraw import trainer_of as redrawn_trainer
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 
@@ -118,14 +120,15 @@ def test_a_healthy_fit_has_the_bits_of_one_without_a_guard(sampler):
 
 def broken_at(monkeypatch, *steps):
     """Let the gradient of some steps be no number."""
-    original = Trainer._separable
+    done = Counter()
 
-    def separable(self, selection, even):
-        gradient, loss, observation = original(self, selection, even)
-        bad = math.nan if self.step in steps else 0.0
-        return gradient, loss + bad, observation
+    def broken(field, *others):
+        found = batch_gradient(field, *others)
+        bad = math.nan if done[field] in steps else 0.0
+        done[field] += 1
+        return found._replace(loss=found.loss + bad)
 
-    monkeypatch.setattr(Trainer, "_separable", separable)
+    monkeypatch.setattr("nint_cli.trainer.batch_gradient", broken)
 
 
 def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):

@@ -29,3 +29,8 @@ class EngineConfig(Section):
         description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers, "
         "with all else in float32; or auto: bf16 on a CPU that has instructions for it, else full",
     )
+    graphs: bool = Field(
+        False,
+        description="record the gradient of a step as a CUDA graph, and launch that; CUDA only, "
+        "and so far never run on a GPU",
+    )
