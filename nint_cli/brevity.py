@@ -5,6 +5,7 @@ A gradient over few points is about as good as one over many while the network k
 be depends on the number of steps that the budget is good for, hence on the machine.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,9 @@ class Brevity:
         clock: Bills what is chosen and what is trained; the one does not shrink with the batch.
         least_steps: Steps that the run is to come to. Batches are made smaller for that, down to
             an eighth or 512 points, whichever is more.
+        full_steps: Steps of full batches that make a whole run. Where there is time for a share
+            of them only, a batch has at most the root of that share of its points, and the run
+            so many of its steps; or None.
 
     Attributes:
         size: Points of the batches from here on.
@@ -38,11 +42,19 @@ class Brevity:
             where there is time for full batches.
     """
 
-    def __init__(self, size: int, budget_s: float, clock: Clock, least_steps: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        budget_s: float,
+        clock: Clock,
+        least_steps: int,
+        full_steps: int | None = None,
+    ) -> None:
         self._full = size
         self._budget = budget_s
         self._clock = clock
         self._least_steps = least_steps
+        self._full_steps = full_steps
         # Seconds of the fastest steps so far, of choosing a batch and of training on a full one;
         # and what the clock billed for each before the last step. None once the size is settled.
         self._fastest: tuple[float, float] | None = None
@@ -92,7 +104,11 @@ class Brevity:
         Training is not made cheaper than choosing, for then the best would be thrown away: that a
         step of a method which sweeps all points costs little more with more of them.
         """
-        left = self._budget / self._least_steps - choosing
+        wanted = float(self._least_steps)
+        if self._full_steps is not None:
+            affordable = self._budget / (choosing + training)
+            wanted = max(wanted, math.sqrt(self._full_steps * affordable))
+        left = self._budget / wanted - choosing
         share = max(left, choosing) / training
         if share >= 1:
             return self._full

@@ -360,4 +360,4 @@ def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None
     if fixed or batch.size is None or batch.least_steps is None or budget is None:
         return None
     size = min(batch.size, population)
-    return Brevity(size, budget, clock, batch.least_steps)
+    return Brevity(size, budget, clock, batch.least_steps, batch.full_steps)

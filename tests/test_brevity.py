@@ -45,13 +45,21 @@ class Costing(Clock):
 
 
 def trainer_of(
-    sampler="uniform", budget=100.0, *, clock=None, size=2048, least_steps=100, seed=0, **costs
+    sampler="uniform",
+    budget=100.0,
+    *,
+    clock=None,
+    size=2048,
+    least_steps=100,
+    full_steps=None,
+    seed=0,
+    **costs,
 ):
     config = RunConfig.model_validate({
         "sampler": sampler,
         "seed": seed,
         "optimiser": {"lr": 1e-3},
-        "batch": {"size": size, "least_steps": least_steps},
+        "batch": {"size": size, "least_steps": least_steps, "full_steps": full_steps},
         "siren": {"hidden_features": 8, "hidden_layers": 1},
         "stop": {"time_budget_s": budget, "at_steps": False},
     })
@@ -100,6 +108,30 @@ def test_a_batch_is_as_large_as_leaves_time_for_enough_steps(budget, settled):
     assert set(seen.sizes[4:]) == {settled}
     assert seen.rates[-1] == pytest.approx(1e-3 * (settled / 2048) ** 0.25)
     assert len(seen.sizes) >= min(100, (budget - 12) / (settled * 0.001))
+
+
+@pytest.mark.parametrize(
+    ("budget", "least_steps", "settled"),
+    [
+        (3000.0, 10, 2048),
+        (2048.0, 10, 2048),  # time for 1000 full batches
+        (1152.0, 10, 1536),  # 562 full ones, nine sixteenths; 750 of three quarters
+        (512.0, 10, 1024),
+        (128.0, 10, 512),
+        (512.0, 700, 768),  # 700 steps leave time for no more
+    ],
+)
+def test_time_for_a_share_of_a_run_is_halved_between_steps_and_batches(
+    budget, least_steps, settled
+):
+    trainer = trainer_of(budget=budget, least_steps=least_steps, full_steps=1000, first_s=0.0)
+    seen = Sizes(trainer)
+    trainer.fit(seen)
+    assert set(seen.sizes[4:]) == {settled}
+    share = budget / 2.048 / 1000
+    if share <= 1 and least_steps == 10:
+        assert settled == 2048 * share**0.5
+        assert len(seen.sizes) == pytest.approx(1000 * share**0.5, rel=0.01)
 
 
 def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():
@@ -201,8 +233,10 @@ def test_steps_that_end_a_run_have_full_batches():
 def test_a_size_or_a_fraction_that_is_set_stays():
     preset = preset_layer("default")
     assert resolve([preset]).config.batch.least_steps == 560
+    assert resolve([preset]).config.batch.full_steps == 2000
     for given in ("batch: {size: 64}", "batch: {fraction: 0.1}"):
-        assert resolve([preset, parse_yaml(given, "c")]).config.batch.least_steps is None
+        batch = resolve([preset, parse_yaml(given, "c")]).config.batch
+        assert (batch.least_steps, batch.full_steps) == (None, None)
     both = Layer({
         "batch.size": Setting(64, "x"),
         "batch.least_steps": Setting(9, "x"),

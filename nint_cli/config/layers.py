@@ -40,8 +40,8 @@ BUILT_IN = "built-in"
 
 # Other ways to say one thing: the later layer's wins, and the others fall back to their defaults.
 _ALTERNATIVES = {
-    "batch.size": ("batch.fraction", "batch.least_steps"),
-    "batch.fraction": ("batch.size", "batch.least_steps"),
+    "batch.size": ("batch.fraction", "batch.least_steps", "batch.full_steps"),
+    "batch.fraction": ("batch.size", "batch.least_steps", "batch.full_steps"),
     "optimiser.lr": ("optimiser.lr_side",),
 }
 

@@ -75,6 +75,14 @@ class BatchConfig(Section):
         "by the fourth root of it; null: never. Setting the size or the fraction later undoes it; "
         "full, soft_mining and expansive go without",
     )
+    full_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="steps of full batches that make a whole run: with time for a share of them "
+        "only, batches and steps each become fewer by the root of it, as far as least_steps has "
+        "them, which must be set, too; null: nothing beyond least_steps",
+    )
     reshuffle: bool = Field(
         False,
         description="whether the random points of uniform and nint come once each, in random "
