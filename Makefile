@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY) ## fit the astronaut in about a minute and say where the results are
-	$(BIN)/nint fit image sample:astronaut --time-budget 48s --set evaluation.count=5 --output runs/demo --overwrite
+	$(BIN)/nint fit image sample:astronaut --time-budget 50s --set evaluation.count=5 --output runs/demo --overwrite
 
 # Every test takes one thread.
 test: $(READY) ## run the tests, without the slow ones

@@ -311,7 +311,7 @@ def test_nothing_of_mpeg_audio_is_one_line(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("closed", [(2,), (0, 2)])
+@pytest.mark.parametrize("closed", [pytest.param((2,), marks=pytest.mark.slow), (0, 2)])
 def test_standard_error_that_is_closed_is_no_fault(tmp_path, closed):
     path = save(tmp_path / "a.mp3", waves(16000), format="MP3")
     script = (

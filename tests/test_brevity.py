@@ -131,7 +131,7 @@ def test_time_for_a_share_of_a_run_is_halved_between_steps_and_batches(
     share = budget / 2.048 / 1000
     if share <= 1 and least_steps == 10:
         assert settled == 2048 * share**0.5
-        assert len(seen.sizes) == pytest.approx(1000 * share**0.5, rel=0.01)
+        assert len(seen.sizes) == pytest.approx(1000 * share**0.5, abs=4)  # larger ones first
 
 
 def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():

@@ -387,7 +387,10 @@ def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypat
 # Processes
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     run = tmp_path / "run"
     process = subprocess.Popen(
@@ -432,7 +435,7 @@ def test_a_reader_that_goes_away_is_no_error(picture, command, start):
     assert done.stdout.startswith(start)
 
 
-@pytest.mark.parametrize("progress", ["auto", "always"])
+@pytest.mark.parametrize("progress", ["always", pytest.param("auto", marks=pytest.mark.slow)])
 def test_a_fit_goes_on_when_nobody_reads_its_stderr(picture, progress):
     done = bash(
         f"nint fit image picture.png --preset smoke -o run --steps 90 --progress {progress} "
@@ -442,7 +445,10 @@ def test_a_fit_goes_on_when_nobody_reads_its_stderr(picture, progress):
     assert strict(Path("run/metrics.json"))["status"] == "complete"
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+ALONE = [pytest.param(stream, marks=pytest.mark.slow) for stream in ("<&-", ">&-", "2>&-")]
+
+
+@pytest.mark.parametrize("closed", [*ALONE, "<&- >&- 2>&-", "2>/dev/full"])
 def test_closed_streams_are_no_obstacle(picture, closed):
     done = bash(f"nint fit image picture.png --preset smoke -o run {closed}")
     assert done.returncode == 0, done.stderr

@@ -390,7 +390,7 @@ def test_eval_rebuilds_the_run_from_its_checkpoint_alone(capsys, tmp_path, no_pi
 # Many
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_bad_sound_does_not_stop_the_others(capsys, tmp_path, no_pictures, jobs):
     save(tmp_path / "a.wav", waves(200, 2))
     write(tmp_path / "bad.wav", b"no sound, whatever its name says")

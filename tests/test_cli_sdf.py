@@ -146,7 +146,10 @@ def test_a_mesh_that_has_changed_is_not_measured_against(capsys, brick):
     assert (code, "name it with --against FILE" in err) == (3, True)
 
 
-@pytest.mark.parametrize("value", [0.3, -0.3, float("nan")])
+@pytest.mark.parametrize(
+    "value",
+    [-0.3, *(pytest.param(value, marks=pytest.mark.slow) for value in (0.3, float("nan")))],
+)
 def test_a_field_without_a_surface_is_told_and_not_faked(capsys, monkeypatch, value):
     everywhere(monkeypatch, value)
     code, out, err = fit(capsys, "ball.ply", "run")
@@ -255,7 +258,13 @@ def pools(run, other):
     yield "another", Path(other, "pool.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("words", [[], ["--set", "sdf.resample=7"]], ids=["fixed", "redrawn"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([], id="fixed", marks=pytest.mark.slow),
+        pytest.param(["--set", "sdf.resample=7"], id="redrawn"),
+    ],
+)
 def test_resumed_equals_uninterrupted_whatever_became_of_the_pool(capsys, monkeypatch, words):
     fit(capsys, "ball.ply", "through", *words)
     with monkeypatch.context() as patch:

@@ -151,7 +151,9 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"no {path}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_what_was_finished_is_kept_when_it_is_ended(number, request):
     words = ["compare", "image", "photo.png", *TINY, *TWO, "--steps=4", "-o", "out"]
     process = subprocess.Popen(

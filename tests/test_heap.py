@@ -38,6 +38,7 @@ def pages_mapped(**env: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap is on Linux")
 def test_a_fit_maps_the_memory_of_its_blocks_once():
     # What the user has settled stays, so here all of it is given back, every time.

@@ -244,7 +244,7 @@ def test_a_picture_too_large_is_refused_by_its_header(tmp_path):
     refused(tmp_path / "bomb.png", "50000x40000 pixels are more than")
 
 
-@pytest.mark.parametrize("chunk", [b"zTXt", b"iCCP"])
+@pytest.mark.parametrize("chunk", [b"zTXt", pytest.param(b"iCCP", marks=pytest.mark.slow)])
 def test_compressed_chunks_do_not_fill_the_memory(tmp_path, chunk):
     import zlib
 

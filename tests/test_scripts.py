@@ -42,7 +42,7 @@ SCRIPTS = {
     ],
     "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
 }
-QUICK_SCRIPTS = ("bench.py", "samplers.py", "cost_table.py")
+QUICK_SCRIPTS = ("bench.py", "cost_table.py")
 
 
 def slow_beside(quick: tuple[str, ...], names: Iterable[str]) -> list[object]:
