@@ -35,6 +35,8 @@ class Brevity:
         full_steps: Steps of full batches that make a whole run. Where there is time for a share
             of them only, a batch has at most the root of that share of its points, and the run
             so many of its steps; or None.
+        most_steps: Steps that end the run before its time does, for which smaller batches are of
+            no use; or None.
 
     Attributes:
         size: Points of the batches from here on.
@@ -49,12 +51,14 @@ class Brevity:
         clock: Clock,
         least_steps: int,
         full_steps: int | None = None,
+        most_steps: int | None = None,
     ) -> None:
         self._full = size
         self._budget = budget_s
         self._clock = clock
         self._least_steps = least_steps
         self._full_steps = full_steps
+        self._most_steps = math.inf if most_steps is None else most_steps
         # Seconds of the fastest steps so far, of choosing a batch and of training on a full one;
         # and what the clock billed for each before the last step. None once the size is settled.
         self._fastest: tuple[float, float] | None = None
@@ -108,7 +112,7 @@ class Brevity:
         if self._full_steps is not None:
             affordable = self._budget / (choosing + training)
             wanted = max(wanted, math.sqrt(self._full_steps * affordable))
-        left = self._budget / wanted - choosing
+        left = self._budget / min(wanted, self._most_steps) - choosing
         share = max(left, choosing) / training
         if share >= 1:
             return self._full

@@ -357,7 +357,10 @@ def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None
     batch, budget = config.batch, config.stop.time_budget_s
     # All points; as many particles, or anchors, throughout.
     fixed = config.sampler in {"full", "soft_mining", "expansive"}
-    if fixed or batch.size is None or batch.least_steps is None or budget is None:
+    if fixed or batch.size is None or budget is None:
+        return None
+    if batch.least_steps is None and batch.full_steps is None:
         return None
     size = min(batch.size, population)
-    return Brevity(size, budget, clock, batch.least_steps, batch.full_steps)
+    most = None if config.stop.at_steps is False else config.steps
+    return Brevity(size, budget, clock, batch.least_steps or 1, batch.full_steps, most)

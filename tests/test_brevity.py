@@ -134,6 +134,20 @@ def test_time_for_a_share_of_a_run_is_halved_between_steps_and_batches(
         assert len(seen.sizes) == pytest.approx(1000 * share**0.5, abs=4)  # larger ones first
 
 
+def test_steps_that_end_a_run_before_its_time_make_batches_no_smaller():
+    """In time for 250 full batches, 100 steps have full ones, and 300 larger ones than 500."""
+    for steps, settled in ((100, 2048), (300, 1664), (5000, 1024)):
+        brevity = Brevity(2048, 512.0, Clock(), 1, 1000, steps)
+        assert brevity._fitting(0.0, 2.048) == settled
+
+
+def test_either_of_the_two_is_enough():
+    trainer = trainer_of(budget=512.0, least_steps=None, full_steps=1000, first_s=0.0)
+    trainer.fit(seen := Sizes(trainer, 8))
+    assert seen.sizes[-1] == 1024
+    assert trainer_of(least_steps=None).brevity is None
+
+
 def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():
     trainer = trainer_of(budget=250.0, first_s=50.0)
     seen = Sizes(trainer, 8)

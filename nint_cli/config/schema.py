@@ -80,8 +80,8 @@ class BatchConfig(Section):
         ge=1,
         le=1_000_000_000,
         description="steps of full batches that make a whole run: with time for a share of them "
-        "only, batches and steps each become fewer by the root of it, as far as least_steps has "
-        "them, which must be set, too; null: nothing beyond least_steps",
+        "only, batches and steps each become fewer by the root of it, in the bounds of "
+        "least_steps; null: nothing beyond least_steps",
     )
     reshuffle: bool = Field(
         False,
