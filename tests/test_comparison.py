@@ -225,6 +225,15 @@ def test_rates_that_fail_are_passed_over_and_the_smaller_of_equals_wins():
     assert searched(1e-3, lambda rate: None) == [0.00025, 0.0005, 0.001, 0.002, 0.004]
 
 
+def test_a_rate_that_was_halved_on_the_way_is_chosen_only_for_want_of_others():
+    tried = {0.1: 1.0, 0.2: 3.0, 0.4: 4.0, 0.8: None}
+    assert tuning.best_rate(tried, {0.4}) == 0.2
+    assert tuning.best_rate({0.1: None, 0.2: 3.0, 0.4: 4.0}, {0.2, 0.4}) == 0.4
+    grid = {0.25: 1.0, 0.5: 2.0, 1.0: 3.0, 2.0: 4.0, 4.0: 5.0}
+    assert tuning.rates_to_try(1.0, grid) == [8.0]
+    assert tuning.rates_to_try(1.0, grid, {2.0, 4.0}) == []
+
+
 def test_the_spreadsheet_has_a_row_for_each_run_and_no_formula():
     evil = run("=2+2", 0, (1, 1.0, 20.0), (2, 2.0, 30.0))
     found = compared([evil, run("uniform", 0)], ("uniform", "=2+2"), targets=[25.0])

@@ -40,14 +40,15 @@ def test_the_residual_slot_holds_the_candidates_that_have_been_owed_most_for_lon
     """With as many candidates as points they lead all but those beside them."""
     sampler = NintPool(PLAN, xi=0.6, lambda_=1e3, pool=1000)
     field, rng, known, trained = tiny_field(3), generator(), {}, {}
-    for step in range(12):
+    for step in range(20):
         selection = sampler.select(step, probe_of(field), rng)
         sizes = dict(selection.slots)
         if step:
             guided = int(90 * 0.4 + 1e-9) - sizes["ntk"]
             assert sizes["residual"] == guided
             chosen = selection.indices[sizes["ntk"] : sizes["ntk"] + guided].tolist()
-            taken = set(selection.indices[: sizes["ntk"]].tolist())
+            left = selection.indices.tolist()
+            taken = set(left[: sizes["ntk"]] + left[sizes["ntk"] + guided :])
             owed = {
                 i: known.get(i, -1.0) * (step - trained.get(i, 0))
                 for i in range(COUNT)
@@ -140,10 +141,12 @@ def test_other_points_have_no_errors_yet():
         {"errors": torch.zeros(3), "trained": torch.zeros(3)},
         {"errors": torch.zeros(3), "trained": torch.zeros(4).int()},
         {"errors": torch.zeros(3)},
+        {"began": torch.tensor([1, 2])},
+        {"began": torch.tensor([1.0])},
     ],
 )
 def test_a_foreign_state_is_refused(state):
-    with pytest.raises(ValueError, match="errors"):
+    with pytest.raises(ValueError, match=r"errors|began"):
         NintPool(PLAN).load_state_dict(state)
 
 

@@ -94,6 +94,47 @@ def test_a_foreign_state_is_refused(state):
         Uniform(BatchPlan(0.2, "constant", None, 10), reshuffle=True).load_state_dict(state)
 
 
+@pytest.mark.parametrize(("count", "others"), [(50, 60), (45, 135), (1, 179), (179, 1), (60, 0)])
+def test_others_than_the_drawn_come_as_often_as_each_other(count, others):
+    """Within an epoch, over the end of one, and where the place of a turn goes round."""
+    draws, rng, hits = UniformDraws(True), generator(), torch.zeros(180, dtype=torch.int64)
+    turns = 360
+    for turn in range(turns):
+        drawn = draws.draw(180, count, rng)
+        found = draws.others(180, others, turn, rng, drawn)
+        assert len(found) == others
+        assert len(torch.cat([drawn, found]).unique()) == count + others
+        hits[found] += 1
+    mean = turns * others / 180
+    assert (hits - mean).abs().max() <= 5 * mean**0.5
+
+
+def test_others_of_an_epoch_are_found_without_chance_and_all_of_them_soon():
+    draws, rng = UniformDraws(True), generator()
+    seen: set[int] = set()
+    for turn in range(3):
+        drawn = draws.draw(180, 10, rng)
+        before = rng.get_state()
+        seen |= set(draws.others(180, 80, turn, rng, drawn).tolist()) | set(drawn.tolist())
+        assert torch.equal(rng.get_state(), before)
+    assert seen == set(range(180))
+
+
+def test_others_are_none_of_what_else_is_taken():
+    """After a draw that excluded points, of two epochs, or afresh."""
+    taken = torch.arange(0, 60, 2)
+    for reshuffle in (True, False):
+        draws, rng = UniformDraws(reshuffle), generator()
+        for turn in range(9):
+            drawn = torch.cat([taken, draws.draw(180, 50, rng, exclude=taken)])
+            found = draws.others(180, 100, turn, rng, drawn)
+            assert len(torch.cat([drawn, found]).unique()) == 180
+        plain = draws.draw(180, 50, rng)
+        assert len(torch.cat([plain, draws.others(180, 130, 9, rng, plain)]).unique()) == 180
+        draws.forget()
+        assert len(torch.cat([plain, draws.others(180, 130, 9, rng, plain)]).unique()) == 180
+
+
 def test_a_place_beyond_the_end_begins_anew():
     draws = UniformDraws(True)
     draws.load_state_dict({"seed": torch.tensor([5]), "place": torch.tensor([10**6])})

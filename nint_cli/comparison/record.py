@@ -41,6 +41,7 @@ class Trial(_Part):
     folder: str
     status: str
     value: float | None = Field(description="the headline at its end")
+    rescues: int = Field(0, description="how often the divergence guard halved its rate")
 
 
 class VariantEntry(_Part):

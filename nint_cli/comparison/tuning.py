@@ -1,7 +1,7 @@
 """The search for each method's own learning rate, so that none wins by its rival's bad default."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 from nint_cli.comparison.plan import Entry, Variant
@@ -41,8 +41,8 @@ def tune(
     while True:
         planned = []
         for variant in variants:
-            tried = {trial.lr: trial.value for trial in trials[variant.name]}
-            rates = rates_to_try(variant.resolved.config.optimiser.lr, tried)
+            tried, rescued = _outcomes(trials[variant.name])
+            rates = rates_to_try(variant.resolved.config.optimiser.lr, tried, rescued)
             for turn, rate in enumerate(rates):
                 folder = root / about.name / variant.name / f"lr-{rate:g}"
                 entry = Entry(*(
@@ -62,7 +62,7 @@ def tune(
             trials[entry.variant.name].append(_trial(entry, rate, root.parent))
     found = []
     for variant in variants:
-        best = best_rate({trial.lr: trial.value for trial in trials[variant.name]})
+        best = best_rate(*_outcomes(trials[variant.name]))
         found.append(variant if best is None else variant.at_rate(best))
     return found, trials
 
@@ -76,10 +76,18 @@ def _trial(entry: Entry, rate: float, beside: Path) -> Trial:
         folder=run.folder,
         status=run.status,
         value=run.value if run.status == "complete" else None,
+        rescues=run.rescues,
     )
 
 
-def rates_to_try(base: float, tried: Mapping[float, float | None]) -> list[float]:
+def _outcomes(trials: Sequence[Trial]) -> tuple[dict[float, float | None], set[float]]:
+    """Give the value by rate, and the rates of runs that had to be rescued."""
+    return {each.lr: each.value for each in trials}, {each.lr for each in trials if each.rescues}
+
+
+def rates_to_try(
+    base: float, tried: Mapping[float, float | None], rescued: Set[float] = frozenset()
+) -> list[float]:
     """Give the learning rates to try next.
 
     At first a logarithmic grid around the method's own preset rate; then, as long as the best one
@@ -89,6 +97,7 @@ def rates_to_try(base: float, tried: Mapping[float, float | None]) -> list[float
         base: The rate of the method's preset.
         tried: What came of those that were tried; None where a run has no figure, as one that
             diverged may have.
+        rescued: Those of runs that diverged and went on with half of it.
 
     Returns:
         Rates, rising; none where the search is over.
@@ -99,7 +108,7 @@ def rates_to_try(base: float, tried: Mapping[float, float | None]) -> list[float
         return left
     if len(tried) >= len(grid) + _EXTENSIONS:
         return []
-    best = best_rate(tried)
+    best = best_rate(tried, rescued)
     if best == min(tried):
         return [_rounded(best / 2)]
     if best == max(tried):
@@ -107,17 +116,24 @@ def rates_to_try(base: float, tried: Mapping[float, float | None]) -> list[float
     return []
 
 
-def best_rate(tried: Mapping[float, float | None]) -> float | None:
+def best_rate(
+    tried: Mapping[float, float | None], rescued: Set[float] = frozenset()
+) -> float | None:
     """Choose the best rate.
+
+    A figure of a run that was rescued is one of the halved rate, and luck: the same rate may not
+    learn anything on the next input. So it counts only where there is no other.
 
     Args:
         tried: What came of each.
+        rescued: Those of runs that diverged and went on with half of it.
 
     Returns:
         The one with the largest figure, the smallest among equals; None where none has one.
     """
     found = {r: v for r, v in tried.items() if v is not None and math.isfinite(v)}
-    return min(found, key=lambda rate: (-found[rate], rate)) if found else None
+    steady = found.keys() - rescued
+    return min(steady or found, key=lambda rate: (-found[rate], rate), default=None)
 
 
 def _rounded(rate: float) -> float:

@@ -26,7 +26,9 @@ class NintPool(Sampler):
     xi - s(t))) by residual, the rest uniform, t from the first step with guidance. What differs is
     what they are ranked by, and among which points:
 
-    - a slot of k points takes the highest of `pool` k candidates, drawn anew and uniformly;
+    - a slot of k points takes the highest of `pool` k candidates, anew at every step: uniformly
+      drawn, or where uniform points come by epochs a piece of that random order, which the next
+      steps go on from. So the uniform points are drawn first, and the host waits for no device;
     - the residual slot ranks by a point's squared error when it last trained times the steps
       since then: what it has been owed for so long weighs more, and what has just trained waits.
       That costs no pass. A point that has not trained yet ranks last;
@@ -83,6 +85,7 @@ class NintPool(Sampler):
         self._errors: Tensor | None = None
         self._trained: Tensor | None = None
         self._known: dict[str, Tensor] = {}
+        self._began: int | None = None  # the first step with guidance
         self._population = 0
 
     def forget(self) -> None:
@@ -95,24 +98,29 @@ class NintPool(Sampler):
         """Fill the three slots; see `Sampler.select`."""
         self._population = population = len(probe)
         count = self.batch.count(step, population)
-        if _BEGAN not in self._known and step >= self.start * self.batch.total_steps:
-            self._known[_BEGAN] = torch.tensor([step])
+        if self._began is None and step >= self.start * self.batch.total_steps:
+            self._began = step
         blind = population > MOST_REMEMBERED or count == population
-        if blind or self._errors is None or _BEGAN not in self._known:
+        if blind or self._errors is None or self._began is None:
             indices = self._draws.draw(population, count, generator)
             return Selection(indices, slots=(("uniform", count),))
-        age = step - int(self._known[_BEGAN])
+        age = step - self._began
         share = self._share(age)
         ntk_count = int(count * share)
         residual_count = int(count * (1 - self.xi - share) + 1e-9)
         if age % self.alpha == 0 or _NTK not in self._known:
             self._known[_NTK] = self._score(ntk_count, probe, generator)
         ntk = self._known[_NTK][:ntk_count]
-        residual = self._hardest(step, residual_count, ntk, generator)
-        guided = torch.cat([ntk, residual])
-        rest = self._draws.draw(population, count - len(guided), generator, exclude=guided)
-        sizes = {_NTK: len(ntk), _RESIDUAL: len(residual), "uniform": len(rest)}
-        return Selection(torch.cat([guided, rest]), slots=tuple(sizes.items()))
+        rest = self._draws.draw(
+            population,
+            count - ntk_count - residual_count,
+            generator,
+            exclude=ntk if ntk_count else None,
+        )
+        taken = torch.cat([ntk, rest]) if ntk_count else rest
+        residual = self._hardest(step, residual_count, taken, generator)
+        sizes = {_NTK: ntk_count, _RESIDUAL: residual_count, "uniform": len(rest)}
+        return Selection(torch.cat([ntk, residual, rest]), slots=tuple(sizes.items()))
 
     def _share(self, age: int) -> float:
         share = schedules.ntk_share(
@@ -135,8 +143,8 @@ class NintPool(Sampler):
         assert self._errors is not None
         assert self._trained is not None
         left = self._population - len(taken)
-        candidates = draw_distinct(
-            self._population, min(left, self.pool * count), generator, exclude=taken
+        candidates = self._draws.others(
+            self._population, min(left, self.pool * count), step, generator, taken
         )
         owed = self._errors[candidates] * (step - self._trained[candidates])
         return candidates[owed.topk(count).indices]
@@ -157,7 +165,8 @@ class NintPool(Sampler):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the errors and the ranking in use; see `Sampler.state_dict`."""
-        remembered = {_ERRORS: self._errors, _TRAINED: self._trained}
+        began = None if self._began is None else torch.tensor([self._began])
+        remembered = {_ERRORS: self._errors, _TRAINED: self._trained, _BEGAN: began}
         found = {name: each for name, each in remembered.items() if each is not None}
         return self._known | found | self._draws.state_dict()
 
@@ -174,4 +183,8 @@ class NintPool(Sampler):
         self._errors, self._trained = errors, trained
         draws = {name: rest.pop(name) for name in UniformDraws.host_entries if name in rest}
         self._draws.load_state_dict(draws)
-        self._known = load_indices(rest, self.index_entries | {_BEGAN})
+        began = rest.pop(_BEGAN, None)
+        if began is not None and (began.shape != (1,) or began.dtype != torch.int64):
+            raise ValueError(f"unexpected sampler state {_BEGAN} {tuple(began.shape)}")
+        self._began = None if began is None else int(began)
+        self._known = load_indices(rest, self.index_entries)

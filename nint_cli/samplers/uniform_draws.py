@@ -23,7 +23,8 @@ class UniformDraws:
     excluded from a draw has its visit all the same, for it is excluded because the batch has it
     already. In a draw that two epochs share a point is once.
 
-    An epoch costs one permutation of N, hence a step the time of its batch. Beyond `MOST_SHUFFLED`
+    An epoch costs one permutation of N, hence a step the time of its batch; and it waits for the
+    device where it begins, but in no other draw that excludes nothing. Beyond `MOST_SHUFFLED`
     points a run sees few of them twice, and draws are afresh.
 
     Args:
@@ -38,10 +39,13 @@ class UniformDraws:
         self._seed: int | None = None
         self._place = 0
         self._order: Tensor | None = None
+        # How many of the points before `_place` are the last draw, if these are all of it.
+        self._drawn = 0
 
     def forget(self) -> None:
         """Begin a new epoch with the next draw."""
         self._seed = self._order = None
+        self._drawn = 0
 
     def draw(
         self,
@@ -61,7 +65,40 @@ class UniformDraws:
                 self._seed, self._place, self._order = int(seed), 0, None
             barred = found if exclude is None else torch.cat([exclude, found])
             found = torch.cat([found, self._visit(population, count - len(found), barred)])
+        self._drawn = count if exclude is None and self._place >= count else 0
         return found
+
+    def others(
+        self, population: int, count: int, turn: int, generator: torch.Generator, drawn: Tensor
+    ) -> Tensor:
+        """Give points that are not of the last draw, without waiting for the device.
+
+        Of an epoch's order they are those that follow one another from a place that moves on with
+        every turn, so that few turns give every point. After a draw that was of two epochs, or
+        that excluded points, or afresh, they are drawn afresh, too.
+
+        Args:
+            population: N.
+            count: How many, at most N less those drawn.
+            turn: Number of the step.
+            generator: Source of randomness of what is drawn afresh.
+            drawn: Distinct indices to leave out; the last draw, and what it excluded.
+
+        Returns:
+            (count,) int64, distinct.
+        """
+        if self._order is None or self._drawn != len(drawn):
+            return draw_distinct(population, count, generator, exclude=drawn)
+        left = population - len(drawn)
+        # Counted from the point after the last draw, round to the one before it.
+        first = turn * count % left
+        places = [(first, min(first + count, left)), (0, max(first + count - left, 0))]
+        pieces = []
+        for start, stop in places:
+            start, stop = self._place + start, self._place + stop
+            pieces.append(self._order[start:stop])
+            pieces.append(self._order[max(start - population, 0) : max(stop - population, 0)])
+        return torch.cat(pieces)
 
     def _visit(self, population: int, count: int, barred: Tensor) -> Tensor:
         """Give the next points of the epoch that are not barred, fewer where it ends."""

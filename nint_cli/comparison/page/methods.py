@@ -57,10 +57,14 @@ def tuning(comparison: Comparison) -> str:
                 amount(trial.lr, f"{path}/lr", "g"),
                 measure(headline, trial.value, f"{path}/value"),
                 f'<td class="text">{escape(trial.status)}</td>',
+                cell(figure(str(trial.rescues), trial.rescues, f"{path}/rescues")),
                 f'<td class="text">{"chosen" if trial.lr == variant.lr else ""}</td>',
             ))
-    caption = "One run each on the first input, with a seed that is not among those compared"
-    header = ["variant", "learning rate", label(headline), "status", ""]
+    caption = (
+        "One run each on the first input, with a seed that is not among those compared; a rate "
+        "that was halved to rescue its run is chosen only where there is no other"
+    )
+    header = ["variant", "learning rate", label(headline), "status", "rescues", ""]
     return "<h2>Learning rates</h2>" + table(header, rows, caption=caption)
 
 
