@@ -73,9 +73,10 @@ class UniformDraws:
     ) -> Tensor:
         """Give points that are not of the last draw, without waiting for the device.
 
-        Of an epoch's order they are those that follow one another from a place that moves on with
-        every turn, so that few turns give every point. After a draw that was of two epochs, or
-        that excluded points, or afresh, they are drawn afresh, too.
+        Of an epoch's order they are every s-th point, so that they have waited for their visit for
+        anything between one step and an epoch, each turn other ones; few turns give every point.
+        After a draw that was of two epochs, or that excluded points, or afresh, they are drawn
+        afresh, too.
 
         Args:
             population: N.
@@ -89,16 +90,17 @@ class UniformDraws:
         """
         if self._order is None or self._drawn != len(drawn):
             return draw_distinct(population, count, generator, exclude=drawn)
-        left = population - len(drawn)
-        # Counted from the point after the last draw, round to the one before it.
-        first = turn * count % left
-        places = [(first, min(first + count, left)), (0, max(first + count - left, 0))]
-        pieces = []
-        for start, stop in places:
-            start, stop = self._place + start, self._place + stop
-            pieces.append(self._order[start:stop])
-            pieces.append(self._order[max(start - population, 0) : max(stop - population, 0)])
-        return torch.cat(pieces)
+        # Where every s-th point is left out for the draw's sake, up to two more than its share are.
+        stride = max((population - len(drawn)) // (count + 2), 1)
+        every = self._order[turn % stride :: stride]
+        last, first = (
+            max(-(-(place - turn % stride) // stride), 0)
+            for place in (self._place - self._drawn, self._place)
+        )
+        kept = torch.cat([every[:last], every[first:]])
+        # There are a few too many; the turn decides which ones are not taken.
+        start = turn * count % max(len(kept), 1)
+        return torch.cat([kept[start:], kept[:start]])[:count]
 
     def _visit(self, population: int, count: int, barred: Tensor) -> Tensor:
         """Give the next points of the epoch that are not barred, fewer where it ends."""
