@@ -5,7 +5,8 @@ import torch
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Int, Nint, NintReleased, Uniform
+from nint_cli.samplers import BatchPlan, Int, Nint, NintPool, NintReleased, Uniform
+from nint_cli.samplers.base import guided_weights
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.sweep import Passes, predict
 from tests import oracles
@@ -71,6 +72,46 @@ def test_every_point_is_equally_likely(count, exclude):
     statistic = ((hits[allowed] - rounds * p) ** 2 / (rounds * p * (1 - p))).sum().item()
     freedom = left - 1
     assert abs(statistic - freedom) < 5 * math.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize(
+    ("guided", "count", "weight"), [(3, 10, 0.8), (9, 10, 0.25), (1, 2, 1e-3)]
+)
+def test_weights_keep_the_ratio_of_chosen_and_drawn_and_a_mean_of_one(guided, count, weight):
+    weights = guided_weights(guided, count, weight, torch.device("cpu"))
+    assert weights is not None
+    assert weights.mean().item() == pytest.approx(1)
+    assert (weights[:guided] / weights[-1]).tolist() == pytest.approx([weight] * guided)
+    assert (weights[guided:] == weights[-1]).all()
+
+
+@pytest.mark.parametrize(("guided", "weight"), [(0, 0.5), (10, 0.5), (4, 1.0)])
+def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
+    assert guided_weights(guided, 10, weight, torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        Nint(PLAN, xi=0.5, weight=0.5),
+        Nint(PLAN, xi=0.5, weight=0.5, interval="dense2", every=2),
+        NintPool(PLAN, xi=0.5, weight=0.5),
+    ],
+)
+def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
+    """Also where a selection is kept for another step; and none do at uniform steps."""
+    field, rng = tiny_field(3), generator()
+    for step in range(4):
+        selection = sampler.select(step, Probe(field, SIGNAL, Passes(), lambda: None), rng)
+        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
+        chosen = len(selection.indices) - dict(selection.slots)["uniform"]
+        if chosen:
+            assert selection.weights is not None
+            ratio = selection.weights / selection.weights[-1]
+            assert ratio.tolist() == pytest.approx([0.5] * chosen + [1.0] * (len(ratio) - chosen))
+        else:
+            assert step == 0
+            assert selection.weights is None
 
 
 # Batch size

@@ -130,6 +130,13 @@ class NintConfig(Section):
     start: float = Field(
         0.0, ge=0, lt=1, description="share of the steps before guidance; until then uniform"
     )
+    weight: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="weight of a chosen point in the loss of its batch, where a uniform one has "
+        "1; less than 1 takes back a part of what being chosen gives it, for steadier training",
+    )
     score: Literal["product", "self_leverage", "residual", "last_layer", "sketch"] = Field(
         "product",
         description="what the NTK slot ranks by: the product with the residual, or of the kernel "

@@ -9,7 +9,7 @@ from torch import Tensor
 from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.ranking import TopK
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
+from nint_cli.samplers.base import BatchPlan, Sampler, Selection, guided_weights, load_indices
 from nint_cli.samplers.int import residual_score
 from nint_cli.samplers.uniform_draws import UniformDraws
 
@@ -71,6 +71,7 @@ class Nint(Sampler):
         residual_every: Steps between sweeps that refresh the ranking by residual.
         start: Share of the run before guidance; t counts from its end, and earlier batches are
             uniform.
+        weight: See `guided_weights`; ours, and 1 changes nothing.
         score: What the first slot ranks by.
         score_norm: Its norm over channels, ``l2`` or ``l1``.
         sketches: Random projections of ``sketch``.
@@ -99,6 +100,7 @@ class Nint(Sampler):
         min_share: float = 1e-3,
         residual_every: int = 1,
         start: float = 0.0,
+        weight: float = 1.0,
         score: str = "product",
         score_norm: str = "l2",
         sketches: int = 4,
@@ -116,6 +118,7 @@ class Nint(Sampler):
         self.min_share = min_share
         self.residual_every = residual_every
         self.start = start
+        self.weight = weight
         self.score = score
         self.score_norm = score_norm
         self.sketches = sketches
@@ -148,8 +151,8 @@ class Nint(Sampler):
             indices = self._draws.draw(population, count, generator)
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
         if not self._refreshes(step):
-            kept = zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True)
-            return Selection(self._ranked[_SELECTED].clone(), slots=tuple(kept))
+            kept = tuple(zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True))
+            return self._weighed(self._ranked[_SELECTED].clone(), kept)
         self._refresh(step, probe, generator)
         ntk_count, residual_count = self._slots(step, population)
         empty = torch.empty(0, dtype=torch.int64, device=probe.device)
@@ -160,7 +163,12 @@ class Nint(Sampler):
         rest = self._draws.draw(population, count - len(guided), generator, exclude=guided)
         sizes = (len(ntk), len(residual), len(rest))
         slots = tuple(zip(_SLOTS, sizes, strict=True))
-        return self._remembered(Selection(torch.cat([guided, rest]), slots=slots), step)
+        return self._remembered(self._weighed(torch.cat([guided, rest]), slots), step)
+
+    def _weighed(self, indices: Tensor, slots: tuple[tuple[str, int], ...]) -> Selection:
+        drawn = slots[-1][1]
+        weights = guided_weights(len(indices) - drawn, len(indices), self.weight, indices.device)
+        return Selection(indices, weights, slots=slots)
 
     @property
     def _begins(self) -> int:

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Observation, Sampler, Selection, load_indices
+from nint_cli.samplers.base import (
+    BatchPlan,
+    Observation,
+    Sampler,
+    Selection,
+    guided_weights,
+    load_indices,
+)
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.uniform_draws import UniformDraws
 
@@ -50,6 +57,7 @@ class NintPool(Sampler):
         share_law: See `schedules.ntk_share`.
         min_share: NTK share below which its slot is empty.
         start: Share of the run before guidance; until then batches are uniform.
+        weight: See `guided_weights`.
         pool: Candidates per point of a slot, at least 1.
         reshuffle: Whether uniform points come once each before any comes again; see
             `UniformDraws`.
@@ -69,6 +77,7 @@ class NintPool(Sampler):
         share_law: str = "exponential",
         min_share: float = 1e-3,
         start: float = 0.0,
+        weight: float = 1.0,
         pool: int = 4,
         reshuffle: bool = False,
     ) -> None:
@@ -79,6 +88,7 @@ class NintPool(Sampler):
         self.share_law = share_law
         self.min_share = min_share
         self.start = start
+        self.weight = weight
         self.pool = pool
         self._draws = UniformDraws(reshuffle)
         # By point: the squared error when it last trained, -1 before, and the step of that.
@@ -120,7 +130,8 @@ class NintPool(Sampler):
         taken = torch.cat([ntk, rest]) if ntk_count else rest
         residual = self._hardest(step, residual_count, taken, generator)
         sizes = {_NTK: ntk_count, _RESIDUAL: residual_count, "uniform": len(rest)}
-        return Selection(torch.cat([ntk, residual, rest]), slots=tuple(sizes.items()))
+        weights = guided_weights(ntk_count + residual_count, count, self.weight, probe.device)
+        return Selection(torch.cat([ntk, residual, rest]), weights, slots=tuple(sizes.items()))
 
     def _share(self, age: int) -> float:
         share = schedules.ntk_share(

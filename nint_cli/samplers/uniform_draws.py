@@ -90,7 +90,7 @@ class UniformDraws:
         """
         if self._order is None or self._drawn != len(drawn):
             return draw_distinct(population, count, generator, exclude=drawn)
-        # Where every s-th point is left out for the draw's sake, up to two more than its share are.
+        # In the way of every s-th point the draw may lie with up to two more than its share.
         stride = max((population - len(drawn)) // (count + 2), 1)
         every = self._order[turn % stride :: stride]
         last, first = (
