@@ -97,6 +97,20 @@ def test_the_ntk_slot_holds_the_candidates_that_the_moment_moves_most():
     assert passes.jvp == 2.0
 
 
+def test_a_batch_that_grows_has_no_more_by_score_than_were_scored():
+    growing = BatchPlan(0.1, "linear", None, 8)
+    sampler, field = NintPool(growing, alpha=100, lambda_=1e-6, pool=1000), tiny_field(3)
+    moment, _ = moment_of(field)
+    sizes = []
+    for step in range(8):
+        selection = sampler.select(step, probe_of(field, moment), generator(step))
+        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
+        assert sum(size for _, size in selection.slots) == len(selection.indices.unique())
+        sizes.append((dict(selection.slots).get("ntk"), growing.count(step, COUNT)))
+    assert sizes[1][0] == sizes[6][0]
+    assert sizes[1][1] < sizes[6][1] < COUNT
+
+
 def test_candidates_cost_their_share_of_a_pass():
     field, passes = tiny_field(3), Passes()
     moment, _ = moment_of(field)

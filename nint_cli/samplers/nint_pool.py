@@ -34,8 +34,9 @@ class NintPool(Sampler):
     what they are ranked by, and among which points:
 
     - a slot of k points takes the highest of `pool` k candidates, anew at every step: uniformly
-      drawn, or where uniform points come by epochs a piece of that random order, which the next
-      steps go on from. So the uniform points are drawn first, and the host waits for no device;
+      drawn, or where uniform points come by epochs every s-th point of that random order, see
+      `UniformDraws.others`. So the uniform points are drawn first, and the host waits for no
+      device;
     - the residual slot ranks by a point's squared error when it last trained times the steps
       since then: what it has been owed for so long weighs more, and what has just trained waits.
       That costs no pass. A point that has not trained yet ranks last;
@@ -121,6 +122,7 @@ class NintPool(Sampler):
         if age % self.alpha == 0 or _NTK not in self._known:
             self._known[_NTK] = self._score(ntk_count, probe, generator)
         ntk = self._known[_NTK][:ntk_count]
+        ntk_count = len(ntk)  # of a batch that has grown since there are fewer
         rest = self._draws.draw(
             population,
             count - ntk_count - residual_count,
