@@ -81,6 +81,8 @@ class Level:
     @property
     def is_calm(self) -> bool:
         """Whether the last loss is no sign of a divergence that has begun."""
+        if self.lost:
+            return False
         return self.recent[-1] <= 2 * max(self.best, _FLOOR * self.first)
 
     def numbers(self) -> dict[str, Any]:

@@ -67,6 +67,18 @@ def test_a_short_rise_and_jitter_far_below_the_first_loss_are_no_divergence():
     assert steps_until_noticed([0.3] + [1e-12] * 200 + [1e-5] * 200) is None
 
 
+def test_a_fit_that_may_just_have_collapsed_is_not_calm():
+    """Else its state would be kept, and every rescue would end in the same collapse."""
+    level = Level()
+    for loss in [0.3, *[0.049] * 30]:
+        level.see(loss, 0.1)
+    assert level.is_calm
+    assert not level.see(0.095, 0.1)
+    assert not level.is_calm
+    level.see(0.06, 0.1)
+    assert level.is_calm
+
+
 def test_rows_drawn_uniformly_are_found_by_their_slots():
     assert even_rows((("ntk", 3), ("residual", 2), ("uniform", 4)), 9) == [(5, 9)]
     assert even_rows((("survivor", 3), ("mutant", 2)), 5) == [(3, 5)]
