@@ -82,6 +82,8 @@ class Pause:
 def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]:
     """Build the trainer of `--preset default --field siren --sampler uniform`, without an end.
 
+    Its products are in float32, as those that its rate is related to.
+
     Args:
         signal: What to fit.
         batch: Points of a step; None takes the recipe's.
@@ -90,6 +92,7 @@ def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]
         The trainer, and the points of a step.
     """
     settings = ["field=siren", "sampler=uniform", "device=cpu", "steps=1000000"]
+    settings.append("engine.precision=full")
     if batch is not None:
         settings.append(f"batch.size={batch}")
     config = resolve([preset_layer("default"), set_layer(settings)]).config
