@@ -91,8 +91,10 @@ def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]
     Returns:
         The trainer, and the points of a step.
     """
-    settings = ["field=siren", "sampler=uniform", "device=cpu", "steps=1000000"]
-    settings.append("engine.precision=full")
+    settings = [
+        *("field=siren", "sampler=uniform", "device=cpu", "steps=1000000"),
+        "engine.precision=full",
+    ]
     if batch is not None:
         settings.append(f"batch.size={batch}")
     config = resolve([preset_layer("default"), set_layer(settings)]).config

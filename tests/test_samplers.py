@@ -415,5 +415,8 @@ def test_rankings_never_hold_a_number_for_every_point(sampler, monkeypatch):
     for name in ("prediction", "residual", "ntk_product", "moment_product"):
         monkeypatch.setattr(Probe, name, too_much)
     monkeypatch.setattr("nint_cli.sweep.block_size", lambda *_, **__: 32)
+    passes = Passes()
     for step in range(3):
-        sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), generator())
+        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), generator())
+        assert len(selection.indices.unique()) == 36
+    assert passes.forward + passes.jvp >= 3  # all points were looked at, at every step
