@@ -64,6 +64,9 @@ class _Level(BaseModel):
     best: float | None
     above: int = Setting(ge=0)
     lost: int = Setting(ge=0)
+    stuck: int = Setting(0, ge=0)
+    early: float = 0.0
+    late: float = 0.0
 
 
 class _Kept(BaseModel):
@@ -83,6 +86,7 @@ class _Guard(BaseModel):
     halvings: int = Setting(ge=0, le=1000)
     level: _Level
     kept: _Kept | None
+    warmup: list[Annotated[int, Setting(ge=0)]] = Setting([0, 0], min_length=2, max_length=2)
 
 
 class _Brevity(BaseModel):

@@ -19,10 +19,20 @@ _AT_LEAST = 20
 # ten on end have once been half as large.
 _LOST = 0.9
 _LEARNT = 0.5
+# Or where the network has become a constant before it learnt anything, which a rate that is too
+# high keeps from resting: so many losses on end are this much above a constant's, and the excess
+# of the second half is nearly that of the first. A fit that is only slow lowers it.
+_STUCK_FOR = 100
+_STUCK = (1.01, 2.0)
+_STILL = 0.9
+# Not again at a sixteenth of the rate: what is not learnt by then is not learnt.
+_STUCK_HALVINGS = 4
 # Below this share of the first loss, 50 dB, ratios of losses say nothing: Adam jitters.
 _FLOOR = 1e-5
 _KEEP_EVERY = 50
 _MOST_HALVINGS = 10
+# A second warm-up has as many steps as went wrong, within these.
+_WARMUP = (10, 200)
 
 
 @dataclass
@@ -38,6 +48,9 @@ class Level:
         best: The lowest level that ten losses on end have not been above.
         above: How many on end have been far above the lowest average.
         lost: How many on end have been those of a constant.
+        stuck: How many on end, of a hundred at most, have been little above those of a constant.
+        early: The excess over a constant's of the first fifty of them, in multiples of it, summed.
+        late: That of the others.
     """
 
     steps: int = 0
@@ -48,13 +61,17 @@ class Level:
     best: float = math.inf
     above: int = 0
     lost: int = 0
+    stuck: int = 0
+    early: float = 0.0
+    late: float = 0.0
 
-    def see(self, loss: float, constant: float) -> bool:
+    def see(self, loss: float, constant: float, *, may_be_stuck: bool = True) -> bool:
         """See the loss of a step.
 
         Args:
             loss: It.
             constant: What the best constant prediction would have had.
+            may_be_stuck: Whether a fit that learns nothing may count as one that has diverged.
 
         Returns:
             Whether the fit has diverged.
@@ -76,12 +93,30 @@ class Level:
         self.recent = [*self.recent[1 - _PATIENCE :], loss]
         if len(self.recent) == _PATIENCE:
             self.best = min(self.best, max(self.recent))
-        return max(self.above, self.lost) >= _PATIENCE
+        is_stuck = self._is_stuck(loss, constant) and may_be_stuck
+        return is_stuck or max(self.above, self.lost) >= _PATIENCE
+
+    def _is_stuck(self, loss: float, constant: float) -> bool:
+        """Tell whether the last hundred losses are those of a constant that cannot rest."""
+        least, most = _STUCK
+        # Never of a signal that is constant itself, whose excess would be in multiples of 0.
+        is_near = least * constant < loss <= most * constant
+        if self.stuck == _STUCK_FOR or not is_near:
+            self.stuck, self.early, self.late = 0, 0.0, 0.0
+        if not is_near:
+            return False
+        self.stuck += 1
+        excess = loss / constant - 1
+        if self.stuck <= _STUCK_FOR // 2:
+            self.early += excess
+        else:
+            self.late += excess
+        return self.stuck == _STUCK_FOR and self.late >= _STILL * self.early
 
     @property
     def is_calm(self) -> bool:
         """Whether the last loss is no sign of a divergence that has begun."""
-        if self.lost:
+        if self.lost or self.stuck:
             return False
         return self.recent[-1] <= 2 * max(self.best, _FLOOR * self.first)
 
@@ -119,11 +154,13 @@ class Rescue:
         step: Steps done when it was noticed, that one included.
         restored_step: The step whose state came back.
         rate_factor: What the learning rate is multiplied by from there on.
+        warmup_steps: Steps in which the rate rises to that from near 0; 0 if it is there at once.
     """
 
     step: int
     restored_step: int
     rate_factor: float
+    warmup_steps: int
 
 
 @dataclass
@@ -131,23 +168,41 @@ class Guard:
     """Watches the loss of every step, and keeps a good state at hand.
 
     A fit has diverged where the loss is not finite, stays far above the lowest level that it has
-    had, or becomes that of a constant after it was better. The caller then brings back what is
-    kept and goes on with half the rate.
+    had, becomes that of a constant after it was better, or stays a little above that without
+    having been better. The caller then brings back what is kept and goes on with half the rate.
+    From the initial state the rate rises anew, for Adam knows nothing there of how large gradients
+    are, and the warm-up of the run may be over.
 
     Attributes:
         halvings: How often the rate has been halved.
         level: How low the loss has been.
         kept: The newest good state, or None before there is one.
+        warmup: (first step, steps) of the rise after the last rescue; (0, 0) if there was none.
     """
 
     halvings: int = 0
     level: Level = field(default_factory=Level)
     kept: Kept | None = None
+    warmup: tuple[int, int] = (0, 0)
 
-    @property
-    def rate_factor(self) -> float:
-        """What the learning rate is multiplied by."""
-        return float(0.5**self.halvings)
+    def sees_divergence(self, loss: float, constant: float) -> bool:
+        """See the loss of a step; tell whether the fit has diverged.
+
+        Args:
+            loss: It.
+            constant: What the best constant prediction would have had.
+        """
+        return self.level.see(loss, constant, may_be_stuck=self.halvings < _STUCK_HALVINGS)
+
+    def rate_factor(self, step: int) -> float:
+        """Give what the learning rate of a step is multiplied by.
+
+        Args:
+            step: The step, from 0.
+        """
+        first, steps = self.warmup
+        rise = min(1.0, (step - first + 1) / steps) if steps else 1.0
+        return float(0.5**self.halvings) * rise
 
     def wants_copy(self, step: int) -> bool:
         """Tell whether the state whose loss was seen last is to be kept.
@@ -196,7 +251,10 @@ class Guard:
             return None
         self.halvings += 1
         self.level = Level.of(self.kept.level)
-        return Rescue(step, self.kept.step, self.rate_factor)
+        least, most = _WARMUP
+        steps = min(max(least, step - self.warmup[0]), most)
+        self.warmup = (step, steps) if self.kept.step == 0 else (0, 0)
+        return Rescue(step, self.kept.step, 0.5**self.halvings, self.warmup[1])
 
     def forget_level(self, every: int) -> None:
         """Let the loss have another level, for other points are trained on from here.
@@ -213,7 +271,12 @@ class Guard:
         kept = None
         if self.kept is not None:
             kept = {"step": self.kept.step, "level": self.kept.level}
-        return {"halvings": self.halvings, "level": self.level.numbers(), "kept": kept}
+        return {
+            "halvings": self.halvings,
+            "level": self.level.numbers(),
+            "kept": kept,
+            "warmup": list(self.warmup),
+        }
 
     @classmethod
     def of(cls, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Guard":
@@ -228,7 +291,8 @@ class Guard:
         """
         kept = numbers["kept"]
         state = None if kept is None else Kept(kept["step"], dict(tensors), kept["level"])
-        return cls(numbers["halvings"], Level.of(numbers["level"]), state)
+        first, steps = numbers.get("warmup", (0, 0))
+        return cls(numbers["halvings"], Level.of(numbers["level"]), state, (first, steps))
 
 
 _EVEN = frozenset({"uniform", "mutant", "full"})

@@ -111,9 +111,11 @@ class Recorder:
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         """Log that the run diverged and went back."""
         self._folder.append_log({"event": "diverged", **asdict(rescue)})
+        steps = rescue.warmup_steps
+        after = f", after a warm-up of {steps} steps" if steps else ""
         self._control.note(
             f"diverged at step {rescue.step}: back to the state of step {rescue.restored_step}, "
-            f"and on with the learning rate times {rescue.rate_factor:g}"
+            f"and on with the learning rate times {rescue.rate_factor:g}{after}"
         )
 
     def log(self, evaluation: Evaluation) -> None:

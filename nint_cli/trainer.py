@@ -257,7 +257,7 @@ class Trainer:
                 return False, observation
             if self.guard is not None and self.guard.wants_copy(self.step):
                 self.guard.keep(self.step, self.optimiser.learnt())
-        factor = 1.0 if self.guard is None else self.guard.rate_factor
+        factor = 1.0 if self.guard is None else self.guard.rate_factor(self.step)
         factor *= 1.0 if self.brevity is None else self.brevity.rate_factor
         rate = self.learning_rate(self.step)
         self.optimiser.follow(gradient, rate * factor, self.betas(self.step))
@@ -273,7 +273,7 @@ class Trainer:
             self._loss = loss
             if not math.isfinite(loss) or not math.isfinite(norm):
                 return False
-            if self.guard is not None and self.guard.level.see(*watched):
+            if self.guard is not None and self.guard.sees_divergence(*watched):
                 return False
         return True
 

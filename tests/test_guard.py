@@ -4,7 +4,9 @@ import json
 import math
 from collections import Counter
 
+import imageio.v3 as imageio
 import pytest
+import skimage.data
 import torch
 
 from nint_cli import guard
@@ -13,6 +15,7 @@ from nint_cli.config import SAMPLER_NAMES
 from nint_cli.guard import EvenError, Guard, Level, even_rows
 from nint_cli.sweep import predict
 from nint_cli.trainer import TrainerState
+from tests.test_cli import nint
 from tests.test_redraw import trainer_of as redrawn_trainer
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 
@@ -79,6 +82,42 @@ def test_a_fit_that_may_just_have_collapsed_is_not_calm():
     assert level.is_calm
 
 
+def wobbling(count, low=1.02, high=1.3, constant=0.1):
+    """Losses of a network that has become a constant, which a high rate keeps from resting."""
+    return [constant * (high if step % 3 else low) for step in range(count)]
+
+
+def test_a_constant_that_cannot_rest_is_noticed_before_anything_was_learnt():
+    """As a SIREN at four times its rate was on a photograph: 11.7 dB, until the end."""
+    assert steps_until_noticed([0.9, 0.5, *wobbling(300)]) == 102
+
+
+def test_what_is_only_slow_has_not_diverged():
+    falling = [0.1 + 0.09 * math.exp(-step / 300) for step in range(700)]
+    assert steps_until_noticed(falling) is None  # as GAUSS on a sound
+    assert steps_until_noticed(wobbling(500, low=1.001)) is None  # as an MLP on one
+    assert steps_until_noticed(wobbling(500, high=2.1)) is None
+    assert steps_until_noticed([*wobbling(99), 0.1, *wobbling(99), 0.1] * 3) is None
+    assert steps_until_noticed([0.3, *[0.0] * 300], constant=0.0) is None
+
+
+def test_what_does_not_learn_at_a_sixteenth_of_the_rate_is_let_be():
+    watching, noticed = Guard(), []
+    watching.keep(0, {})
+    for step, loss in enumerate(wobbling(1500), 1):
+        if watching.sees_divergence(loss, 0.1):
+            noticed.append(watching.halve(step).rate_factor)
+    assert noticed == [1 / 2, 1 / 4, 1 / 8, 1 / 16]
+
+
+def test_nothing_is_kept_of_a_fit_that_may_be_stuck():
+    watching = Guard()
+    watching.keep(0, {})
+    for loss in wobbling(80):
+        assert not watching.sees_divergence(loss, 0.1)
+    assert not watching.wants_copy(80)
+
+
 def test_rows_drawn_uniformly_are_found_by_their_slots():
     assert even_rows((("ntk", 3), ("residual", 2), ("uniform", 4)), 9) == [(5, 9)]
     assert even_rows((("survivor", 3), ("mutant", 2)), 5) == [(3, 5)]
@@ -114,19 +153,16 @@ def test_guided_points_do_not_count():
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 def test_a_healthy_fit_has_the_bits_of_one_without_a_guard(sampler):
-    watched = trainer_of(sampler, steps=60)
-    alone = trainer_of(
-        sampler,
-        steps=60,
-        optimiser={"lr": 1e-3, "schedule": "cosine", "warmup": 0.2, "guard": False},
-    )
+    optimiser = {"lr": 4e-3, "schedule": "cosine", "warmup": 0.2}
+    watched = trainer_of(sampler, steps=60, optimiser=optimiser)
+    alone = trainer_of(sampler, steps=60, optimiser={**optimiser, "guard": False})
     for trainer in (watched, alone):
         trainer.fit(watch := Until())
         assert not watch.rescues
     state = state_of(watched)
     kept = {name: t for name, t in state.tensors.items() if not name.startswith("kept.")}
     numbers = {key: value for key, value in state.numbers.items() if key != "guard"}
-    assert watched.guard.kept.step == 50
+    assert watched.guard.kept.step >= 50
     assert_same(TrainerState(kept, numbers), state_of(alone))
 
 
@@ -145,7 +181,9 @@ def broken_at(monkeypatch, *steps):
 
 def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
     broken_at(monkeypatch, 57)
-    trainer, kept = trainer_of("uniform", steps=58), trainer_of("uniform", steps=58)
+    rate = {"lr": 4e-3}
+    trainer = trainer_of("uniform", steps=58, optimiser=rate)
+    kept = trainer_of("uniform", steps=58, optimiser=rate)
     kept.fit(Until(50))
     trainer.fit(watch := Until())
     assert [(r.step, r.restored_step, r.rate_factor) for r in watch.rescues] == [(58, 50, 0.5)]
@@ -158,6 +196,7 @@ def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
 
 
 def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 1)
     broken_at(monkeypatch, 3, 7)
     trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3})
     rates, batches = [], []
@@ -174,6 +213,46 @@ def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
     trainer.fit(Watch())
     assert rates == [1e-3] * 3 + [5e-4] * 3 + [2.5e-4]
     assert len({tuple(sorted(batch)) for batch in batches}) == 7
+
+
+def test_the_rate_rises_anew_from_the_initial_state(monkeypatch):
+    """It does over as many steps as went wrong; from a later state it is half at once."""
+    trainer = trainer_of("uniform", steps=200, optimiser={"lr": 1e-3})
+    means, rates = EvenError.means, []
+
+    def stuck(error):
+        loss, constant = means(error)
+        return (1.2 * constant if trainer.guard.halvings == 0 else loss), constant
+
+    monkeypatch.setattr(EvenError, "means", stuck)
+    follow = trainer.optimiser.follow
+    trainer.optimiser.follow = lambda gradient, rate, betas: (
+        rates.append(rate),
+        follow(gradient, rate, betas),
+    )
+    start = {name: tensor.clone() for name, tensor in trainer.field.state_dict().items()}
+    trainer.fit(watch := Until(100))
+    [rescue] = watch.rescues
+    assert (rescue.step, rescue.restored_step, rescue.warmup_steps) == (100, 0, 100)
+    assert all(torch.equal(trainer.field.state_dict()[name], start[name]) for name in start)
+    trainer.fit(Until())
+    assert rates[:99] == [1e-3] * 99
+    assert rates[99:] == pytest.approx([5e-4 * step / 100 for step in range(1, 101)])
+
+
+@pytest.mark.parametrize(("bad", "steps"), [(1, 10), (5, 10), (30, 31), (49, 50), (57, 0)])
+def test_a_second_warm_up_has_as_many_steps_as_went_wrong(bad, steps, monkeypatch):
+    broken_at(monkeypatch, bad)
+    trainer_of("uniform", steps=60, optimiser={"lr": 4e-3}).fit(watch := Until())
+    assert [rescue.warmup_steps for rescue in watch.rescues] == [steps]
+
+
+def test_a_later_second_warm_up_counts_from_the_rescue_before():
+    watching = Guard()
+    watching.keep(0, {})
+    assert [watching.halve(step).warmup_steps for step in (130, 160, 5000)] == [130, 30, 200]
+    assert watching.rate_factor(4999 + 100) == pytest.approx(0.5**3 * 0.5)
+    assert watching.rate_factor(9999) == 0.5**3
 
 
 @pytest.mark.parametrize("kept_every", [1, 6])
@@ -235,6 +314,21 @@ def test_a_rate_that_is_too_high_is_found_out():
         mse = (predict(trainer.field, SIGNAL).clamp(0, 1) - values).square().mean().item()
         figures[watched] = -10 * math.log10(mse)
     assert figures[True] > 30 > 26 > figures[False]
+
+
+@pytest.mark.slow
+def test_a_network_that_collapses_before_it_has_learnt_is_brought_back(tmp_path, capsys):
+    """At seven times its rate a SIREN becomes a constant in the warm-up, until the end."""
+    picture, size = tmp_path / "astronaut.png", ("--set", "image.size=64")
+    imageio.imwrite(picture, skimage.data.astronaut())
+    more = ("--lr", "4e-3", "--steps", "400", "--set", "batch.size=2048", "--seed", "1")
+    found = {}
+    for watched in ("true", "false"):
+        switch = ("--set", f"optimiser.guard={watched}", "-o", tmp_path / watched)
+        assert nint(capsys, "fit", "image", picture, *size, *more, *switch)[0] == 0
+        found[watched] = json.loads((tmp_path / watched / "metrics.json").read_text())
+    assert found["true"]["rescues"] >= 1
+    assert found["true"]["psnr_db"] > 40 > 20 > found["false"]["psnr_db"]
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "nint", "evos", "soft_mining"])
