@@ -6,7 +6,7 @@ import torch
 from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.samplers import BatchPlan, Int, Nint, NintPool, NintReleased, Uniform
-from nint_cli.samplers.base import guided_weights
+from nint_cli.samplers.base import guided_weights, uniform_share
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.sweep import Passes, predict
 from tests import oracles
@@ -112,6 +112,29 @@ def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
         else:
             assert step == 0
             assert selection.weights is None
+
+
+def test_the_uniform_share_rises_where_a_batch_is_large_against_the_signal():
+    assert uniform_share(0.5, 1.0, 1000, 1000) == uniform_share(0.5, 0.05, 4096, 65_536) == 0.5
+    assert uniform_share(0.5, 0.05, 4096, 16_384) == pytest.approx(0.8)
+    assert uniform_share(0.9, 0.05, 4096, 16_384) == 0.9
+    assert uniform_share(0.0, 1.0, 4096, 16_384) == 0
+
+
+@pytest.mark.parametrize("most", [0.01, 0.05, 0.08, 1.0])
+@pytest.mark.parametrize("kind", [Nint, NintPool])
+def test_no_more_is_chosen_than_may_be(kind, most):
+    """Of 180 points; the plan's 36 may hold 18 chosen ones."""
+    sampler, field, rng = kind(PLAN, xi=0.5, max_chosen=most), tiny_field(3), generator()
+    for step in range(25):
+        probe = Probe(field, SIGNAL, Passes(), lambda: list(field.parameters()))
+        selection = sampler.select(step, probe, rng)
+        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
+        found = slots(selection)
+        assert sum(len(part) for part in found.values()) == 36
+        if step or kind is Nint:
+            wanted = min(18, int(180 * most))
+            assert wanted - 1 <= 36 - len(found["uniform"]) <= wanted
 
 
 # Batch size

@@ -137,6 +137,13 @@ class NintConfig(Section):
         description="weight of a chosen point in the loss of its batch, where a uniform one has "
         "1; less than 1 takes back a part of what being chosen gives it, for steadier training",
     )
+    max_chosen: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the signal that a batch may choose at most; the rest of it is "
+        "uniform, even beyond xi",
+    )
     score: Literal["product", "self_leverage", "residual", "last_layer", "sketch"] = Field(
         "product",
         description="what the NTK slot ranks by: the product with the residual, or of the kernel "

@@ -49,6 +49,24 @@ class Selection:
     loss: BatchLoss | None = None
 
 
+def uniform_share(xi: float, max_chosen: float, count: int, population: int) -> float:
+    """Give the share of a batch that is drawn uniformly.
+
+    Where batches are large against the signal, uniform ones come to every point after a few steps,
+    and what is chosen instead is taken from them: hence a bound, in shares of the signal.
+
+    Args:
+        xi: The least.
+        max_chosen: How much of the signal may be chosen at most.
+        count: Points of the batch.
+        population: Points of the signal.
+
+    Returns:
+        A share in [xi, 1].
+    """
+    return max(xi, 1 - max_chosen * population / count)
+
+
 def guided_weights(guided: int, count: int, weight: float, device: torch.device) -> Tensor | None:
     """Weigh the points that were chosen against those that were drawn uniformly.
 

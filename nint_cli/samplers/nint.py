@@ -9,7 +9,14 @@ from torch import Tensor
 from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.ranking import TopK
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection, guided_weights, load_indices
+from nint_cli.samplers.base import (
+    BatchPlan,
+    Sampler,
+    Selection,
+    guided_weights,
+    load_indices,
+    uniform_share,
+)
 from nint_cli.samplers.int import residual_score
 from nint_cli.samplers.uniform_draws import UniformDraws
 
@@ -72,6 +79,7 @@ class Nint(Sampler):
         start: Share of the run before guidance; t counts from its end, and earlier batches are
             uniform.
         weight: See `guided_weights`; ours, and 1 changes nothing.
+        max_chosen: Raises xi, see `uniform_share`; ours, and 1 changes nothing.
         score: What the first slot ranks by.
         score_norm: Its norm over channels, ``l2`` or ``l1``.
         sketches: Random projections of ``sketch``.
@@ -101,6 +109,7 @@ class Nint(Sampler):
         residual_every: int = 1,
         start: float = 0.0,
         weight: float = 1.0,
+        max_chosen: float = 1.0,
         score: str = "product",
         score_norm: str = "l2",
         sketches: int = 4,
@@ -119,6 +128,7 @@ class Nint(Sampler):
         self.residual_every = residual_every
         self.start = start
         self.weight = weight
+        self.max_chosen = max_chosen
         self.score = score
         self.score_norm = score_norm
         self.sketches = sketches
@@ -192,17 +202,18 @@ class Nint(Sampler):
             self._ranked[_SIZES] = torch.tensor([sizes.get(slot, 0) for slot in _SLOTS])
         return selection
 
-    def _share(self, step: int) -> float:
+    def _share(self, step: int, xi: float) -> float:
         share = schedules.ntk_share(
-            self.share_law, step - self._begins, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
+            self.share_law, step - self._begins, xi=xi, alpha=self.alpha, lambda_=self.lambda_
         )
         return share if share >= self.min_share else 0.0
 
     def _slots(self, step: int, population: int) -> tuple[int, int]:
         """Give the number of points chosen by NTK score and by residual."""
         count = self.batch.count(step, population)
-        share = self._share(step)
-        return int(count * share), int(count * (1 - self.xi - share) + 1e-9)
+        xi = uniform_share(self.xi, self.max_chosen, count, population)
+        share = self._share(step, xi)
+        return int(count * share), int(count * (1 - xi - share) + 1e-9)
 
     def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""

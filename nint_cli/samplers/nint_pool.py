@@ -15,6 +15,7 @@ from nint_cli.samplers.base import (
     Selection,
     guided_weights,
     load_indices,
+    uniform_share,
 )
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.samplers.uniform_draws import UniformDraws
@@ -59,6 +60,7 @@ class NintPool(Sampler):
         min_share: NTK share below which its slot is empty.
         start: Share of the run before guidance; until then batches are uniform.
         weight: See `guided_weights`.
+        max_chosen: Raises xi; see `uniform_share`.
         pool: Candidates per point of a slot, at least 1.
         reshuffle: Whether uniform points come once each before any comes again; see
             `UniformDraws`.
@@ -79,6 +81,7 @@ class NintPool(Sampler):
         min_share: float = 1e-3,
         start: float = 0.0,
         weight: float = 1.0,
+        max_chosen: float = 1.0,
         pool: int = 4,
         reshuffle: bool = False,
     ) -> None:
@@ -90,6 +93,7 @@ class NintPool(Sampler):
         self.min_share = min_share
         self.start = start
         self.weight = weight
+        self.max_chosen = max_chosen
         self.pool = pool
         self._draws = UniformDraws(reshuffle)
         # By point: the squared error when it last trained, -1 before, and the step of that.
@@ -116,9 +120,10 @@ class NintPool(Sampler):
             indices = self._draws.draw(population, count, generator)
             return Selection(indices, slots=(("uniform", count),))
         age = step - self._began
-        share = self._share(age)
+        xi = uniform_share(self.xi, self.max_chosen, count, population)
+        share = self._share(age, xi)
         ntk_count = int(count * share)
-        residual_count = int(count * (1 - self.xi - share) + 1e-9)
+        residual_count = int(count * (1 - xi - share) + 1e-9)
         if age % self.alpha == 0 or _NTK not in self._known:
             self._known[_NTK] = self._score(ntk_count, probe, generator)
         ntk = self._known[_NTK][:ntk_count]
@@ -135,9 +140,9 @@ class NintPool(Sampler):
         weights = guided_weights(ntk_count + residual_count, count, self.weight, probe.device)
         return Selection(torch.cat([ntk, residual, rest]), weights, slots=tuple(sizes.items()))
 
-    def _share(self, age: int) -> float:
+    def _share(self, age: int, xi: float) -> float:
         share = schedules.ntk_share(
-            self.share_law, age, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
+            self.share_law, age, xi=xi, alpha=self.alpha, lambda_=self.lambda_
         )
         return share if share >= self.min_share else 0.0
 
