@@ -1,6 +1,7 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from nint_cli.samplers import (
     Expansive,
     Full,
     Int,
+    Mixture,
     Nint,
     NintPool,
     NintReleased,
@@ -229,13 +231,10 @@ def _configured_sampler(config: RunConfig, signal: Signal, batch: BatchPlan) -> 
 
 def _build_nint(nint: NintConfig, batch: BatchPlan, reshuffle: bool) -> Sampler:
     settings = nint.model_dump(by_alias=False, exclude={"scoring", "pool"})
-    settings["reshuffle"] = reshuffle
+    mixture = Mixture(**{each.name: settings.pop(each.name) for each in fields(Mixture)})
     if nint.scoring == "sweep":
-        return Nint(batch, **settings)
-    swept = {"score", "score_norm", "sketches", "gradient", "tangent", "residual_every"}
-    swept |= {"interval", "every"}
-    kept = {key: value for key, value in settings.items() if key not in swept}
-    return NintPool(batch, pool=nint.pool, **kept)
+        return Nint(batch, mixture, reshuffle=reshuffle, **settings)
+    return NintPool(batch, mixture, pool=nint.pool, reshuffle=reshuffle)
 
 
 def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:

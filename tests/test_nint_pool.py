@@ -6,7 +6,7 @@ import torch
 from nint_cli import schedules
 from nint_cli.ntk import ntk_product
 from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Nint, NintPool, nint_pool
+from nint_cli.samplers import BatchPlan, Mixture, Nint, NintPool, nint_pool
 from nint_cli.sweep import Passes, predict, pullback, pushforward
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
@@ -38,7 +38,7 @@ def begin(sampler, field):
 
 def test_the_residual_slot_holds_the_candidates_that_have_been_owed_most_for_longest():
     """With as many candidates as points they lead all but those beside them."""
-    sampler = NintPool(PLAN, xi=0.6, lambda_=1e3, pool=1000)
+    sampler = NintPool(PLAN, Mixture(xi=0.6, lambda_=1e3), pool=1000)
     field, rng, known, trained = tiny_field(3), generator(), {}, {}
     for step in range(20):
         selection = sampler.select(step, probe_of(field), rng)
@@ -67,7 +67,7 @@ def test_the_residual_slot_holds_the_candidates_that_have_been_owed_most_for_lon
 
 
 def test_few_candidates_leave_the_choice_to_chance():
-    sampler = NintPool(PLAN, xi=0.5, lambda_=1e3, pool=1)
+    sampler = NintPool(PLAN, Mixture(xi=0.5, lambda_=1e3), pool=1)
     begin(sampler, tiny_field(3))
     sampler._errors = torch.arange(COUNT, dtype=torch.float64)
     sampler._trained = torch.zeros(COUNT, dtype=torch.int32)
@@ -99,7 +99,7 @@ def test_the_ntk_slot_holds_the_candidates_that_the_moment_moves_most():
 
 def test_a_batch_that_grows_has_no_more_by_score_than_were_scored():
     growing = BatchPlan(0.1, "linear", None, 8)
-    sampler, field = NintPool(growing, alpha=100, lambda_=1e-6, pool=1000), tiny_field(3)
+    sampler, field = NintPool(growing, Mixture(alpha=100, lambda_=1e-6), pool=1000), tiny_field(3)
     moment, _ = moment_of(field)
     sizes = []
     for step in range(8):
@@ -124,7 +124,7 @@ def test_candidates_cost_their_share_of_a_pass():
 
 
 def test_nothing_is_guided_before_its_time_or_beyond_what_is_remembered(monkeypatch):
-    late = NintPool(PLAN, start=0.5)
+    late = NintPool(PLAN, Mixture(start=0.5))
     field = tiny_field(3)
     for step in range(31):
         selection = late.select(step, probe_of(field), generator(step))

@@ -5,8 +5,7 @@ import torch
 
 from nint_cli import schedules
 from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Int, Nint, NintPool, NintReleased, Uniform
-from nint_cli.samplers.base import guided_weights, uniform_share
+from nint_cli.samplers import BatchPlan, Int, Mixture, Nint, NintReleased, Uniform
 from nint_cli.samplers.draw import draw_distinct
 from nint_cli.sweep import Passes, predict
 from tests import oracles
@@ -72,69 +71,6 @@ def test_every_point_is_equally_likely(count, exclude):
     statistic = ((hits[allowed] - rounds * p) ** 2 / (rounds * p * (1 - p))).sum().item()
     freedom = left - 1
     assert abs(statistic - freedom) < 5 * math.sqrt(2 * freedom)
-
-
-@pytest.mark.parametrize(
-    ("guided", "count", "weight"), [(3, 10, 0.8), (9, 10, 0.25), (1, 2, 1e-3)]
-)
-def test_weights_keep_the_ratio_of_chosen_and_drawn_and_a_mean_of_one(guided, count, weight):
-    weights = guided_weights(guided, count, weight, torch.device("cpu"))
-    assert weights is not None
-    assert weights.mean().item() == pytest.approx(1)
-    assert (weights[:guided] / weights[-1]).tolist() == pytest.approx([weight] * guided)
-    assert (weights[guided:] == weights[-1]).all()
-
-
-@pytest.mark.parametrize(("guided", "weight"), [(0, 0.5), (10, 0.5), (4, 1.0)])
-def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
-    assert guided_weights(guided, 10, weight, torch.device("cpu")) is None
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        Nint(PLAN, xi=0.5, weight=0.5),
-        Nint(PLAN, xi=0.5, weight=0.5, interval="dense2", every=2),
-        NintPool(PLAN, xi=0.5, weight=0.5),
-    ],
-)
-def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
-    """Also where a selection is kept for another step; and none do at uniform steps."""
-    field, rng = tiny_field(3), generator()
-    for step in range(4):
-        selection = sampler.select(step, Probe(field, SIGNAL, Passes(), lambda: None), rng)
-        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
-        chosen = len(selection.indices) - dict(selection.slots)["uniform"]
-        if chosen:
-            assert selection.weights is not None
-            ratio = selection.weights / selection.weights[-1]
-            assert ratio.tolist() == pytest.approx([0.5] * chosen + [1.0] * (len(ratio) - chosen))
-        else:
-            assert step == 0
-            assert selection.weights is None
-
-
-def test_the_uniform_share_rises_where_a_batch_is_large_against_the_signal():
-    assert uniform_share(0.5, 1.0, 1000, 1000) == uniform_share(0.5, 0.05, 4096, 65_536) == 0.5
-    assert uniform_share(0.5, 0.05, 4096, 16_384) == pytest.approx(0.8)
-    assert uniform_share(0.9, 0.05, 4096, 16_384) == 0.9
-    assert uniform_share(0.0, 1.0, 4096, 16_384) == 0
-
-
-@pytest.mark.parametrize("most", [0.01, 0.05, 0.08, 1.0])
-@pytest.mark.parametrize("kind", [Nint, NintPool])
-def test_no_more_is_chosen_than_may_be(kind, most):
-    """Of 180 points; the plan's 36 may hold 18 chosen ones."""
-    sampler, field, rng = kind(PLAN, xi=0.5, max_chosen=most), tiny_field(3), generator()
-    for step in range(25):
-        probe = Probe(field, SIGNAL, Passes(), lambda: list(field.parameters()))
-        selection = sampler.select(step, probe, rng)
-        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
-        found = slots(selection)
-        assert sum(len(part) for part in found.values()) == 36
-        if step or kind is Nint:
-            wanted = min(18, int(180 * most))
-            assert wanted - 1 <= 36 - len(found["uniform"]) <= wanted
 
 
 # Batch size
@@ -235,7 +171,7 @@ def test_nint_fills_its_slots_as_the_slow_version_does():
 def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
     plan = BatchPlan(0.9, "constant", None, 1000)
     signal = tiny_signal((60, 60))
-    sampler, scored = Nint(plan, share_law=law), []
+    sampler, scored = Nint(plan, Mixture(share_law=law)), []
     for step in range(90):
         passes = Passes()
         sampler.select(step, Probe(tiny_field(), signal, passes), generator())
@@ -255,7 +191,7 @@ def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
 
 
 def test_cached_points_are_reused_between_refreshes():
-    sampler = Nint(BatchPlan(0.9, "constant", None, 1000), lambda_=0.0)
+    sampler = Nint(BatchPlan(0.9, "constant", None, 1000), Mixture(lambda_=0.0))
     chosen = [
         slots(sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), generator()))["ntk"]
         for step in range(21)
@@ -268,16 +204,17 @@ def test_nint_without_guidance_is_uniform_and_with_residual_alone_is_int():
     field = tiny_field()
     uniform = Uniform(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1)).indices
     probe = Probe(field, SIGNAL, passes := Passes())
-    assert torch.equal(Nint(PLAN, xi=1.0).select(0, probe, generator(1)).indices, uniform)
+    assert torch.equal(Nint(PLAN, Mixture(xi=1.0)).select(0, probe, generator(1)).indices, uniform)
     assert passes == Passes()
     probe = Probe(field, SIGNAL, Passes())
     hardest = Int(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1))
-    residual_only = Nint(PLAN, xi=0.0, min_share=1.0, lambda_=9.0).select(1, probe, generator(1))
+    no_scores = Mixture(xi=0.0, min_share=1.0, lambda_=9.0)
+    residual_only = Nint(PLAN, no_scores).select(1, probe, generator(1))
     assert set(residual_only.indices.tolist()) == set(hardest.indices.tolist())
 
 
 def test_guidance_can_start_late_and_the_residual_be_swept_rarely():
-    sampler = Nint(PLAN, start=0.007, residual_every=5)
+    sampler = Nint(PLAN, Mixture(start=0.007), residual_every=5)
     forward, scored = [], []
     for step in range(30):
         passes = Passes()
@@ -372,12 +309,15 @@ def test_an_unknown_score_is_refused():
 )
 def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, scored):
     """The random ones too, and without a pass; t goes on in between."""
-    sampler = Nint(BatchPlan(0.5, "constant", None, 60), lambda_=0.1, **settings)
+    start = settings.get("start", 0.0)
+    more = {key: value for key, value in settings.items() if key != "start"}
+    mixture = Mixture(lambda_=0.1, start=start)
+    sampler = Nint(BatchPlan(0.5, "constant", None, 60), mixture, **more)
     rng, before, swept, ranked = generator(), None, [], []
     for step in range(60):
         passes = Passes()
         selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), rng)
-        age = step - round(60 * settings.get("start", 0))
+        age = step - round(60 * start)
         if step in refreshed:
             swept.append(step)
             share = 0.3 * math.exp(-0.1 * age / 10)
@@ -427,7 +367,7 @@ def test_released_slots_are_those_of_the_trace():
 
 @pytest.mark.parametrize(
     "sampler",
-    [Int(PLAN), Nint(PLAN), Nint(PLAN, gradient="moment"), Nint(PLAN, xi=0.2, start=0.0)],
+    [Int(PLAN), Nint(PLAN), Nint(PLAN, gradient="moment"), Nint(PLAN, Mixture(xi=0.2, start=0.0))],
 )
 def test_rankings_never_hold_a_number_for_every_point(sampler, monkeypatch):
     """Scores come and go block by block, so memory is that of the batch."""

@@ -8,7 +8,7 @@ from nint_cli.config import FIELD_NAMES
 from nint_cli.derivatives import products_in
 from nint_cli.fields import Siren
 from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Nint
+from nint_cli.samplers import BatchPlan, Mixture, Nint
 from nint_cli.small_step import SmallStep, small_step
 from nint_cli.sweep import Passes, predict, pull_residual, pushforward
 from tests.conftest import generator, tiny_field, tiny_signal
@@ -120,7 +120,7 @@ def test_a_step_that_is_not_accurate_leaves_the_exact_score():
 def test_nint_chooses_the_same_points_by_either_way():
     plan = BatchPlan(0.5, "constant", None, 60)
     chosen = [
-        Nint(plan, xi=0.1, tangent=tangent).select(
+        Nint(plan, Mixture(xi=0.1), tangent=tangent).select(
             0, Probe(tiny_field(3), SIGNAL, Passes()), generator()
         )
         for tangent in ("exact", "difference")

@@ -6,6 +6,7 @@ from nint_cli.samplers.evos import Evos
 from nint_cli.samplers.expansive import Expansive
 from nint_cli.samplers.full import Full
 from nint_cli.samplers.int import Int
+from nint_cli.samplers.mixture import Mixture
 from nint_cli.samplers.nint import Nint
 from nint_cli.samplers.nint_pool import NintPool
 from nint_cli.samplers.nint_released import NintReleased
@@ -20,6 +21,7 @@ __all__ = [
     "Expansive",
     "Full",
     "Int",
+    "Mixture",
     "Nint",
     "NintPool",
     "NintReleased",

@@ -49,48 +49,6 @@ class Selection:
     loss: BatchLoss | None = None
 
 
-def uniform_share(xi: float, max_chosen: float, count: int, population: int) -> float:
-    """Give the share of a batch that is drawn uniformly.
-
-    Where batches are large against the signal, uniform ones come to every point after a few steps,
-    and what is chosen instead is taken from them: hence a bound, in shares of the signal.
-
-    Args:
-        xi: The least.
-        max_chosen: How much of the signal may be chosen at most.
-        count: Points of the batch.
-        population: Points of the signal.
-
-    Returns:
-        A share in [xi, 1].
-    """
-    return max(xi, 1 - max_chosen * population / count)
-
-
-def guided_weights(guided: int, count: int, weight: float, device: torch.device) -> Tensor | None:
-    """Weigh the points that were chosen against those that were drawn uniformly.
-
-    A batch in which hard points come more often than they are stands for another loss than that of
-    the signal, and where the learning rate is high, training on it may be unstable. A weight below
-    1 takes back a part of that: it is what importance weights would do in full.
-
-    Args:
-        guided: How many points of the batch were chosen; they come first.
-        count: B.
-        weight: Of a chosen point, in units of a drawn one's.
-        device: Where the batch is.
-
-    Returns:
-        (B,) with a mean of 1, or None where all are equal.
-    """
-    if weight == 1 or guided in {0, count}:
-        return None
-    mean = (guided * weight + count - guided) / count
-    weights = torch.full((count,), 1 / mean, dtype=torch.get_default_dtype(), device=device)
-    weights[:guided] = weight / mean
-    return weights
-
-
 @dataclass(frozen=True)
 class Observation:
     """What a step saw of its batch, before its update.

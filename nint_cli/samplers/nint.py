@@ -9,15 +9,9 @@ from torch import Tensor
 from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.ranking import TopK
-from nint_cli.samplers.base import (
-    BatchPlan,
-    Sampler,
-    Selection,
-    guided_weights,
-    load_indices,
-    uniform_share,
-)
+from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
 from nint_cli.samplers.int import residual_score
+from nint_cli.samplers.mixture import PAPER, Mixture
 from nint_cli.samplers.uniform_draws import UniformDraws
 
 _NTK, _RESIDUAL = "ntk", "residual"
@@ -70,16 +64,8 @@ class Nint(Sampler):
 
     Args:
         batch: How many points.
-        xi: Share of the batch drawn uniformly, in [0, 1].
-        alpha: Refresh interval of the NTK scores in steps, and time constant of their share.
-        lambda_: Decay of the NTK share per alpha steps.
-        share_law: See `schedules.ntk_share`.
-        min_share: NTK share below which its slot is empty.
+        mixture: How many points each rule chooses, and what they weigh.
         residual_every: Steps between sweeps that refresh the ranking by residual.
-        start: Share of the run before guidance; t counts from its end, and earlier batches are
-            uniform.
-        weight: See `guided_weights`; ours, and 1 changes nothing.
-        max_chosen: Raises xi, see `uniform_share`; ours, and 1 changes nothing.
         score: What the first slot ranks by.
         score_norm: Its norm over channels, ``l2`` or ``l1``.
         sketches: Random projections of ``sketch``.
@@ -100,16 +86,9 @@ class Nint(Sampler):
     def __init__(
         self,
         batch: BatchPlan,
+        mixture: Mixture = PAPER,
         *,
-        xi: float = 0.7,
-        alpha: int = 10,
-        lambda_: float = 1.0,
-        share_law: str = "exponential",
-        min_share: float = 1e-3,
         residual_every: int = 1,
-        start: float = 0.0,
-        weight: float = 1.0,
-        max_chosen: float = 1.0,
         score: str = "product",
         score_norm: str = "l2",
         sketches: int = 4,
@@ -120,15 +99,8 @@ class Nint(Sampler):
         reshuffle: bool = False,
     ) -> None:
         self.batch = batch
-        self.xi = xi
-        self.alpha = alpha
-        self.lambda_ = lambda_
-        self.share_law = share_law
-        self.min_share = min_share
+        self.mixture = mixture
         self.residual_every = residual_every
-        self.start = start
-        self.weight = weight
-        self.max_chosen = max_chosen
         self.score = score
         self.score_norm = score_norm
         self.sketches = sketches
@@ -155,7 +127,7 @@ class Nint(Sampler):
         population = len(probe)
         count = self.batch.count(step, population)
         if self.batch.timed and _BEGAN not in self._ranked:
-            if step >= self.start * self.batch.total_steps:
+            if step >= self.mixture.start * self.batch.total_steps:
                 self._ranked[_BEGAN] = torch.tensor([step])
         if step < self._begins or (count == population and self._refreshes(step)):
             indices = self._draws.draw(population, count, generator)
@@ -177,14 +149,14 @@ class Nint(Sampler):
 
     def _weighed(self, indices: Tensor, slots: tuple[tuple[str, int], ...]) -> Selection:
         drawn = slots[-1][1]
-        weights = guided_weights(len(indices) - drawn, len(indices), self.weight, indices.device)
+        weights = self.mixture.weights(len(indices) - drawn, len(indices), indices.device)
         return Selection(indices, weights, slots=slots)
 
     @property
     def _begins(self) -> int:
         """The first step with guidance; later than any where time is still to tell."""
         if not self.batch.timed:
-            return round(self.start * self.batch.total_steps)
+            return round(self.mixture.start * self.batch.total_steps)
         began = self._ranked.get(_BEGAN)
         return _NEVER if began is None else int(began)
 
@@ -202,25 +174,17 @@ class Nint(Sampler):
             self._ranked[_SIZES] = torch.tensor([sizes.get(slot, 0) for slot in _SLOTS])
         return selection
 
-    def _share(self, step: int, xi: float) -> float:
-        share = schedules.ntk_share(
-            self.share_law, step - self._begins, xi=xi, alpha=self.alpha, lambda_=self.lambda_
-        )
-        return share if share >= self.min_share else 0.0
-
     def _slots(self, step: int, population: int) -> tuple[int, int]:
         """Give the number of points chosen by NTK score and by residual."""
         count = self.batch.count(step, population)
-        xi = uniform_share(self.xi, self.max_chosen, count, population)
-        share = self._share(step, xi)
-        return int(count * share), int(count * (1 - xi - share) + 1e-9)
+        return self.mixture.slots(step - self._begins, count, population)
 
     def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
         population, void = len(probe), self._ranked.pop(_VOID, None) is not None
         wanted = {
             slot: self._most(slot, step, every, population)
-            for slot, every in ((_NTK, self.alpha), (_RESIDUAL, self.residual_every))
+            for slot, every in ((_NTK, self.mixture.alpha), (_RESIDUAL, self.residual_every))
             if void or self._due(step, every)
         }
         for slot in wanted:

@@ -6,18 +6,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
 from nint_cli.probe import Probe
 from nint_cli.samplers.base import (
     BatchPlan,
     Observation,
     Sampler,
     Selection,
-    guided_weights,
     load_indices,
-    uniform_share,
 )
 from nint_cli.samplers.draw import draw_distinct
+from nint_cli.samplers.mixture import PAPER, Mixture
 from nint_cli.samplers.uniform_draws import UniformDraws
 
 _NTK, _RESIDUAL, _BEGAN = "ntk", "residual", "began"
@@ -53,14 +51,7 @@ class NintPool(Sampler):
 
     Args:
         batch: How many points.
-        xi: Share of the batch drawn uniformly, in [0, 1].
-        alpha: Steps between NTK scorings, and time constant of the NTK share.
-        lambda_: Decay of the NTK share per alpha steps.
-        share_law: See `schedules.ntk_share`.
-        min_share: NTK share below which its slot is empty.
-        start: Share of the run before guidance; until then batches are uniform.
-        weight: See `guided_weights`.
-        max_chosen: Raises xi; see `uniform_share`.
+        mixture: How many points each rule chooses, and what they weigh.
         pool: Candidates per point of a slot, at least 1.
         reshuffle: Whether uniform points come once each before any comes again; see
             `UniformDraws`.
@@ -73,27 +64,13 @@ class NintPool(Sampler):
     def __init__(
         self,
         batch: BatchPlan,
+        mixture: Mixture = PAPER,
         *,
-        xi: float = 0.7,
-        alpha: int = 10,
-        lambda_: float = 1.0,
-        share_law: str = "exponential",
-        min_share: float = 1e-3,
-        start: float = 0.0,
-        weight: float = 1.0,
-        max_chosen: float = 1.0,
         pool: int = 4,
         reshuffle: bool = False,
     ) -> None:
         self.batch = batch
-        self.xi = xi
-        self.alpha = alpha
-        self.lambda_ = lambda_
-        self.share_law = share_law
-        self.min_share = min_share
-        self.start = start
-        self.weight = weight
-        self.max_chosen = max_chosen
+        self.mixture = mixture
         self.pool = pool
         self._draws = UniformDraws(reshuffle)
         # By point: the squared error when it last trained, -1 before, and the step of that.
@@ -113,18 +90,15 @@ class NintPool(Sampler):
         """Fill the three slots; see `Sampler.select`."""
         self._population = population = len(probe)
         count = self.batch.count(step, population)
-        if self._began is None and step >= self.start * self.batch.total_steps:
+        if self._began is None and step >= self.mixture.start * self.batch.total_steps:
             self._began = step
         blind = population > MOST_REMEMBERED or count == population
         if blind or self._errors is None or self._began is None:
             indices = self._draws.draw(population, count, generator)
             return Selection(indices, slots=(("uniform", count),))
         age = step - self._began
-        xi = uniform_share(self.xi, self.max_chosen, count, population)
-        share = self._share(age, xi)
-        ntk_count = int(count * share)
-        residual_count = int(count * (1 - xi - share) + 1e-9)
-        if age % self.alpha == 0 or _NTK not in self._known:
+        ntk_count, residual_count = self.mixture.slots(age, count, population)
+        if age % self.mixture.alpha == 0 or _NTK not in self._known:
             self._known[_NTK] = self._score(ntk_count, probe, generator)
         ntk = self._known[_NTK][:ntk_count]
         ntk_count = len(ntk)  # of a batch that has grown since there are fewer
@@ -137,14 +111,8 @@ class NintPool(Sampler):
         taken = torch.cat([ntk, rest]) if ntk_count else rest
         residual = self._hardest(step, residual_count, taken, generator)
         sizes = {_NTK: ntk_count, _RESIDUAL: residual_count, "uniform": len(rest)}
-        weights = guided_weights(ntk_count + residual_count, count, self.weight, probe.device)
+        weights = self.mixture.weights(ntk_count + residual_count, count, probe.device)
         return Selection(torch.cat([ntk, residual, rest]), weights, slots=tuple(sizes.items()))
-
-    def _share(self, age: int, xi: float) -> float:
-        share = schedules.ntk_share(
-            self.share_law, age, xi=xi, alpha=self.alpha, lambda_=self.lambda_
-        )
-        return share if share >= self.min_share else 0.0
 
     def _score(self, count: int, probe: Probe, generator: torch.Generator) -> Tensor:
         """Give the candidates with the highest NTK score."""

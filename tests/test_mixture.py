@@ -1,0 +1,83 @@
+"""The mixture of NINT: how many points are chosen, and what they weigh."""
+
+import math
+
+import pytest
+import torch
+
+from nint_cli.probe import Probe
+from nint_cli.samplers import BatchPlan, Mixture, Nint, NintPool
+from nint_cli.sweep import Passes
+from tests import oracles
+from tests.conftest import generator, tiny_field, tiny_signal
+
+PLAN = BatchPlan(0.2, "constant", None, 1000)
+SIGNAL = tiny_signal((12, 15))
+
+
+@pytest.mark.parametrize(
+    ("guided", "count", "weight"), [(3, 10, 0.8), (9, 10, 0.25), (1, 2, 1e-3)]
+)
+def test_weights_keep_the_ratio_of_chosen_and_drawn_and_a_mean_of_one(guided, count, weight):
+    weights = Mixture(weight=weight).weights(guided, count, torch.device("cpu"))
+    assert weights is not None
+    assert weights.mean().item() == pytest.approx(1)
+    assert (weights[:guided] / weights[-1]).tolist() == pytest.approx([weight] * guided)
+    assert (weights[guided:] == weights[-1]).all()
+
+
+@pytest.mark.parametrize(("guided", "weight"), [(0, 0.5), (10, 0.5), (4, 1.0)])
+def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
+    assert Mixture(weight=weight).weights(guided, 10, torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        Nint(PLAN, Mixture(xi=0.5, weight=0.5)),
+        Nint(PLAN, Mixture(xi=0.5, weight=0.5), interval="dense2", every=2),
+        NintPool(PLAN, Mixture(xi=0.5, weight=0.5)),
+    ],
+)
+def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
+    """Also where a selection is kept for another step; and none do at uniform steps."""
+    field, rng = tiny_field(3), generator()
+    for step in range(4):
+        selection = sampler.select(step, Probe(field, SIGNAL, Passes(), lambda: None), rng)
+        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
+        chosen = len(selection.indices) - dict(selection.slots)["uniform"]
+        if chosen:
+            assert selection.weights is not None
+            ratio = selection.weights / selection.weights[-1]
+            assert ratio.tolist() == pytest.approx([0.5] * chosen + [1.0] * (len(ratio) - chosen))
+        else:
+            assert step == 0
+            assert selection.weights is None
+
+
+@pytest.mark.parametrize(
+    ("population", "most", "expected"),
+    [(1000, 1.0, 500), (20_000, 0.05, 500), (4000, 0.05, 200), (4000, 0.02, 80), (10, 0.05, 0)],
+)
+def test_a_batch_chooses_no_more_than_a_share_of_the_signal(population, most, expected):
+    mixture = Mixture(xi=0.5, max_chosen=most, min_share=1.0)
+    assert mixture.slots(0, 1000, population) == (0, expected)
+    ntk, residual = Mixture(xi=0.5, max_chosen=most, lambda_=0.7).slots(10, 1000, population)
+    assert expected - 1 <= ntk + residual <= expected
+    assert ntk == int(expected * math.exp(-0.7) + 1e-9)
+
+
+@pytest.mark.parametrize("most", [0.01, 0.05, 0.08, 1.0])
+@pytest.mark.parametrize("kind", [Nint, NintPool])
+def test_no_more_is_chosen_than_may_be(kind, most):
+    """Of 180 points; the plan's 36 may hold 18 chosen ones."""
+    sampler, field, rng = kind(PLAN, Mixture(xi=0.5, max_chosen=most)), tiny_field(3), generator()
+    for step in range(25):
+        probe = Probe(field, SIGNAL, Passes(), lambda: list(field.parameters()))
+        selection = sampler.select(step, probe, rng)
+        sampler.observe(step, oracles.observation(field, SIGNAL, selection))
+        found = dict(selection.slots)
+        assert sum(found.values()) == 36
+        if step or kind is Nint:
+            wanted = min(18, int(180 * most))
+            assert wanted - 1 <= 36 - found["uniform"] <= wanted
