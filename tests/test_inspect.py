@@ -214,6 +214,18 @@ def test_a_fit_that_diverged_is_to_begin_with_the_rate_that_held(found, rate):
     assert f"optimiser.lr={rate} from the start" in advice["divergence"]
 
 
+def test_a_fit_that_is_no_better_than_a_constant_is_to_learn_more_slowly():
+    """Not faster, as one that is slow at first."""
+    slow = {"run": late(10, 10, 10, 10, 20, 30, 40, 60), "rate": 4e-3}
+    assert finding("early progress", **slow) == "warning"
+    found = {each.rule: each for each in diagnose(facts(**slow, unexplained=1.01))}
+    assert found["learning"].finding == "warning"
+    assert "optimiser.lr=0.001" in found["learning"].advice
+    assert found["early progress"].finding == "unknown"
+    assert finding("learning", unexplained=0.5) == "ok"
+    assert finding("learning") == "unknown"
+
+
 def test_every_warning_has_numbers_and_advice():
     everything = facts(
         run=late(10, 10, 10, 10, 20, 30, 40, 60).model_copy(update={"rescues": 1}),
@@ -223,7 +235,8 @@ def test_every_warning_has_numbers_and_advice():
         products="bfloat16",
         baseline=late(*[90.0] * 8),
     )
-    for each in diagnose(everything):
+    stuck = facts(unexplained=1.0)
+    for each in [*diagnose(everything)[1:], diagnose(stuck)[0]]:
         assert each.finding == "warning", each
         assert each.advice
         assert each.numbers

@@ -11,6 +11,7 @@ _EVEN = 0.1  # coefficient of variation
 _STALE = 0.8  # rank correlation
 _EDGE = 10.0  # error on the steepest tenth over that in the middle
 _COSTLY = 0.5  # share of the training time
+_UNLEARNT = 0.9  # of the variance
 _UNGUIDED = frozenset({"full", "uniform"})
 _SCORING = {
     "nint": "see that scores are computed: nint.start, nint.min_share, and the slots in "
@@ -40,6 +41,7 @@ class Facts:
         leverage: Of its points.
         staleness: Of its scores.
         errors: Mean squared error by decile of local gradient, the smoothest first.
+        unexplained: Mean squared error over the variance of the values, 1 for the best constant.
         baseline: The run to hold it to.
     """
 
@@ -51,6 +53,7 @@ class Facts:
     leverage: Leverage | None = None
     staleness: Staleness | None = None
     errors: list[float] | None = None
+    unexplained: float | None = None
     baseline: RunEntry | None = None
 
 
@@ -72,10 +75,29 @@ def _said(
     return Diagnosis(rule=rule, finding=finding, says=says, numbers=numbers, advice=advice)
 
 
+def _learning(facts: Facts) -> Diagnosis:
+    """A network that has collapsed, or not yet begun, predicts about the mean."""
+    name, left = "learning", facts.unexplained
+    if left is None:
+        return _said(name, "unknown", "the error over the variance of the values is not known")
+    if left < _UNLEARNT:
+        return _said(name, "ok", "it is better than any constant", None, unexplained=left)
+    return _said(
+        name,
+        "warning",
+        "it is hardly better than the mean of its values, if at all",
+        f"optimiser.lr={facts.rate / 4:g}, for at too high a rate a network becomes a constant; "
+        "then more steps",
+        unexplained=left,
+    )
+
+
 def _stagnation(facts: Facts) -> Diagnosis:
     """Early on a guided run should rise at least as fast as any other."""
     name, curve = "early progress", facts.run.curve
     values = [value for value in curve.value if value is not None]
+    if facts.unexplained is not None and facts.unexplained >= _UNLEARNT:
+        return _said(name, "unknown", "a fit that learns nothing has no progress to judge")
     if len(values) < 4:
         return _said(name, "unknown", "there are fewer than four evaluations to judge by")
     early = values[max(1, len(values) // 4)] - values[0]
@@ -251,6 +273,7 @@ def _ahead_at_equal_time(ours: Curve, theirs: Curve) -> float | None:
 
 
 _RULES: tuple[Callable[[Facts], Diagnosis], ...] = (
+    _learning,
     _stagnation,
     _edges,
     _cost,

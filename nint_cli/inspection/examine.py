@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -88,6 +89,13 @@ def inspect_run(
     return _Examination(path, points, seed, baseline, note).run()
 
 
+class _Misfit(NamedTuple):
+    """The error over the variance of the values, and by decile of local gradient."""
+
+    unexplained: float | None = None
+    by_steepness: list[float] | None = None
+
+
 class _Examination:
     """One look inside a run; figures are computed as they are asked for."""
 
@@ -126,7 +134,7 @@ class _Examination:
         leverage, no_leverage = self._leverage(diagonal)
         gradient, no_gradient = self._gradient(diagonal)
         blocks, no_blocks = self._blocks()
-        coupling, no_coupling, errors = self._coupling(diagonal)
+        coupling, no_coupling, misfit = self._coupling(diagonal)
         staleness, no_staleness = self._staleness()
         density, no_density = self._density()
         config = self._saved.config
@@ -138,7 +146,8 @@ class _Examination:
             products=self._entry.environment.get("products"),
             leverage=leverage,
             staleness=staleness,
-            errors=errors,
+            errors=misfit.by_steepness,
+            unexplained=misfit.unexplained,
             baseline=self._baseline,
         )
         evidence = Inspection(
@@ -289,26 +298,27 @@ class _Examination:
         self._pictures["blocks.png"] = drawing.blocks_picture(kernels)
         return found, None
 
-    def _coupling(
-        self, diagonal: Tensor
-    ) -> tuple[Coupling | None, str | None, list[float] | None]:
-        """Tell what of the scores is coupling, and the error by decile of local gradient."""
+    def _coupling(self, diagonal: Tensor) -> tuple[Coupling | None, str | None, _Misfit]:
+        """Tell what of the scores is coupling, and how large the error is where."""
         if self._subject is None:
-            return None, self._gone, None
+            return None, self._gone, _Misfit()
         if len(self._signal) > structure.MOST:
             self._note(f"scores sum over all {len(self._signal):,} points, which takes its time")
         product, residual = kernel.scores(self._field, self._signal, self._some)
         if not kernel.finite(product, residual, diagonal):
-            return None, _OVERFLOW, None
+            return None, _OVERFLOW, _Misfit()
         score = torch.linalg.vector_norm(product, dim=1).cpu().numpy()
         self._pictures["score.png"] = drawing.leverage_picture(score, self._at, "score")
-        return kernel.coupling(product, residual, diagonal), None, self._errors(residual)
+        return kernel.coupling(product, residual, diagonal), None, self._misfit(residual)
 
-    def _errors(self, residual: Tensor) -> list[float] | None:
+    def _misfit(self, residual: Tensor) -> _Misfit:
+        variance = self._some.values.var(0, correction=0).mean()
+        unexplained = (residual.square().mean() / variance).item() if variance > 0 else None
         if isinstance(self._maps, str) or len(residual) < structure.FEWEST:
-            return None
+            return _Misfit(unexplained)
         steep = self._maps[0].reshape(-1)[self._indices.numpy()]
-        return structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
+        errors = structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
+        return _Misfit(unexplained, errors)
 
     def _staleness(self) -> tuple[Staleness | None, str | None]:
         """Train on from a checkpoint, in memory, and see how scores change."""
