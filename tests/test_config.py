@@ -22,6 +22,7 @@ from nint_cli.config.layers import Setting
 from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import RecipeName, dotted_keys
 from nint_cli.errors import ConfigError
+from nint_cli.samplers import Mixture
 from tests.conftest import tiny_signal
 
 
@@ -321,7 +322,12 @@ def test_a_section_named_like_a_type_is_set_and_shown_by_its_name():
         (
             "nint",
             {"score": "sketch", "sketches": 9, "interval": "dense2", "lambda": 2, "start": 0.5},
-            {"score": "sketch", "sketches": 9, "lambda_": 2.0, "start": 0.5},
+            {"score": "sketch", "sketches": 9, "mixture": Mixture(lambda_=2.0, start=0.5)},
+        ),
+        (
+            "nint",
+            {"scoring": "pool", "pool": 9, "max_chosen": 0.1, "weight": 0.5},
+            {"pool": 9, "mixture": Mixture(max_chosen=0.1, weight=0.5)},
         ),
     ],
 )
@@ -369,6 +375,22 @@ def test_every_field_has_its_recipes_for_every_modality(name, modality):
         for key, value in found.settings.items():
             assert resolved.values()[key] == value
             assert resolved.origins[key] == f"{recipe} recipe of {name}"
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_the_default_guides_pictures_sounds_by_most_fields_and_no_shapes(name):
+    """Without a sweep, and the paper's preset as the paper does."""
+
+    def chosen(preset, modality):
+        config = resolve([preset_layer(preset, modality), layered(field=name)], modality).config
+        return config.sampler, config.nint.scoring
+
+    guided = name not in {"hashgrid", "mlp", "gauss"}
+    assert chosen("default", "image") == ("nint", "pool")
+    assert chosen("default", "audio") == ("nint" if guided else "uniform", "pool")
+    assert chosen("default", "sdf")[0] == "uniform"
+    for modality in RECIPES:
+        assert chosen("paper", modality) == ("nint", "sweep")
 
 
 def test_the_field_brings_its_recipe_and_anything_given_beats_it():

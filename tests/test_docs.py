@@ -98,7 +98,7 @@ def test_every_command_runs(monkeypatch, capsys):
             assert (ROOT / words[1]).is_file(), line
     assert ran >= 7
     assert Path("runs/photo/nint/metrics.json").exists()
-    assert Path("runs/speech/uniform/reconstruction.wav").exists()
+    assert Path("runs/speech/nint/reconstruction.wav").exists()
 
 
 # The pages whose commands are of nint; results and performance have those of scripts.

@@ -32,6 +32,11 @@ _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 # Where sines start as high as larger pictures want, high rates keep a fit from settling.
 _SIDE: Mapping[str, Any] = {"optimiser.lr_side": 256}
 
+# By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler
+# (docs/performance.md).
+_GUIDED: Mapping[str, Any] = {"sampler": "nint"}
+_UNGUIDED: Mapping[str, Any] = {"sampler": "uniform"}
+
 
 def _published(lr: float, source: str) -> Recipe:
     return Recipe({"optimiser.lr": lr}, source)
@@ -106,31 +111,31 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
     "audio": {
         "mlp": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(1e-3, 8192, 800),
+            "tuned": _tuned(1e-3, 8192, 800, _UNGUIDED),
         },
         "pemlp": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-3, 1024, 5000),
+            "tuned": _tuned(3e-3, 1024, 5000, _GUIDED),
         },
         "ffn": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-3, 1024, 5000),
+            "tuned": _tuned(3e-3, 1024, 5000, _GUIDED),
         },
         "siren": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(4e-4, 4096, 1200),
+            "tuned": _tuned(4e-4, 4096, 1200, _GUIDED),
         },
         "finer": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 4096, 1200),
+            "tuned": _tuned(3e-4, 4096, 1200, _GUIDED),
         },
         "gauss": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 600),
+            "tuned": _tuned(3e-4, 8192, 600, _UNGUIDED),
         },
         "wire": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-3, 1024, 600, {"wire.omega_0": 3.0, "wire.scale": 5.0}),
+            "tuned": _tuned(3e-3, 1024, 600, {"wire.omega_0": 3.0, "wire.scale": 5.0, **_GUIDED}),
         },
         "hashgrid": {
             "published": _published(1e-2, "Müller et al., 2022"),
@@ -138,7 +143,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
                 1e-2,
                 4096,
                 10_000,
-                {"hashgrid.features": 2, "hashgrid.coarsest": 256},
+                {"hashgrid.features": 2, "hashgrid.coarsest": 256, **_UNGUIDED},
                 decays=_GRID,
             ),
         },
