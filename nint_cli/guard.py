@@ -177,7 +177,7 @@ class Guard:
         halvings: How often the rate has been halved.
         level: How low the loss has been.
         kept: The newest good state, or None before there is one.
-        warmup: (first step, steps) of the rise after the last rescue; (0, 0) if there was none.
+        warmup: (first step, steps) of the rise after the last rescue; (0, 0) without one.
     """
 
     halvings: int = 0
