@@ -24,7 +24,7 @@ class Recipe(NamedTuple):
 
 
 # Adam's memory shortens with the rate: 30 dB come as soon as with the usual one, and the end is
-# higher (docs/performance.md).
+# higher (docs/recipe.md).
 _SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end": 0.98}
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
@@ -33,7 +33,7 @@ _GRID: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 _SIDE: Mapping[str, Any] = {"optimiser.lr_side": 256}
 
 # By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler
-# (docs/performance.md).
+# (docs/recipe.md).
 _GUIDED: Mapping[str, Any] = {"sampler": "nint"}
 _UNGUIDED: Mapping[str, Any] = {"sampler": "uniform"}
 
@@ -56,7 +56,7 @@ def _tuned(
     """Give a recipe that was found here; `others` are more settings, mostly of the field.
 
     Fewer steps than `least_steps` are worse than smaller batches, and with `by_root` fewer than
-    the root of the share of the time that there is (docs/performance.md).
+    the root of the share of the time that there is (docs/recipe.md).
     """
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
     batch: dict[str, Any] = {"batch.size": size, "batch.least_steps": least_steps}
