@@ -84,7 +84,9 @@ class Brevity:
         """
         if self.settled:
             return
-        now = self._clock.sampler_s, self._clock.update_s
+        # All of it: of a device that lags behind, what is known is of batches of other sizes.
+        seconds = self._clock.seconds()
+        now = seconds["sampler_s"], seconds["update_s"]
         if self._last is not None and now[1] > self._last[1]:
             choosing = now[0] - self._last[0]
             training = (now[1] - self._last[1]) * self._full / self.size

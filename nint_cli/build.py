@@ -303,6 +303,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         config.steps,
         stop.time_budget_s,
         lambda: clock.train_s,
+        all_spent_s=lambda: clock.seconds()["train_s"],
         steps_end_it=stop.at_steps is not False,
     )
 

@@ -89,6 +89,14 @@ class _Guard(BaseModel):
     warmup: list[Annotated[int, Setting(ge=0)]] = Setting([0, 0], min_length=2, max_length=2)
 
 
+class _Pace(BaseModel):
+    """As `Pace.numbers` gives it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    first_s: Annotated[float, Setting(ge=0)] | None
+
+
 class _Brevity(BaseModel):
     """As `Brevity.numbers` gives it."""
 
@@ -109,6 +117,7 @@ class _Numbers(BaseModel):
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     guard: _Guard | None = None
+    pace: _Pace | None = None
     brevity: _Brevity | None = None
 
     @property

@@ -1,6 +1,7 @@
 """How far a run has come, by steps or by time, whichever ends it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def _no_time() -> float:
@@ -11,14 +12,16 @@ class Pace:
     """The length of a run that ends after some steps, some training time, or either.
 
     Schedules are functions of t / T. Without a budget T is the number of steps. With one it is
-    estimated anew at each step from the time that the steps so far have taken, such that t / T is
-    the larger of the shares of steps and time that are used up. A run that is resumed has its time
-    from the log, and so its place.
+    estimated anew at each step: those that are done, and those that there is time left for, each
+    as long as they have been on average. The first one is left out of that, for it takes ten times
+    as long as others while libraries load, by which all of a warm-up would seem to be over. A run
+    that is resumed has its time from the log, and so its place.
 
     Args:
         steps: Of the run; only a first guess where `steps_end_it` is not set.
         budget_s: Training time after which it ends; None: there is no such limit.
-        spent_s: Gives the training time so far.
+        spent_s: Gives the training time so far; of a device that lags behind, what is known of it.
+        all_spent_s: Gives it after waiting for the device; None: as `spent_s`.
         steps_end_it: Whether the run ends after its steps. Without a budget it does.
     """
 
@@ -28,11 +31,14 @@ class Pace:
         budget_s: float | None = None,
         spent_s: Callable[[], float] = _no_time,
         *,
+        all_spent_s: Callable[[], float] | None = None,
         steps_end_it: bool = True,
     ) -> None:
         self._steps = steps
         self._budget = budget_s
         self._spent = spent_s
+        self._all_spent = all_spent_s or spent_s
+        self._first: float | None = None
         self._steps_end_it = steps_end_it or budget_s is None
         self._total = steps
 
@@ -54,9 +60,23 @@ class Pace:
         """
         if self._budget is None or step == 0:
             return
-        share = max(self._spent() / self._budget, 1e-9)
-        total = round(step / share)
+        if step == 1:
+            self._first = self._all_spent()
+            return
+        spent = self._spent()
+        steps, taken = (step, spent) if self._first is None else (step - 1, spent - self._first)
+        if taken <= 0:  # nothing is known yet of what the device does
+            return
+        total = step + round((self._budget - spent) * steps / taken)
         self._total = max(step + 1, min(self._steps, total) if self._steps_end_it else total)
+
+    def numbers(self) -> dict[str, Any]:
+        """Give what a resumed run goes on with, as JSON data."""
+        return {"first_s": self._first}
+
+    def load(self, numbers: Mapping[str, Any]) -> None:
+        """Go on with what `numbers` gave."""
+        self._first = numbers["first_s"]
 
     def progress(self, step: int) -> float:
         """Give the share of the run that is over, which is 1 at its end.

@@ -293,6 +293,8 @@ class Trainer:
             "passes": asdict(self.passes),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
+        if self.pace.timed:
+            numbers["pace"] = self.pace.numbers()
         if self.brevity is not None:
             numbers["brevity"] = self.brevity.numbers()
         if self.guard is not None:
@@ -323,6 +325,8 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
+        if state.numbers.get("pace") is not None:
+            self.pace.load(state.numbers["pace"])
         if self.brevity is not None and state.numbers.get("brevity") is not None:
             self.brevity.load(state.numbers["brevity"])
         if self.guard is not None and state.numbers.get("guard") is not None:

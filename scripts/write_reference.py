@@ -16,8 +16,8 @@ _HEAD = """\
 
 Every setting by its dotted key, as `--set key=value` takes it; in a file, a dot opens a section.
 `nint config show` prints the values in use, `nint config schema` the same as below as JSON Schema.
-What is "built in" holds where neither a preset nor the field's recipe nor you say otherwise; a fit has
-`--preset default`, which says much.
+What is "built in" holds where neither a preset nor the field's recipe nor you say otherwise; a fit
+has `--preset default`, which says much.
 Written by scripts/write_reference.py; change the descriptions in nint_cli/config/schema.py.
 """
 

@@ -47,6 +47,32 @@ def test_time_ends_a_run_whose_steps_do_not():
     assert (pace.total, pace.end(90)) == (91, "time_budget")
 
 
+def test_a_first_step_that_takes_long_is_no_measure_of_the_others():
+    """Of 4 s it takes 0.4, the others 0.02 each: there will be 181 steps."""
+    spent = 0.0
+    pace = Pace(2000, 4.0, lambda: spent, steps_end_it=False)
+    for step, spent, total in ((0, 0.0, 2000), (1, 0.4, 2000), (2, 0.42, 181), (91, 2.2, 181)):
+        pace.begin(step)
+        assert (pace.total, pace.progress(step)) == (total, spent / 4)
+    resumed = Pace(2000, 4.0, lambda: spent, steps_end_it=False)
+    resumed.load(pace.numbers())
+    resumed.begin(91)
+    assert resumed.total == 181
+
+
+def test_a_device_that_lags_behind_is_waited_for_once():
+    """Were the first step not read by then, it would count as one of the others."""
+    known, done = 0.0, 0.4
+    pace = Pace(2000, 4.0, lambda: known, all_spent_s=lambda: done, steps_end_it=False)
+    pace.begin(1)
+    known = 0.4
+    pace.begin(2)  # nothing of the second step has come yet
+    assert pace.total == 2000
+    known = 0.42
+    pace.begin(3)
+    assert pace.total == pytest.approx(3 + 3.58 / 0.01)
+
+
 def test_what_ends_first_sets_the_pace():
     spent = 1.0
     pace = Pace(10, 60.0, lambda: spent)
@@ -83,6 +109,7 @@ def test_a_budget_of_so_many_steps_gives_the_bits_of_those_steps(sampler):
     for part in (one, other):
         for name in ("sampler.began", "kept.sampler.began"):  # what only a clock can tell
             part.tensors.pop(name, None)
+        part.numbers.pop("pace", None)
     assert_same(one, other)
 
 
