@@ -69,6 +69,10 @@ class Adam:
         """
         return self._moments.get("exp_avg")
 
+    def steps(self) -> int:
+        """Give how many steps the parameters have had; asks the device."""
+        return int(self._moments["step"][0]) if self._moments else 0
+
     def learnt(self) -> dict[str, Tensor]:
         """Give ``field.<parameter>`` and ``optimiser.<kind>.<parameter>``; not copies."""
         tensors = {f"field.{name}": tensor for name, tensor in self._field.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ class Average:
     is closer to it (Polyak and Juditsky, 1992). How far they jump is in proportion to the rate, so
     the window is too: it spans ``share`` of the steps done, times the rate as a part of its
     highest. At the end of a schedule that goes to 0 the mean is therefore the last parameters.
+    Where a fit goes back, only those steps count as done that its parameters have had, and the
+    window reaches no further back than that.
 
     The mean takes no part in training; a run is measured by it, and leaves it.
 
@@ -32,6 +35,9 @@ class Average:
         self._share = share
         self._peak = peak
         self._mean: list[Tensor] | None = None
+        # The step that the mean begins with, and how many before it the parameters never had.
+        self._begins = 0
+        self._undone = 0
 
     @torch.no_grad()
     def see(self, step: int, rate: float) -> None:
@@ -45,12 +51,27 @@ class Average:
         if self._mean is None:
             self._mean = [parameter.clone() for parameter in parameters]
             return
-        window = self._share * step * rate / self._peak
+        window = self._share * (step - self._undone) * rate / self._peak
+        window = min(window, step - self._begins + 1)
         torch._foreach_lerp_(self._mean, parameters, 1 / max(1.0, window))
 
-    def restart(self) -> None:
-        """Forget what was, because the parameters are others now."""
+    def restart(self, step: int, had: int) -> None:
+        """Forget what was, because the parameters are those of an earlier step now.
+
+        Args:
+            step: The next step.
+            had: Steps that the parameters have had.
+        """
         self._mean = None
+        self._begins, self._undone = step, step - had
+
+    def numbers(self) -> dict[str, Any]:
+        """Give what of its state is no tensor, as JSON data."""
+        return {"begins": self._begins, "undone": self._undone}
+
+    def load_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """Go on with what `numbers` gave."""
+        self._begins, self._undone = numbers["begins"], numbers["undone"]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -97,6 +97,15 @@ class _Pace(BaseModel):
     first_s: Annotated[float, Setting(ge=0)] | None
 
 
+class _Average(BaseModel):
+    """As `Average.numbers` gives it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    begins: int = Setting(ge=0)
+    undone: int = Setting(ge=0)
+
+
 class _Brevity(BaseModel):
     """As `Brevity.numbers` gives it."""
 
@@ -117,6 +126,7 @@ class _Numbers(BaseModel):
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     guard: _Guard | None = None
+    average: _Average | None = None
     pace: _Pace | None = None
     brevity: _Brevity | None = None
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -256,15 +256,11 @@ class Guard:
         self.warmup = (step, steps) if self.kept.step == 0 else (0, 0)
         return Rescue(step, self.kept.step, 0.5**self.halvings, self.warmup[1])
 
-    def forget_level(self, every: int) -> None:
-        """Let the loss have another level, for other points are trained on from here.
-
-        Args:
-            every: Steps between such changes. Points that are trained on for a few steps are not
-                learnt by heart, and then nothing changes.
-        """
-        if every >= _KEEP_EVERY:
-            self.level = Level()
+    def begin_level(self) -> None:
+        """Let the loss have another level, for it is over points of another kind from here."""
+        self.level = Level()
+        if self.kept is not None:
+            self.kept = replace(self.kept, level=self.level.numbers())
 
     def numbers(self) -> dict[str, Any]:
         """Give what is no tensor as JSON data."""
@@ -298,6 +294,27 @@ class Guard:
 _EVEN = frozenset({"uniform", "mutant", "full"})
 """Slots whose points are drawn without regard to their loss."""
 
+# So many of them tell how a fit goes. Of fewer, and of none, the whole batch tells.
+_FEW = 16
+
+
+def is_even(slots: tuple[tuple[str, int], ...]) -> bool:
+    """Tell whether a batch has points enough that were drawn without regard to their loss.
+
+    Args:
+        slots: How many points each rule chose.
+    """
+    return sum(size for name, size in slots if name in _EVEN) >= _FEW
+
+
+def relearns(every: int) -> bool:
+    """Tell whether points that are drawn anew every so many steps are learnt in between.
+
+    Args:
+        every: The steps. After a few no point is known by heart, and losses go on as they were.
+    """
+    return every >= _KEEP_EVERY
+
 
 def even_rows(slots: tuple[tuple[str, int], ...], count: int) -> list[tuple[int, int]]:
     """Find the points of a batch whose loss is comparable from step to step.
@@ -308,14 +325,16 @@ def even_rows(slots: tuple[tuple[str, int], ...], count: int) -> list[tuple[int,
 
     Returns:
         (first, behind the last) of each stretch that was drawn uniformly; the whole batch where
-        there is none.
+        there are no or few of them.
     """
+    if not is_even(slots):
+        return [(0, count)]
     found, start = [], 0
     for name, size in slots:
         if name in _EVEN and size:
             found.append((start, start + size))
         start += size
-    return found or [(0, count)]
+    return found
 
 
 class EvenError:

@@ -116,7 +116,11 @@ def record_on_cuda(work: Work, inputs: Sequence[Tensor]) -> tuple[Recorded, tupl
             work(*inputs)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
+        # A capture that fails may leave its own stream in use; the outer one brings ours back.
         # Another thread of this process, which reads a picture's tiles, may allocate meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, capture_error_mode="thread_local"),
+        ):
             outputs = work(*inputs)
     return graph.replay, outputs

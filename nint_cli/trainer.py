@@ -16,7 +16,7 @@ from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.derivatives import products_in
 from nint_cli.fields import Field
-from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows
+from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows, is_even, relearns
 from nint_cli.pace import Pace
 from nint_cli.probe import Probe
 from nint_cli.replay import Replay
@@ -123,7 +123,8 @@ class Trainer:
         self.passes = Passes()
         self.step = 0
         self._draw = 0
-        self._unseen: list[Tensor] = []
+        # Losses that are still on the device, and whether each is the first of its kind.
+        self._unseen: list[tuple[Tensor, bool]] = []
         self._loss = math.nan
         self.selections: dict[str, Selection] = {}
         self.optimiser = Adam(field)
@@ -184,7 +185,12 @@ class Trainer:
             with self.clock.measure("sampler_s"):
                 self.sampler.observe(self.step, observation)
         if self.guard is not None:
-            self.guard.keep_more(self.step, self._sampler_state())
+            passing = {
+                name: tensor
+                for name, tensor in self._sampler_state().items()
+                if name.removeprefix("sampler.") not in self.sampler.lasting_entries
+            }
+            self.guard.keep_more(self.step, passing)
         if not self.selections:
             first = replace(selection, indices=selection.indices.clone())
             self.selections["first"] = first
@@ -195,31 +201,34 @@ class Trainer:
     def _rescue(self, step: int, observer: Observer) -> bool:
         """Go back to the last good state, and on with half the rate, if that is still worth it.
 
-        The steps count, and the generator goes on, so that the next batches are others.
+        The steps count, and generator and epoch go on, so that the next batches are others.
         """
         if self.guard is None or self.guard.kept is None:
             return False
         rescue = self.guard.halve(step)
         with self.clock.measure("update_s"):
-            self._go_back(self.guard.kept)
+            self._go_back(self.guard.kept, step)
         if rescue is None:
             return False
         self.step = step
         observer.after_rescue(self, rescue)
         return True
 
-    def _go_back(self, kept: Kept) -> None:
+    def _go_back(self, kept: Kept, step: int) -> None:
         self._unseen.clear()
         self.optimiser.learn(kept.tensors)
         if self.average is not None:
-            self.average.restart()
+            self.average.restart(step, self.optimiser.steps())
         back = {
             name.removeprefix("sampler."): tensor.clone()
             for name, tensor in kept.tensors.items()
             if name.startswith("sampler.")
         }
+        for name in self.sampler.lasting_entries:
+            back.pop(name, None)
         # What it has learnt since under other names stays, for it may count on that.
         self._load_sampler({**self.sampler.state_dict(), **back})
+        self.sampler.undo(kept.step)
         every = self.signal.redraw_every
         if every is not None and kept.step // every != self._draw:
             self.sampler.forget()
@@ -234,8 +243,6 @@ class Trainer:
             self.signal.redraw(self._draw)
         if self.step % every == 0:  # otherwise a run goes on, with what its sampler remembers
             self.sampler.forget()
-            if self.guard is not None:
-                self.guard.forget_level(every)
 
     def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
         """Take the gradient over a batch and follow it, unless it is seen to have gone astray."""
@@ -251,7 +258,8 @@ class Trainer:
         # A gradient can overflow before the loss does, and would leave NaN in the parameters.
         norms = torch._foreach_norm(gradient)
         seen = [loss, torch.stack(norms).max(), *(() if even is None else even.means())]
-        self._unseen.append(torch.stack([each.to(norms[0].dtype) for each in seen]))
+        row = torch.stack([each.to(norms[0].dtype) for each in seen])
+        self._unseen.append((row, self._is_first(selection)))
         if self.step % self.look_every == 0:
             if not self._look():
                 return False, observation
@@ -265,12 +273,22 @@ class Trainer:
             self.average.see(self.step, rate)
         return True, observation
 
+    def _is_first(self, selection: Selection) -> bool:
+        """Tell whether a loss is over points of another kind than the losses before it."""
+        every = self.signal.redraw_every
+        if every is not None and self.step and self.step % every == 0 and relearns(every):
+            return True
+        last = self.selections.get("last")
+        return last is not None and is_even(last.slots) != is_even(selection.slots)
+
     def _look(self) -> bool:
         """Look at the losses since the last look, the one time that the device is waited for."""
-        rows = torch.stack(self._unseen).tolist()
+        rows, firsts = zip(*self._unseen, strict=True)
         self._unseen.clear()
-        for loss, norm, *watched in rows:
+        for (loss, norm, *watched), first in zip(torch.stack(rows).tolist(), firsts, strict=True):
             self._loss = loss
+            if first and self.guard is not None:
+                self.guard.begin_level()
             if not math.isfinite(loss) or not math.isfinite(norm):
                 return False
             if self.guard is not None and self.guard.sees_divergence(*watched):
@@ -293,6 +311,8 @@ class Trainer:
             "passes": asdict(self.passes),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
+        if self.average is not None:
+            numbers["average"] = self.average.numbers()
         if self.pace.timed:
             numbers["pace"] = self.pace.numbers()
         if self.brevity is not None:
@@ -318,6 +338,7 @@ class Trainer:
         self.optimiser.learn(state.tensors)
         if self.average is not None:
             self.average.load_state_dict(state.tensors)
+            self.average.load_numbers(state.numbers.get("average") or self.average.numbers())
         self._load_sampler(groups.get("sampler", {}))
         self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():

@@ -52,6 +52,38 @@ def test_it_is_the_weighted_mean_that_its_window_says():
         assert torch.equal(found, wanted)  # back in their place
 
 
+def means_from(begin: int, had: int | None) -> list[list[torch.Tensor]]:
+    """The means after each of twelve steps, the first ones or those after a rescue."""
+    field = tiny_field()
+    average = Average(field, share=0.3, peak=1.0)
+    if had is not None:
+        average.see(begin - 1, 1.0)
+        average.restart(begin, had)
+    found = []
+    for step in range(12):
+        with torch.no_grad():
+            for parameter in field.parameters():
+                parameter += 1.0 + step
+        average.see(begin + step, 1.0)
+        found.append(measured(average, field))
+    return found
+
+
+def test_from_the_start_again_it_is_as_it_was_at_the_start():
+    """By the steps of the whole run it would be of random parameters for all of them."""
+    for found, wanted in zip(means_from(1000, 0), means_from(0, None), strict=True):
+        for mean, expected in zip(found, wanted, strict=True):
+            torch.testing.assert_close(mean, expected)
+
+
+def test_after_going_back_it_is_the_plain_mean_until_its_window_is_full():
+    field = tiny_field()
+    start = next(iter(parameters(field)))
+    moved_by = torch.tensor([1.0 + step for step in range(12)], dtype=torch.float64).cumsum(0)
+    for step, found in enumerate(means_from(1000, 950)):
+        torch.testing.assert_close(found[0], start + moved_by[: step + 1].mean())
+
+
 def test_a_rate_of_nothing_leaves_the_last_parameters():
     field = tiny_field()
     average = Average(field, share=0.5, peak=1.0)

@@ -134,6 +134,52 @@ def test_time_for_a_share_of_a_run_is_halved_between_steps_and_batches(
         assert len(seen.sizes) == pytest.approx(1000 * share**0.5, abs=4)  # larger ones first
 
 
+class Lagging:
+    """A device that comes by nothing until it is waited for; it and the host keep one time."""
+
+    def __init__(self):
+        self.now = self.done = 0.0
+
+    def stamp(self):
+        return Moment(self, self.now)
+
+    def wait(self):
+        self.done = self.now
+
+
+class Moment:
+    def __init__(self, device, time):
+        self.device, self.time = device, time
+
+    def query(self):
+        return self.time <= self.device.done
+
+    def elapsed_time(self, end):
+        return 1000 * (end.time - self.time)
+
+
+@pytest.mark.parametrize("step_s", [0.01, 0.02, 0.3])
+@pytest.mark.parametrize("first_s", [0.3, 2.0])
+def test_a_device_that_lags_behind_gets_the_batches_of_one_that_does_not(step_s, first_s):
+    sizes = []
+    for lags in (False, True):
+        device = Lagging()
+        clock = Clock(synchronise=device.wait, stamp=device.stamp)
+        brevity = Brevity(4096, 20.0, clock, 400)
+        for step in range(200):
+            brevity.begin(step)
+            with clock.measure("sampler_s"):
+                device.now += 0.001
+            with clock.measure("update_s"):
+                device.now += step_s * brevity.size / 4096 + first_s * (step == 0)
+            if not lags:
+                device.wait()
+        assert brevity.settled
+        sizes.append(brevity.size)
+    assert sizes[0] == sizes[1]
+    assert step_s > 0.01 or sizes[0] == 4096
+
+
 def test_steps_that_end_a_run_before_its_time_make_batches_no_smaller():
     """In time for 250 full batches, 100 steps have full ones, and 300 larger ones than 500."""
     for steps, settled in ((100, 2048), (300, 1664), (5000, 1024)):

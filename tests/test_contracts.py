@@ -31,6 +31,10 @@ VARIANTS = {
     "nint-pool-late": ("nint", {"nint": {"scoring": "pool", "pool": 1, "start": 0.4, "xi": 0}}),
     "nint-epochs": ("nint", {"batch": {"reshuffle": True}}),
     "nint-pool-epochs": ("nint", {"nint": {"scoring": "pool"}, "batch": {"reshuffle": True}}),
+    "nint-pool-epochs-chosen": (
+        "nint",
+        {"nint": {"scoring": "pool", "xi": 0, "min_share": 1}, "batch": {"reshuffle": True}},
+    ),
     "uniform-epochs": ("uniform", {"batch": {"reshuffle": True}}),
     "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),
 }

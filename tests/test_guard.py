@@ -119,10 +119,33 @@ def test_nothing_is_kept_of_a_fit_that_may_be_stuck():
 
 
 def test_rows_drawn_uniformly_are_found_by_their_slots():
-    assert even_rows((("ntk", 3), ("residual", 2), ("uniform", 4)), 9) == [(5, 9)]
-    assert even_rows((("survivor", 3), ("mutant", 2)), 5) == [(3, 5)]
+    assert even_rows((("ntk", 3), ("residual", 2), ("uniform", 40)), 45) == [(5, 45)]
+    assert even_rows((("survivor", 3), ("mutant", 16)), 19) == [(3, 19)]
+    assert even_rows((("survivor", 3), ("mutant", 15)), 18) == [(0, 18)]  # too few to tell
     assert even_rows((("ntk", 3), ("uniform", 0)), 3) == [(0, 3)]
     assert even_rows((), 7) == [(0, 7)]
+
+
+@pytest.mark.parametrize("scoring", ["sweep", "pool"])
+def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(scoring, monkeypatch):
+    """Without a uniform slot the guard watches the whole batch, and not by what came before."""
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    nint = {"xi": 0, "start": 0.5, "scoring": scoring, "alpha": 5}
+    trainer = trainer_of("nint", steps=24, nint=nint, batch={"fraction": 0.3})
+    trainer.look_every = 7  # the change lies within what is looked at together
+    levels = []
+
+    class Watch(Until):
+        def after_step(self, trainer, step):
+            levels.append(trainer.guard.level.steps)
+
+    trainer.fit(Watch())
+    assert dict(trainer.selections["last"].slots).get("uniform", 0) < 16
+    assert max(levels[:14]) == 8
+    assert trainer.guard.level.steps == 12
+    level = trainer.guard.kept.level
+    assert level["steps"] <= 12
+    assert trainer.guard.halvings == 0
 
 
 def test_the_error_over_some_rows_is_the_same_in_blocks():
@@ -195,10 +218,12 @@ def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
             assert torch.equal(after[name], before[name]), name
 
 
-def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
+@pytest.mark.parametrize("reshuffle", [False, True])
+def test_a_fit_goes_on_with_half_the_rate_and_other_points(reshuffle, monkeypatch):
     monkeypatch.setattr(guard, "_KEEP_EVERY", 1)
     broken_at(monkeypatch, 3, 7)
-    trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3})
+    batch = {"fraction": 0.2, "reshuffle": reshuffle}
+    trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3}, batch=batch)
     rates, batches = [], []
 
     class Watch(Until):
@@ -375,6 +400,35 @@ def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
         assert [(r.step, r.restored_step) for r in watch.rescues] == [(noticed, 0)]
         assert trainer.step == 30
         assert all(parameter.isfinite().all() for parameter in trainer.field.parameters())
+
+
+def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
+    """A copy would grow with the signal, and what a diverging network had is not worth knowing."""
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    settings = {"nint": {"scoring": "pool", "min_share": 1}, "batch": {"reshuffle": True}}
+    trainer, kept = trainer_of(steps=12, **settings), trainer_of(steps=12, **settings)
+    trainer._look = lambda look=trainer._look: look() and trainer.step != 11
+    trainer.fit(watch := Until())
+    kept.fit(Until(8))
+    assert [(r.step, r.restored_step) for r in watch.rescues] == [(12, 8)]
+    assert not [name for name in trainer.guard.kept.tensors if "errors" in name]
+    before, after = (each.sampler.state_dict() for each in (kept, trainer))
+    again = after["trained"] >= 8
+    assert again.any()
+    assert (after["errors"][again] == -1).all()
+    for name in ("errors", "trained"):
+        assert torch.equal(after[name][~again], before[name][~again])
+    assert int(after["place"]) != int(before["place"])
+
+
+def test_new_points_have_a_level_of_their_own_however_seldom_losses_are_looked_at(monkeypatch):
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    often, seldom = redrawn_trainer("uniform", {}), redrawn_trainer("uniform", {})
+    seldom.look_every = 7
+    for trainer in (often, seldom):
+        trainer.fit(Until())
+    assert often.guard.level.steps == seldom.guard.level.steps == 18 % 4
+    assert often.guard.level == seldom.guard.level
 
 
 def test_what_the_sampler_knew_comes_back_and_is_no_alias(monkeypatch):

@@ -158,6 +158,17 @@ def test_guidance_begins_at_its_share_of_the_time():
     assert began == [False] * 15 + [True] * 35
 
 
+def test_a_budget_that_is_given_later_does_not_begin_guidance_anew():
+    before = trainer_of("nint", 40)
+    before.fit(Until(30))
+    clock = Ticking(update_s=before.clock.update_s)
+    after = trainer_of("nint", 40, clock=clock, time_budget_s=60, at_steps=False)
+    after.load_state_dict(state_of(before))
+    after.fit(Until(31))
+    assert int(before.sampler.state_dict()["began"]) == 0.3 * 40
+    assert int(after.sampler.state_dict()["began"]) == 0.3 * 40
+
+
 def layer(**settings):
     return Layer({key.replace("__", "."): Setting(v, "--x") for key, v in settings.items()})
 

@@ -126,6 +126,28 @@ def test_going_on_at_any_step_of_guidance_that_starts_late(law):
         assert_same(through.state_dict(), after.state_dict())
 
 
+@pytest.mark.parametrize("stop", range(1, 24))
+def test_going_on_with_all_that_the_default_preset_has(stop):
+    settings = {
+        "nint": {"scoring": "pool", "min_share": 1, "start": 0.2, "xi": 0.5, "weight": 0.8},
+        "batch": {"fraction": 0.2, "reshuffle": True},
+        "optimiser": {
+            "lr": 1e-3,
+            "schedule": "cosine",
+            "warmup": 0.1,
+            "beta1": 0.8,
+            "beta2_end": 0.98,
+            "average": 0.12,
+        },
+    }
+    through, before, after = (trainer_of(seed=seed, **settings) for seed in (0, 0, 9))
+    through.fit(Until())
+    before.fit(Until(stop))
+    after.load_state_dict(state_of(before))
+    after.fit(Until())
+    assert_same(through.state_dict(), after.state_dict())
+
+
 def test_a_state_of_another_shape_is_refused():
     state = state_of(trainer_of())
     with pytest.raises(ValueError, match="expected"):
@@ -371,7 +393,7 @@ def test_what_a_sampler_knows_goes_where_it_chooses(sampler, sections, after_res
     state = state_of(trainer)
     trainer.signal = SimpleNamespace(device=torch.device("meta"), redraw_every=None)
     if after_rescue:
-        trainer._go_back(trainer.guard.kept)
+        trainer._go_back(trainer.guard.kept, 3)
     else:
         trainer.load_state_dict(state)
     found = trainer.sampler.state_dict()

@@ -143,6 +143,8 @@ class Sampler(ABC):
             in which one is no point of the signal is refused.
         host_entries: Names of the entries that are read by the host and so stay with it; all
             others are where the field is.
+        lasting_entries: Names of the entries that stay as they are where a fit goes back to an
+            earlier step, and of which no copy is kept for that; see `undo`.
     """
 
     observes: ClassVar[bool] = False
@@ -150,6 +152,7 @@ class Sampler(ABC):
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
     host_entries: ClassVar[frozenset[str]] = frozenset()
+    lasting_entries: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def needs_fixed_points(self) -> bool:
@@ -162,6 +165,13 @@ class Sampler(ABC):
         Called before `select`, and only where `needs_fixed_points` is False.
         """
         assert not self.needs_fixed_points, "a sampler that needs fixed points cannot forget them"
+
+    def undo(self, step: int) -> None:  # noqa: B027  # most have nothing that lasts
+        """Take what lasts and was learnt from a step on for void, for the fit goes back there.
+
+        Args:
+            step: The first step that is undone, from 0.
+        """
 
     @abstractmethod
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:

@@ -82,6 +82,7 @@ class Nint(Sampler):
 
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL, _SELECTED})
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_SIZES, _BEGAN, _VOID}
+    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
 
     def __init__(
         self,
@@ -126,9 +127,9 @@ class Nint(Sampler):
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
-        if self.batch.timed and _BEGAN not in self._ranked:
-            if step >= self.mixture.start * self.batch.total_steps:
-                self._ranked[_BEGAN] = torch.tensor([step])
+        if _BEGAN not in self._ranked and step >= self._planned:
+            began = step if self.batch.timed else self._planned
+            self._ranked[_BEGAN] = torch.tensor([began])
         if step < self._begins or (count == population and self._refreshes(step)):
             indices = self._draws.draw(population, count, generator)
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
@@ -153,10 +154,14 @@ class Nint(Sampler):
         return Selection(indices, weights, slots=slots)
 
     @property
+    def _planned(self) -> float:
+        """The first step with guidance, as it looks now."""
+        planned = self.mixture.start * self.batch.total_steps
+        return planned if self.batch.timed else round(planned)
+
+    @property
     def _begins(self) -> int:
-        """The first step with guidance; later than any where time is still to tell."""
-        if not self.batch.timed:
-            return round(self.mixture.start * self.batch.total_steps)
+        """The first step with guidance; later than any where that is not yet over."""
         began = self._ranked.get(_BEGAN)
         return _NEVER if began is None else int(began)
 

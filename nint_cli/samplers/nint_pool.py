@@ -60,6 +60,7 @@ class NintPool(Sampler):
     observes: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK})
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
+    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_ERRORS, _TRAINED}
 
     def __init__(
         self,
@@ -85,6 +86,11 @@ class NintPool(Sampler):
         self._errors = self._trained = None
         self._known.pop(_NTK, None)
         self._draws.forget()
+
+    def undo(self, step: int) -> None:
+        """Forget the errors of the steps that are undone; see `Sampler.undo`."""
+        if self._errors is not None and self._trained is not None:
+            self._errors[self._trained >= step] = -1.0
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots; see `Sampler.select`."""

@@ -23,6 +23,7 @@ class Uniform(Sampler):
     """
 
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
+    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
 
     def __init__(self, batch: BatchPlan, *, reshuffle: bool = False) -> None:
         self.batch = batch

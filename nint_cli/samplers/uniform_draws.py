@@ -88,11 +88,12 @@ class UniformDraws:
         Returns:
             (count,) int64, distinct.
         """
-        if self._order is None or self._drawn != len(drawn):
+        if self._seed is None or self._drawn != len(drawn):
             return draw_distinct(population, count, generator, exclude=drawn)
+        order = self._ordered(population, drawn.device)
         # In the way of every s-th point the draw may lie with up to two more than its share.
         stride = max((population - len(drawn)) // (count + 2), 1)
-        every = self._order[turn % stride :: stride]
+        every = order[turn % stride :: stride]
         last, first = (
             max(-(-(place - turn % stride) // stride), 0)
             for place in (self._place - self._drawn, self._place)
@@ -102,13 +103,18 @@ class UniformDraws:
         start = turn * count % max(len(kept), 1)
         return torch.cat([kept[start:], kept[:start]])[:count]
 
-    def _visit(self, population: int, count: int, barred: Tensor) -> Tensor:
-        """Give the next points of the epoch that are not barred, fewer where it ends."""
+    def _ordered(self, population: int, device: torch.device) -> Tensor:
+        """Give the epoch's order, which is lost where a run was stopped, and come by again."""
         if self._order is None:
             assert self._seed is not None
-            again = torch.Generator(barred.device).manual_seed(self._seed)
-            self._order = torch.randperm(population, generator=again, device=barred.device)
-        ahead = self._order[self._place : self._place + count + len(barred)]
+            again = torch.Generator(device).manual_seed(self._seed)
+            self._order = torch.randperm(population, generator=again, device=device)
+        return self._order
+
+    def _visit(self, population: int, count: int, barred: Tensor) -> Tensor:
+        """Give the next points of the epoch that are not barred, fewer where it ends."""
+        order = self._ordered(population, barred.device)
+        ahead = order[self._place : self._place + count + len(barred)]
         if len(barred) == 0:
             self._place += len(ahead)
             return ahead
