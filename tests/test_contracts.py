@@ -33,7 +33,10 @@ VARIANTS = {
     "nint-pool-epochs": ("nint", {"nint": {"scoring": "pool"}, "batch": {"reshuffle": True}}),
     "nint-pool-epochs-chosen": (
         "nint",
-        {"nint": {"scoring": "pool", "xi": 0, "min_share": 1}, "batch": {"reshuffle": True}},
+        {
+            "nint": {"scoring": "pool", "pool": 2, "xi": 0, "min_share": 1},
+            "batch": {"reshuffle": True},
+        },
     ),
     "uniform-epochs": ("uniform", {"batch": {"reshuffle": True}}),
     "nint-sketch": ("nint", {"nint": {"score": "sketch", "sketches": 2}}),

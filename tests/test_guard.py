@@ -218,12 +218,28 @@ def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
             assert torch.equal(after[name], before[name]), name
 
 
-@pytest.mark.parametrize("reshuffle", [False, True])
-def test_a_fit_goes_on_with_half_the_rate_and_other_points(reshuffle, monkeypatch):
+@pytest.mark.parametrize("sampler", ["uniform", "nint"])
+def test_an_epoch_goes_on_where_a_fit_goes_back(sampler, monkeypatch):
+    """Otherwise the batches that it diverged by would come once more."""
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    broken_at(monkeypatch, 7)
+    settings = {"batch": {"fraction": 0.1, "reshuffle": True}, "nint": {"start": 0.99}}
+    trainer = trainer_of(sampler, steps=12, **settings)
+    batches = []
+
+    class Watch(Until):
+        def after_step(self, trainer, step):
+            batches.append(tuple(trainer.selections["last"].indices.tolist()))
+
+    trainer.fit(watch := Watch())
+    assert [(r.step, r.restored_step) for r in watch.rescues] == [(8, 4)]
+    assert len(set(batches)) == 11  # the bad one was never trained on
+
+
+def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
     monkeypatch.setattr(guard, "_KEEP_EVERY", 1)
     broken_at(monkeypatch, 3, 7)
-    batch = {"fraction": 0.2, "reshuffle": reshuffle}
-    trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3}, batch=batch)
+    trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3})
     rates, batches = [], []
 
     class Watch(Until):
@@ -359,7 +375,7 @@ def test_a_network_that_collapses_before_it_has_learnt_is_brought_back(tmp_path,
 @pytest.mark.parametrize("sampler", ["uniform", "nint", "evos", "soft_mining"])
 def test_going_on_across_a_rescue_equals_never_having_stopped(sampler, monkeypatch):
     monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
-    rate = {"lr": 1e-3}
+    rate = {"lr": 1e-3, "average": 0.5}
 
     def trainer_that_breaks(**more):
         trainer = trainer_of(sampler, steps=24, optimiser=rate, **more)
