@@ -45,7 +45,8 @@ def resume(
 
     A run that is stopped and resumed gives the bits of one that was never stopped, on the same
     machine with the same number of threads and versions of nint and PyTorch; where these are
-    others, a note says so.
+    others, a note says so. Not so under a budget of time, nor on a GPU where a fit has diverged,
+    which a stop lets it notice sooner, or a hash grid's gradient is added up in any order.
 
     Args:
         path: The run folder.
