@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nint_cli.signals import GridSignal, Picture, to_pixels
 from tests.conftest import smooth_pixels, tiny_signal
@@ -52,6 +53,29 @@ def test_a_picture_comes_back_bit_for_bit(bits, channels):
     back = to_pixels(values, signal.shape, pixels.dtype)
     assert back.dtype == pixels.dtype
     np.testing.assert_array_equal(back, pixels)
+
+
+class NoLookup(TorchDispatchMode):
+    """Refuses to look up values of 16 unsigned bits, as CUDA does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in {torch.ops.aten.index, torch.ops.aten.index_select}:
+            assert args[0].dtype != torch.uint16, '"index_cuda" not implemented for UInt16'
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_points_of_any_depth_can_be_looked_up_on_a_gpu(bits):
+    pixels = smooth_pixels(9, 11, 3, bits)
+    pixels.flat[0], pixels.flat[1] = 0, 2**bits - 1
+    signal = Picture(pixels, "").signal()
+    order = torch.randperm(99)
+    with NoLookup():
+        _, values = signal.at(order)
+    assert torch.equal(values, signal.slice(0, 99)[1][order])
+    if bits == 16:
+        with NoLookup(), pytest.raises(AssertionError, match="UInt16"):
+            signal.stored[order]
 
 
 def test_predictions_out_of_range_are_clipped():

@@ -157,7 +157,12 @@ class GridSignal(Signal):
 
     def at(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Look up points; see `Signal.at`."""
-        return self._coords(indices), self._values(self.stored[indices])
+        stored = self.stored
+        if stored.dtype == torch.uint16:  # of which CUDA has no lookup, but of as many bits
+            found = stored.view(torch.int16)[indices].view(torch.uint16)
+        else:
+            found = stored[indices]
+        return self._coords(indices), self._values(found)
 
     def slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Look up neighbouring points; see `Signal.slice`."""
