@@ -385,7 +385,7 @@ def test_the_default_guides_pictures_sounds_by_most_fields_and_no_shapes(name):
         config = resolve([preset_layer(preset, modality), layered(field=name)], modality).config
         return config.sampler, config.nint.scoring
 
-    guided = name not in {"hashgrid", "mlp", "gauss"}
+    guided = name not in {"hashgrid", "mlp"}
     assert chosen("default", "image") == ("nint", "pool")
     assert chosen("default", "audio") == ("nint" if guided else "uniform", "pool")
     assert chosen("default", "sdf")[0] == "uniform"

@@ -134,6 +134,22 @@ def test_the_first_wavelets_of_a_sound_are_no_narrower_for_its_high_frequency():
     assert build_field(config, (20, 30), 3, generator()).first_scale == config.wire.scale
 
 
+@pytest.mark.parametrize("dims", [1, 3])
+def test_first_bumps_are_as_narrow_as_is_said_and_lie_anywhere(dims):
+    field = Gauss(dims, 1, hidden_features=512, scale=10, first_scale=480.0, generator=generator())
+    weight, bias = field.weights[0].detach(), field.biases[0].detach()
+    assert 0.98 * 480 < 10 * weight.abs().max() <= 480
+    # The points where a bump is highest come as near to the middle as those of a uniform draw.
+    nearest = (bias / weight.norm(dim=1)).abs()
+    assert nearest.max() <= dims**0.5
+    if dims == 1:
+        assert 0.2 < (nearest < 0.25).float().mean() < 0.3
+    usual = Gauss(dims, 1, hidden_features=512, scale=10, generator=generator())
+    assert all(
+        torch.equal(a, b) for a, b in zip(field.weights[1:], usual.weights[1:], strict=True)
+    )
+
+
 @pytest.mark.parametrize("shape", [(40,), (9, 7), (5, 6, 4)])
 def test_the_hash_grid_interpolates_at_every_level(shape):
     """At vertices, between them, on the far edges and outside, dense and hashed."""

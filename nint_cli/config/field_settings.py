@@ -89,6 +89,13 @@ class GaussConfig(Section):
     hidden_features: int = _width(256)
     hidden_layers: int = _depth(4)
     scale: float = Field(30.0, gt=0, le=1e6, description="inverse width of the bumps")
+    first_scale: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="inverse width of the first layer's narrowest bumps, which are then spread "
+        "over all coords in [-1, 1]; null: as the others",
+    )
 
 
 class WireConfig(Section):

@@ -131,7 +131,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Recipe]]] = {
         },
         "gauss": {
             "published": _published(1e-4, "INT's release"),
-            "tuned": _tuned(3e-4, 8192, 600, _UNGUIDED),
+            "tuned": _tuned(2e-4, 8192, 600, {"gauss.first_scale": 480.0, **_GUIDED}),
         },
         "wire": {
             "published": _published(1e-4, "INT's release"),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField
+from nint_cli.fields.base import ChainField, uniform_
 from nint_cli.fields.mlp import torch_default_
 
 
@@ -31,7 +31,8 @@ class Gauss(ChainField):
     Coordinate-MLPs", ECCV 2022, arXiv 2111.15135.
 
     Initialisation: PyTorch's default, weights and biases U(1 / sqrt(fan_in)). The scale 30 is
-    that of the released code of FINER; that of WIRE has 10.
+    that of the released code of FINER; that of WIRE has 10. A first layer of narrower bumps is
+    ours.
 
     Args:
         coord_dim: D.
@@ -39,6 +40,9 @@ class Gauss(ChainField):
         hidden_features: Width of the Gaussian layers.
         hidden_layers: Number of Gaussian layers.
         scale: Inverse width of the bumps.
+        first_scale: Inverse width of the narrowest bumps of the first layer, which then lie
+            anywhere in [-1, 1]^D alike, where by PyTorch's biases half of them lie outside. It is
+            put into the weights. None leaves the layer as the others are.
         generator: Source of the initial parameters; None leaves them uninitialised.
 
     Example:
@@ -56,9 +60,20 @@ class Gauss(ChainField):
         hidden_features: int = 256,
         hidden_layers: int = 4,
         scale: float = 30.0,
+        first_scale: float | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(coord_dim, value_dim, hidden_features, hidden_layers)
         self.scale = scale
         if generator is not None:
             torch_default_(self.weights, self.biases, generator)
+            if first_scale is not None:
+                self._spread(first_scale, generator)
+
+    @torch.no_grad()
+    def _spread(self, first_scale: float, generator: torch.Generator) -> None:
+        weight, bias = self.weights[0], self.biases[0]
+        uniform_(weight, first_scale / self.scale, generator)
+        centres = torch.empty_like(weight)
+        uniform_(centres, 1.0, generator)
+        bias.copy_(-(weight * centres).sum(1))
