@@ -8,7 +8,6 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+from nint_cli.cli.children import Children
 
 HEADLINES = {"image": "psnr_db", "audio": "si_snr_db", "sdf": "iou"}
 """The figure that a fit is known by, in its log and its metrics."""
@@ -74,20 +75,21 @@ class Fit:
         """Tell whether it needs no command any more; nint itself looks where this says no."""
         return False
 
-    def execute(self, environment: Mapping[str, str], stop: Event) -> tuple[int, str]:
+    def execute(
+        self, environment: Mapping[str, str], stop: Event, children: Children
+    ) -> tuple[int, str]:
         """Run its command to the end.
 
         Args:
-            environment: Variables of the process.
+            environment: Variables of the process, where it is started as one of its own.
             stop: Set when no fit is wanted any more.
+            children: Starts it as a copy of a process that has loaded PyTorch.
 
         Returns:
             The exit code, and what it said on stderr.
         """
-        done = subprocess.run(
-            self.command(), env=environment, capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stderr
+        ended = children.run(self.command()[3:])
+        return ended.code, "\n".join(ended.lines)
 
 
 def run(fits: Sequence[Fit], jobs: int = 1) -> None:
@@ -99,11 +101,11 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
         jobs: How many at once; they divide the cores, unless OMP_NUM_THREADS says otherwise.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads(jobs))}
-    stop = Event()
+    stop, children = Event(), Children(threads(jobs))
 
     def one(item: tuple[int, Fit]) -> None:
         number, fit = item
-        code, said = (0, "") if fit.finished() else fit.execute(environment, stop)
+        code, said = (0, "") if fit.finished() else fit.execute(environment, stop, children)
         if code not in {0, 5}:  # a divergence is a result too
             last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
             raise SystemExit(f"{fit.folder}: {last}")
@@ -111,7 +113,7 @@ def run(fits: Sequence[Fit], jobs: int = 1) -> None:
         text = shown(fit.metrics().get(key), 4)
         print(f"{number + 1}/{len(fits)} {fit.folder}: {key} {text}", file=sys.stderr, flush=True)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with children.at_work(), ThreadPoolExecutor(jobs) as pool:
         try:
             list(pool.map(one, enumerate(fits)))
         finally:

@@ -21,6 +21,7 @@ import grid
 import yaml
 from target_tables import target_summary
 
+from nint_cli.cli.children import Children
 from nint_cli.config import preset_layer, resolve, set_layer
 
 METHODS = {
@@ -79,7 +80,9 @@ class TimedFit(grid.Fit):
             return [*self.anew(), "--overwrite"]
         return super().command()
 
-    def execute(self, environment: Mapping[str, str], stop: Event) -> tuple[int, str]:
+    def execute(
+        self, environment: Mapping[str, str], stop: Event, children: Children
+    ) -> tuple[int, str]:
         """Run it to its end or its cap; see `grid.Fit.execute`."""
         if not self.begun():  # what another run logged there is not this one's time
             (self.folder / "log.jsonl").unlink(missing_ok=True)

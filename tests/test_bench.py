@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from nint_cli import cli
+from nint_cli.cli.children import Children
 from tests.conftest import smooth_pixels, tiny_field
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -271,7 +272,7 @@ def test_the_log_of_other_settings_counts_for_nothing(script, tmp_path):
     fit = capped_fit(script, tmp_path, 4.5, nap=0.1)
     leave(fit, "interrupted", 9.0, {"seed": 1})
     (tmp_path / "log.jsonl").write_text('{"train_s": 9.0}\n')
-    assert fit.execute({}, threading.Event())[0] == 0  # its own end, and no signal's
+    assert fit.execute({}, threading.Event(), Children(1))[0] == 0  # its own end, and no signal's
 
 
 def capped_fit(script, folder, train_s, nap=60):
@@ -292,14 +293,14 @@ def capped_fit(script, folder, train_s, nap=60):
 
 
 def test_a_run_is_ended_at_its_cap(script, tmp_path):
-    code, _ = capped_fit(script, tmp_path, 5.5).execute({}, threading.Event())
+    code, _ = capped_fit(script, tmp_path, 5.5).execute({}, threading.Event(), Children(1))
     assert code == 0
 
 
 def test_a_run_is_ended_when_nobody_wants_it(script, tmp_path):
     stop = threading.Event()
     threading.Timer(0.6, stop.set).start()
-    code, _ = capped_fit(script, tmp_path, 4.5).execute({}, stop)
+    code, _ = capped_fit(script, tmp_path, 4.5).execute({}, stop, Children(1))
     assert code in {143, -15}  # -15 where the process had no time to listen
 
 
