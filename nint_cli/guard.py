@@ -228,15 +228,22 @@ class Guard:
         copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         self.kept = Kept(step, copies, self.level.numbers())
 
-    def keep_more(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Add copies to the state that was kept at a step, if one was.
+    def keeps(self, step: int) -> bool:
+        """Tell whether the state that is kept is that of a step.
 
         Args:
             step: Steps done before it.
-            tensors: What only the end of the step knows.
         """
-        if self.kept is not None and self.kept.step == step:
-            self.kept.tensors.update((n, t.detach().clone()) for n, t in tensors.items())
+        return self.kept is not None and self.kept.step == step
+
+    def keep_more(self, tensors: Mapping[str, Tensor]) -> None:
+        """Add copies to the state that is kept.
+
+        Args:
+            tensors: What only the end of its step knows.
+        """
+        assert self.kept is not None
+        self.kept.tensors.update((n, t.detach().clone()) for n, t in tensors.items())
 
     def halve(self, step: int) -> Rescue | None:
         """Halve the rate, and take the loss for as low as it was at the kept state.

@@ -184,13 +184,13 @@ class Trainer:
         if observation is not None and self.sampler.observes:
             with self.clock.measure("sampler_s"):
                 self.sampler.observe(self.step, observation)
-        if self.guard is not None:
+        if self.guard is not None and self.guard.keeps(self.step):
             passing = {
                 name: tensor
                 for name, tensor in self._sampler_state().items()
                 if name.removeprefix("sampler.") not in self.sampler.lasting_entries
             }
-            self.guard.keep_more(self.step, passing)
+            self.guard.keep_more(passing)
         if not self.selections:
             first = replace(selection, indices=selection.indices.clone())
             self.selections["first"] = first
@@ -224,8 +224,6 @@ class Trainer:
             for name, tensor in kept.tensors.items()
             if name.startswith("sampler.")
         }
-        for name in self.sampler.lasting_entries:
-            back.pop(name, None)
         # What it has learnt since under other names stays, for it may count on that.
         self._load_sampler({**self.sampler.state_dict(), **back})
         self.sampler.undo(kept.step)
