@@ -10,6 +10,10 @@ from nint_cli.config import EngineConfig
 from nint_cli.cores import cpu_quota, usable_cores
 from nint_cli.derivatives import derivatives_of, products_in
 from nint_cli.fields import Ffn, HashGrid, Siren
+from nint_cli.fields.finer import VariablePeriodicSine
+from nint_cli.fields.gauss import Gaussian
+from nint_cli.fields.mlp import Relu
+from nint_cli.fields.siren import Sine
 from nint_cli.sweep import predict, pull_residual, pushforward, self_leverage
 from tests.conftest import generator, tiny_signal
 from tests.test_cli import nint, strict
@@ -63,7 +67,7 @@ def test_coords_keep_every_digit():
 
 
 def test_the_oracle_of_a_product_in_bfloat16():
-    """A layer between others is act(W16 h16 + b), with the product rounded once."""
+    """A layer between others is act(W16 h16 + b16), rounded before and after the sine."""
     field = Siren(2, 3, hidden_features=16, hidden_layers=2, generator=generator(1))
     coords, _ = PICTURE.slice(0, 30)
     with products_in(torch.bfloat16):
@@ -71,9 +75,30 @@ def test_the_oracle_of_a_product_in_bfloat16():
     h = found.inputs[1].double()
     layer = field.chain().layers[1]
     weight = (layer.scale * layer.weight).detach().bfloat16().double()
-    product = (h @ weight.T).bfloat16().double()
-    z = product + (layer.scale * layer.bias).detach().double()
-    torch.testing.assert_close(found.inputs[2].double(), z.sin(), rtol=0, atol=0.02)
+    bias = (layer.scale * layer.bias).detach().bfloat16().double()
+    z = (h @ weight.T + bias).bfloat16().double()
+    torch.testing.assert_close(found.inputs[2].double(), z.sin(), rtol=2**-8, atol=1e-6)
+    slope = found.slopes[1]
+    assert slope.dtype == torch.bfloat16
+    torch.testing.assert_close(slope.double(), z.cos(), rtol=2**-8, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [Sine(), Relu(), Gaussian(), VariablePeriodicSine(30.0)],
+    ids=lambda activation: type(activation).__name__,
+)
+def test_an_activation_takes_rounded_numbers_where_that_costs_no_more_than_rounding(activation):
+    z = torch.linspace(-4, 4, 2001).bfloat16()
+    exact = activation.value_and_slope(z.double())
+    found = activation.value_and_slope(z.clone())
+    value = activation.value(z.clone())
+    assert torch.equal(value, found[0])
+    off = max(
+        ((a.double() - b).abs() / b.abs().clamp(min=1)).max().item()
+        for a, b in zip(found, exact, strict=True)
+    )
+    assert activation.takes_rounded == (off < 2**-7)
 
 
 def test_a_picture_is_learnt_in_bfloat16():

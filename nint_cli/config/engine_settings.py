@@ -26,8 +26,9 @@ class EngineConfig(Section):
     )
     precision: PrecisionName = Field(
         "full",
-        description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers, "
-        "with all else in float32; or auto: bf16 on a CPU that has instructions for it, else full",
+        description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers "
+        "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
+        "that has instructions for it, else full",
     )
     graphs: bool = Field(
         False,

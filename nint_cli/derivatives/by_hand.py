@@ -55,8 +55,15 @@ class ByHand(Derivatives):
             self._factors = [
                 weight.to(dtype) for weight, dtype in zip(self._weights, self._dtypes, strict=True)
             ]
+            # Biases in the type that a layer's z is kept in until its activation has been taken.
+            self._offsets = [
+                bias.to(dtype if _rounds(layer) else bias.dtype)
+                for layer, bias, dtype in zip(
+                    chain.layers, self._biases, self._dtypes, strict=True
+                )
+            ]
         self._totals: dict[str, list[Tensor]] = {}
-        self._rooms: dict[int, Tensor] = {}
+        self._rooms: dict[tuple[int, torch.dtype], Tensor] = {}
 
     @torch.no_grad()
     def predict(self, coords: Tensor) -> Tensor:
@@ -75,11 +82,11 @@ class ByHand(Derivatives):
         """
         if index == len(self._layers) - 1:
             return None
-        bias = self._biases[index]
-        wanted = rows * len(bias)
-        room = self._rooms.get(index % 2)
+        bias = self._offsets[index]
+        wanted, key = rows * len(bias), (index % 2, bias.dtype)
+        room = self._rooms.get(key)
         if room is None or len(room) < wanted:
-            room = self._rooms[index % 2] = bias.new_empty(wanted)
+            room = self._rooms[key] = bias.new_empty(wanted)
         return room[:wanted].view(rows, len(bias))
 
     @torch.no_grad()
@@ -95,7 +102,7 @@ class ByHand(Derivatives):
 
     def _affine(self, index: int, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Give z of a layer from its input, which is of the type of its products."""
-        bias = self._biases[index]
+        bias = self._offsets[index]
         if h.dtype == bias.dtype:
             if out is not None:
                 return torch.addmm(bias, h, self._factors[index].T, out=out)
@@ -158,7 +165,7 @@ class ByHand(Derivatives):
                     if dh is not None:
                         change.add_(dh.to(h.dtype) @ factor.T)
                 h, slope = _activate(layer, self._affine(index, h))
-                dh = change if slope is None else slope.mul_(change)
+                dh = change if slope is None else change.mul_(slope)
             assert dh is not None
             return h, dh
 
@@ -220,14 +227,14 @@ class _BlockByHand(Block):
                 delta = slope.mul_(delta)
             factor, h = owner._factors[index], self.inputs[index]
             total = totals["weights"][index]
-            totals["biases"][index].add_(delta.sum(0))
+            totals["biases"][index].add_(delta.sum(0, dtype=total.dtype))
             if h.dtype == total.dtype:
                 total.addmm_(delta.T, h)
                 delta = delta @ factor if index else delta
             else:  # a layer between others, so there is always one before it
                 rounded = delta.to(h.dtype)
                 total.add_(rounded.T @ h)
-                delta = (rounded @ factor).to(delta.dtype)
+                delta = rounded @ factor
         self._delta = delta
         if totals["encoding"] and owner._encoding is not None:
             owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])
@@ -247,6 +254,10 @@ class _BlockByHand(Block):
 
 def _activate(layer: Layer, z: Tensor) -> tuple[Tensor, Tensor | None]:
     return (z, None) if layer.activation is None else layer.activation.value_and_slope(z)
+
+
+def _rounds(layer: Layer) -> bool:
+    return layer.activation is not None and layer.activation.takes_rounded
 
 
 def _scaled(factor: float, tensor: Tensor) -> Tensor:

@@ -15,7 +15,14 @@ from torch.nn.functional import linear
 
 
 class Activation(Protocol):
-    """An elementwise function between the layers of a field."""
+    """An elementwise function between the layers of a field.
+
+    Attributes:
+        takes_rounded: Whether it may be taken in the type that a matrix product is rounded to,
+            since value and slope lose no more by it than z has lost already.
+    """
+
+    takes_rounded: bool
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give h = act(z), for autograd and `torch.func` to differentiate."""

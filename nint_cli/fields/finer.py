@@ -16,6 +16,8 @@ class VariablePeriodicSine:
         omega_0: Frequency factor.
     """
 
+    takes_rounded = False
+
     def __init__(self, omega_0: float) -> None:
         self.omega_0 = omega_0
 

@@ -10,6 +10,8 @@ from nint_cli.fields.mlp import torch_default_
 class Gaussian:
     """act(z) = exp(-z^2)."""
 
+    takes_rounded = True
+
     def __call__(self, z: Tensor) -> Tensor:
         """Give exp(-z^2)."""
         return torch.exp(-z.square())

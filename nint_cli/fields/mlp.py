@@ -12,6 +12,8 @@ from nint_cli.fields.base import ChainField, uniform_
 class Relu:
     """act(z) = max(z, 0)."""
 
+    takes_rounded = True
+
     def __call__(self, z: Tensor) -> Tensor:
         """Give max(z, 0)."""
         return torch.relu(z)

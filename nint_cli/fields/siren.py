@@ -11,6 +11,8 @@ from nint_cli.fields.base import ChainField, uniform_
 class Sine:
     """act(z) = sin(z)."""
 
+    takes_rounded = True
+
     def __call__(self, z: Tensor) -> Tensor:
         """Give sin(z)."""
         return torch.sin(z)
