@@ -11,7 +11,8 @@ from nint_cli.average import Average
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, OptimiserConfig, RunConfig
-from nint_cli.engine import products
+from nint_cli.derivatives import Compiled
+from nint_cli.engine import compiles, products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
     Ffn,
@@ -48,6 +49,7 @@ from nint_cli.samplers import (
     priors,
 )
 from nint_cli.signals import Signal
+from nint_cli.sweep import block_size
 from nint_cli.trainer import Trainer
 
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -324,8 +326,22 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
         products=products(config.engine, device),
         average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
+        compiled=_compiled(config, field, len(signal)),
         replay=Replay() if config.engine.graphs and device.type == "cuda" else None,
     )
+
+
+def _compiled(config: RunConfig, field: Field, population: int) -> Compiled | None:
+    """Have passes compiled for whole blocks, and for a batch that is shorter than one."""
+    if not compiles(config.engine, field, config.stop.time_budget_s):
+        return None
+    size = config.batch.size or int(config.batch.fraction * population)
+    batch = min(size, population)
+
+    def wanted(rows: int) -> bool:
+        return rows in (batch, block_size(field), block_size(field, forward_only=True))
+
+    return Compiled(wanted)
 
 
 def _over_the_run(

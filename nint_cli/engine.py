@@ -1,10 +1,37 @@
 """What PyTorch is told before it computes."""
 
+import os
+
 import torch
 
+from nint_cli.blocks import memory_folder
 from nint_cli.config import EngineConfig
 from nint_cli.cores import usable_cores
+from nint_cli.fields import Field
 from nint_cli.heap import keep_freed_memory
+
+# Compiling takes up to 20 s, the next time three, and spares 8 % of a step or more
+# (docs/performance.md).
+_LONG_S = 180.0
+
+
+def compiles(settings: EngineConfig, field: Field, budget_s: float | None) -> bool:
+    """Tell whether passes are to be compiled.
+
+    Args:
+        settings: How to compute.
+        field: The network.
+        budget_s: Training time of the run, or None where that is not known.
+
+    Returns:
+        Whether; under ``auto`` by the settings alone, so that a machine always chooses alike.
+    """
+    if settings.compile != "auto":
+        return settings.compile == "always"
+    chain = field.chain()
+    layers = () if chain is None else chain.layers
+    gains = any(layer.activation is not None and layer.activation.costly for layer in layers)
+    return gains and budget_s is not None and budget_s >= _LONG_S
 
 
 def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
@@ -42,6 +69,9 @@ def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     keep_freed_memory()
+    if settings.compile != "never":
+        # What is loaded again must be the user's own; PyTorch's place is open to all.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(memory_folder() / "compiled"))
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
         return []

@@ -45,7 +45,11 @@ def peak_memory(device: torch.device) -> results.MemoryRecord:
 
 
 def describe(
-    device: torch.device, products: torch.dtype | None = None, field: Field | None = None
+    device: torch.device,
+    products: torch.dtype | None = None,
+    field: Field | None = None,
+    *,
+    compiled: bool = False,
 ) -> results.Environment:
     """Describe this process.
 
@@ -53,6 +57,7 @@ def describe(
         device: Where the field is.
         products: Type of the matrix products of training, where it is another than float32.
         field: The network, if there is one.
+        compiled: Whether the passes of training were compiled.
 
     Returns:
         Versions, platform, device, threads, the type of products, and the network's block sizes.
@@ -68,6 +73,7 @@ def describe(
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
         products=None if products is None else str(products).removeprefix("torch."),
+        compiled=compiled,
         step_block=None if field is None else block_size(field),
         sweep_block=None if field is None else block_size(field, forward_only=True),
     )

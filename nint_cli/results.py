@@ -209,6 +209,7 @@ class Environment(_Part):
     device_name: str
     threads: int
     products: str | None
+    compiled: bool = Field(False, description="whether the passes of training were compiled")
     step_block: int | None = Field(None, description="coordinates at once in a step")
     sweep_block: int | None = Field(None, description="coordinates at once in a sweep")
 

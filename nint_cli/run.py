@@ -138,8 +138,18 @@ class Fit:
             folder.write(runfolder.CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        if config.engine.precision == "bf16" and self.trainer.field.chain() is None:
-            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
+        if self.trainer.field.chain() is None:
+            asked = {
+                "precision bf16": config.engine.precision == "bf16",
+                "compile": config.engine.compile == "always",
+            }
+            self._notes += [
+                f"{name} has no effect on the field {config.field}"
+                for name in asked
+                if asked[name]
+            ]
+        elif self.trainer.compiled is not None:
+            self._notes.append("the first step compiles the passes of training, for some seconds")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
         recorder = Recorder(
@@ -159,6 +169,8 @@ class Fit:
             control.progress.finish()
         if self.trainer.replay is not None and self.trainer.replay.failure is not None:
             control.note(f"no CUDA graph was recorded: {self.trainer.replay.failure}")
+        if self.trainer.compiled is not None and self.trainer.compiled.failure is not None:
+            control.note(f"not compiled: {self.trainer.compiled.failure}")
         return self._finish(folder, recorder, control, reason)
 
     def save_checkpoint(self, folder: RunFolder) -> None:
@@ -253,7 +265,10 @@ class Fit:
             ),
             "memory": environment.peak_memory(self.device),
             "environment": environment.describe(
-                self.device, self.trainer.products, self.trainer.field
+                self.device,
+                self.trainer.products,
+                self.trainer.field,
+                compiled=self.trainer.compiled is not None and self.trainer.compiled.used,
             ),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),

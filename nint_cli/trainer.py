@@ -14,7 +14,7 @@ from nint_cli.average import Average
 from nint_cli.batch_gradient import batch_gradient
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
-from nint_cli.derivatives import products_in
+from nint_cli.derivatives import Compiled, compiled_by, products_in
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows, is_even, relearns
 from nint_cli.pace import Pace
@@ -85,6 +85,7 @@ class Trainer:
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
         products: Type of the matrix products of a step, scoring included; None: the parameters'.
         average: Follows the parameters, for whoever measures or keeps the field; or None.
+        compiled: Has compiled passes, or None.
         replay: Takes the gradients by a recording, where that is possible; None: step by step.
     """
 
@@ -104,6 +105,7 @@ class Trainer:
         look_every: int = 1,
         products: torch.dtype | None = None,
         average: Average | None = None,
+        compiled: Compiled | None = None,
         replay: Replay | None = None,
     ) -> None:
         self.field = field
@@ -119,6 +121,7 @@ class Trainer:
         self.look_every = look_every
         self.products = products
         self.average = average
+        self.compiled = compiled
         self.replay = replay
         self.passes = Passes()
         self.step = 0
@@ -142,7 +145,7 @@ class Trainer:
         """
         end = self.pace.end(self.step)
         while end is None:
-            with products_in(self.products):
+            with products_in(self.products), compiled_by(self.compiled):
                 healthy = self._train_step()
             if not healthy and not self._rescue(self.step + 1, observer):
                 return "diverged"

@@ -6,7 +6,7 @@ import typer
 
 from nint_cli.cli import console
 
-_OF_A_RUN = {"device", "device_name", "products", "step_block", "sweep_block"}
+_OF_A_RUN = {"device", "device_name", "products", "compiled", "step_block", "sweep_block"}
 
 
 def doctor(

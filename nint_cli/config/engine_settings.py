@@ -30,6 +30,12 @@ class EngineConfig(Section):
         "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
         "that has instructions for it, else full",
     )
+    compile: Literal["never", "auto", "always"] = Field(
+        "never",
+        description="compile the passes of training by torch.compile, which takes seconds and a "
+        "C++ compiler: never; always; or auto, where it pays: siren, finer and gauss in runs with a "
+        "time budget of three minutes or more. Where it cannot be, the run goes on without",
+    )
     graphs: bool = Field(
         False,
         description="record the gradient of a step as a CUDA graph, and launch that; CUDA only, "

@@ -26,9 +26,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.derivatives.compiled import P, R, compiled_passes
 from nint_cli.derivatives.precision import product_dtype
 from nint_cli.fields import Chain, Encoding, Layer
-from nint_cli.fields.base import Place
+from nint_cli.fields.base import Activation, Place
 
 
 class ByHand(Derivatives):
@@ -62,6 +63,9 @@ class ByHand(Derivatives):
                     chain.layers, self._biases, self._dtypes, strict=True
                 )
             ]
+        self._activations = [layer.activation for layer in chain.layers]
+        self._compiled = compiled_passes()
+        self._kind = (len(chain.layers), *self._dtypes)
         self._totals: dict[str, list[Tensor]] = {}
         self._rooms: dict[tuple[int, torch.dtype], Tensor] = {}
 
@@ -69,10 +73,10 @@ class ByHand(Derivatives):
     def predict(self, coords: Tensor) -> Tensor:
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
-        for index, layer in enumerate(self._layers):
-            z = self._affine(index, h.to(self._dtypes[index]), self._room(index, len(coords)))
-            h = z if layer.activation is None else layer.activation.value(z)
-        return h
+        own = None
+        if self._compiled is None:  # a compiled pass has memory of its own
+            own = [self._room(index, len(coords)) for index in range(len(self._layers))]
+        return self._do(_predict, len(h), h, self._activations, self._factors, self._offsets, own)
 
     def _room(self, index: int, rows: int) -> Tensor | None:
         """Give memory for a layer's output while predicting; None for what is handed out.
@@ -93,21 +97,24 @@ class ByHand(Derivatives):
     def linearise(self, coords: Tensor) -> "_BlockByHand":
         """Predict and remember; see `Derivatives.linearise`."""
         place, h = self._encode(coords)
-        inputs, slopes = [], []
-        for index, layer in enumerate(self._layers):
-            inputs.append(h.to(self._dtypes[index]))
-            h, slope = _activate(layer, self._affine(index, inputs[index]))
-            slopes.append(slope)
-        return _BlockByHand(self, coords, place, inputs, slopes, h)
+        inputs, slopes, prediction = self._do(
+            _forward, len(h), h, self._activations, self._factors, self._offsets
+        )
+        return _BlockByHand(self, coords, place, inputs, slopes, prediction)
 
-    def _affine(self, index: int, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Give z of a layer from its input, which is of the type of its products."""
-        bias = self._offsets[index]
-        if h.dtype == bias.dtype:
-            if out is not None:
-                return torch.addmm(bias, h, self._factors[index].T, out=out)
-            return linear(h, self._factors[index], bias)
-        return linear(h, self._factors[index]).to(bias.dtype).add_(bias)
+    def _do(self, work: Callable[P, R], rows: int, *given: P.args, **named: P.kwargs) -> R:
+        """Do a pass over so many rows, by a compiled one where there is one."""
+        if self._compiled is None:
+            return work(*given, **named)
+        return self._compiled(work, self._kind, rows, *given, **named)
+
+    def back(self, delta: Tensor, inputs: list[Tensor], slopes: list[Tensor | None]) -> Tensor:
+        """Add the gradient by weights and biases; give that by the first layer's z."""
+        totals = self.totals()
+        return self._do(
+            _backward, len(delta), delta, inputs, slopes,
+            self._factors, totals["weights"], totals["biases"],
+        )  # fmt: skip
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -164,7 +171,8 @@ class ByHand(Derivatives):
                     change = (h @ weight_change).to(bias_change.dtype).add_(bias_change)
                     if dh is not None:
                         change.add_(dh.to(h.dtype) @ factor.T)
-                h, slope = _activate(layer, self._affine(index, h))
+                z = _affine(h, factor, self._offsets[index])
+                h, slope = _activate(layer.activation, z)
                 dh = change if slope is None else change.mul_(slope)
             assert dh is not None
             return h, dh
@@ -219,22 +227,9 @@ class _BlockByHand(Block):
     @torch.no_grad()
     def pull(self, cotangent: Tensor) -> None:
         """Add J^T R; uses up the slopes; see `Block.pull`."""
-        owner, delta = self._owner, cotangent
+        owner = self._owner
+        delta = owner.back(cotangent, self.inputs, self.slopes)
         totals = owner.totals()
-        for index in range(len(self.slopes) - 1, -1, -1):
-            slope = self.slopes[index]
-            if slope is not None:
-                delta = slope.mul_(delta)
-            factor, h = owner._factors[index], self.inputs[index]
-            total = totals["weights"][index]
-            totals["biases"][index].add_(delta.sum(0, dtype=total.dtype))
-            if h.dtype == total.dtype:
-                total.addmm_(delta.T, h)
-                delta = delta @ factor if index else delta
-            else:  # a layer between others, so there is always one before it
-                rounded = delta.to(h.dtype)
-                total.add_(rounded.T @ h)
-                delta = rounded @ factor
         self._delta = delta
         if totals["encoding"] and owner._encoding is not None:
             owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])
@@ -252,8 +247,76 @@ class _BlockByHand(Block):
             return torch.autograd.grad(features, coords, gradient)[0]
 
 
-def _activate(layer: Layer, z: Tensor) -> tuple[Tensor, Tensor | None]:
-    return (z, None) if layer.activation is None else layer.activation.value_and_slope(z)
+def _predict(
+    h: Tensor,
+    activations: Sequence[Activation | None],
+    factors: Sequence[Tensor],
+    offsets: Sequence[Tensor],
+    rooms: Sequence[Tensor | None] | None = None,
+) -> Tensor:
+    """Give the prediction from the features; `rooms` is memory for the layers' outputs."""
+    for index, activation in enumerate(activations):
+        factor, room = factors[index], None if rooms is None else rooms[index]
+        z = _affine(h.to(factor.dtype), factor, offsets[index], room)
+        h = z if activation is None else activation.value(z)
+    return h
+
+
+def _forward(
+    h: Tensor,
+    activations: Sequence[Activation | None],
+    factors: Sequence[Tensor],
+    offsets: Sequence[Tensor],
+) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
+    """Give the layers' inputs, the activations' slopes, and the prediction."""
+    inputs, slopes = [], []
+    for activation, factor, offset in zip(activations, factors, offsets, strict=True):
+        inputs.append(h.to(factor.dtype))
+        h, slope = _activate(activation, _affine(inputs[-1], factor, offset))
+        slopes.append(slope)
+    return inputs, slopes, h
+
+
+def _backward(
+    delta: Tensor,
+    inputs: Sequence[Tensor],
+    slopes: Sequence[Tensor | None],
+    factors: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+) -> Tensor:
+    """Add the gradient to `weights` and `biases`, and give that by the first layer's z.
+
+    It uses up the slopes.
+    """
+    for index in range(len(slopes) - 1, -1, -1):
+        slope, h, factor, total = slopes[index], inputs[index], factors[index], weights[index]
+        if slope is not None:
+            # What a compiled pass overwrites it writes twice.
+            compiling = torch.compiler.is_compiling()
+            delta = (slope * delta).to(slope.dtype) if compiling else slope.mul_(delta)
+        biases[index].add_(delta.sum(0, dtype=total.dtype))
+        if h.dtype == total.dtype:
+            total.addmm_(delta.T, h)
+            delta = delta @ factor if index else delta
+        else:  # a layer between others, so there is always one before it
+            rounded = delta.to(h.dtype)
+            total.add_(rounded.T @ h)
+            delta = rounded @ factor
+    return delta
+
+
+def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:
+    """Give z of a layer from its input, which is of the type of its products."""
+    if h.dtype == offset.dtype:
+        if out is not None:
+            return torch.addmm(offset, h, factor.T, out=out)
+        return linear(h, factor, offset)
+    return linear(h, factor).to(offset.dtype).add_(offset)
+
+
+def _activate(activation: Activation | None, z: Tensor) -> tuple[Tensor, Tensor | None]:
+    return (z, None) if activation is None else activation.value_and_slope(z)
 
 
 def _rounds(layer: Layer) -> bool:

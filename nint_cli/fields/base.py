@@ -20,9 +20,11 @@ class Activation(Protocol):
     Attributes:
         takes_rounded: Whether it may be taken in the type that a matrix product is rounded to,
             since value and slope lose no more by it than z has lost already.
+        costly: Whether it takes so much of a step that compiled passes are worth their time.
     """
 
     takes_rounded: bool
+    costly: bool
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give h = act(z), for autograd and `torch.func` to differentiate."""
