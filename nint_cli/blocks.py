@@ -5,7 +5,6 @@ Sizes are told apart by all that decides them: processor, threads, PyTorch, netw
 products. A run keeps those that it began with, for its bits depend on them.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
+from nint_cli.cache import cache_folder
 from nint_cli.cores import processor_name
 from nint_cli.derivatives import derivatives_of, products_in
 from nint_cli.errors import OutputError
@@ -30,12 +30,6 @@ _LEAST_ROUNDS = 3
 _WAIT_S = 60.0
 
 _ENTRIES: TypeAdapter[dict[str, Blocks]] = TypeAdapter(dict[str, Blocks])
-
-
-def memory_folder() -> Path:
-    """Give the folder of what is remembered: ``nint`` in XDG_CACHE_HOME, or in ~/.cache."""
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".cache") / "nint"
 
 
 def measured_blocks(
@@ -54,7 +48,7 @@ def measured_blocks(
         The sizes; the same ones for the same network on the same machine, as long as the memory is
         there.
     """
-    path, key = memory_folder() / MEMORY, _kind(field, products)
+    path, key = cache_folder() / MEMORY, _kind(field, products)
     found: Blocks | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +97,7 @@ def _kind(field: Field, products: torch.dtype | None) -> str:
 
 def _measure(field: Field, products: torch.dtype | None) -> Blocks:
     """Time a step's passes, and a sweep, with several sizes in turn."""
-    derivatives, generator = derivatives_of(field), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     like = next(field.parameters())
 
     def coords_of(usual: int) -> torch.Tensor:
@@ -128,6 +122,7 @@ def _measure(field: Field, products: torch.dtype | None) -> Blocks:
             torch.cuda.synchronize(like.device)
 
     with products_in(products):
+        derivatives = derivatives_of(field)
         found = _fastest(step, usual, wait)
     return Blocks(step=found, sweep=_fastest(sweep, usual_forward, wait))
 

@@ -63,6 +63,8 @@ class Brevity:
         # and what the clock billed for each before the last step. None once the size is settled.
         self._fastest: tuple[float, float] | None = None
         self._last: tuple[float, float] | None = None
+        # What the first step took; where it compiled something, much of a short budget.
+        self._first_s: float | None = None
         self.size = size
         self.settled = False
 
@@ -88,6 +90,8 @@ class Brevity:
         seconds = self._clock.seconds()
         now = seconds["sampler_s"], seconds["update_s"]
         if self._last is not None and now[1] > self._last[1]:
+            if self._first_s is None:
+                self._first_s = sum(now) - sum(self._last)
             choosing = now[0] - self._last[0]
             training = (now[1] - self._last[1]) * self._full / self.size
             if self._fastest is not None:
@@ -99,10 +103,11 @@ class Brevity:
             self.size = self._fitting(choosing, training)
         self._last = now
         self.settled = step >= _TRIAL and (
-            self.size == self._full or self._clock.train_s >= _TRIAL_SHARE * self._budget
+            self.size == self._full
+            or self._clock.train_s - (self._first_s or 0.0) >= _TRIAL_SHARE * self._budget
         )
         if self.settled:
-            self._fastest = self._last = None
+            self._fastest = self._last = self._first_s = None
 
     def _fitting(self, choosing: float, training: float) -> int:
         """Give the size that makes the budget good for enough steps.
@@ -128,6 +133,7 @@ class Brevity:
             "settled": self.settled,
             "fastest": self._fastest and list(self._fastest),
             "last": self._last and list(self._last),
+            "first_s": self._first_s,
         }
 
     def load(self, numbers: Mapping[str, Any]) -> None:
@@ -135,3 +141,4 @@ class Brevity:
         self.size, self.settled = min(numbers["size"], self._full), numbers["settled"]
         self._fastest = numbers["fastest"] and tuple(numbers["fastest"])
         self._last = numbers["last"] and tuple(numbers["last"])
+        self._first_s = numbers.get("first_s")

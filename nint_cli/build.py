@@ -12,7 +12,7 @@ from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, OptimiserConfig, RunConfig
 from nint_cli.derivatives import Compiled
-from nint_cli.engine import compiles, products
+from nint_cli.engine import compile_pass, compiles, products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
     Ffn,
@@ -331,17 +331,16 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     )
 
 
-def _compiled(config: RunConfig, field: Field, population: int) -> Compiled | None:
+def _compiled(config: RunConfig, field: Field, population: int) -> Compiled:
     """Have passes compiled for whole blocks, and for a batch that is shorter than one."""
-    if not compiles(config.engine, field, config.stop.time_budget_s):
-        return None
     size = config.batch.size or int(config.batch.fraction * population)
     batch = min(size, population)
 
     def wanted(rows: int) -> bool:
         return rows in (batch, block_size(field), block_size(field, forward_only=True))
 
-    return Compiled(wanted)
+    on = compiles(config.engine, field, config.stop.time_budget_s)
+    return Compiled(wanted, compile_pass, on=on)
 
 
 def _over_the_run(

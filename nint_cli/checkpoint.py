@@ -115,6 +115,7 @@ class _Brevity(BaseModel):
     settled: bool
     fastest: tuple[float, Annotated[float, Setting(gt=0)]] | None
     last: tuple[float, float] | None
+    first_s: Annotated[float, Setting(ge=0)] | None = None
 
 
 class _Numbers(BaseModel):
@@ -129,6 +130,7 @@ class _Numbers(BaseModel):
     average: _Average | None = None
     pace: _Pace | None = None
     brevity: _Brevity | None = None
+    compiled: bool = False
 
     @property
     def kept_step(self) -> int | None:

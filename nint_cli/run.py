@@ -148,8 +148,8 @@ class Fit:
                 for name in asked
                 if asked[name]
             ]
-        elif self.trainer.compiled is not None:
-            self._notes.append("the first step compiles the passes of training, for some seconds")
+        elif self.trainer.compiled is not None and self.trainer.compiled.on:
+            self._notes.append("the first step compiles passes of training, which takes seconds")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
         recorder = Recorder(

@@ -314,6 +314,8 @@ class Trainer:
         }
         if self.average is not None:
             numbers["average"] = self.average.numbers()
+        if self.compiled is not None and self.compiled.on:
+            numbers["compiled"] = True
         if self.pace.timed:
             numbers["pace"] = self.pace.numbers()
         if self.brevity is not None:
@@ -347,6 +349,8 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
+        if self.compiled is not None:  # as the run began, whatever budget it goes on with
+            self.compiled.on = bool(state.numbers.get("compiled"))
         if state.numbers.get("pace") is not None:
             self.pace.load(state.numbers["pace"])
         if self.brevity is not None and state.numbers.get("brevity") is not None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nint_cli import blocks, checkpoint, sweep
+from nint_cli.cache import cache_folder
 from nint_cli.checkpoint import rebuild_field
 from nint_cli.errors import InputError, OutputError
 from nint_cli.fields import Blocks, Siren, Wire
@@ -143,7 +144,7 @@ def test_a_relative_or_empty_cache_folder_is_ignored(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for given in ("", "here"):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert blocks.memory_folder() == tmp_path / ".cache" / "nint"
+        assert cache_folder() == tmp_path / ".cache" / "nint"
 
 
 def test_no_size_is_below_one():

@@ -274,14 +274,24 @@ def test_going_on_equals_never_having_stopped(sampler, stop):
     assert_same(through.state_dict(), after.state_dict())
 
 
+def test_a_first_step_that_compiles_is_not_all_of_the_trial():
+    clock = Clock()
+    brevity = Brevity(4096, 20.0, clock, 400)
+    for step in range(60):
+        brevity.begin(step)
+        clock.update_s += (5.0 if step == 0 else 0.5 if step < 5 else 0.1) * brevity.size / 4096
+    assert (brevity.settled, brevity.size) == (True, 2048)
+
+
 def test_what_a_clock_said_is_not_kept_once_the_size_is_settled():
     trainer = trainer_of(budget=60.0)
-    trainer.fit(Until(5))
+    trainer.fit(Until(20))
     assert trainer.state_dict().numbers["brevity"] == {
         "size": 640,
         "settled": True,
         "fastest": None,
         "last": None,
+        "first_s": None,
     }
 
 

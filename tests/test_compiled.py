@@ -63,8 +63,8 @@ def broken(work):
         ("always", None, True),
         ("always", 1.0, True),
         ("auto", None, False),
-        ("auto", 179.0, False),
-        ("auto", 180.0, True),
+        ("auto", 299.0, False),
+        ("auto", 300.0, True),
     ],
 )
 def test_long_runs_are_compiled(setting, budget_s, expected):
@@ -99,9 +99,35 @@ def test_only_wanted_blocks_are_compiled():
 def test_what_cannot_be_compiled_is_done_without():
     compiled = Compiled(lambda rows: True, broken)
     assert compiled(sum, "kind", 4, [1, 2]) == 3
-    assert (compiled.failure, compiled.used) == ("no compiler", False)
+    assert (compiled.failure, compiled.on, compiled.used) == ("no compiler", False, False)
     compiled._compiler = None  # is not asked again
     assert compiled(max, "kind", 4, [1, 2]) == 2
+
+
+def test_a_compiler_that_was_interrupted_once_is_asked_again():
+    attempts = []
+
+    def interrupted(work):
+        attempts.append(work)
+        return broken(work)() if len(attempts) == 1 else work
+
+    compiled = Compiled(lambda rows: True, interrupted)
+    assert compiled(sum, "kind", 4, [1, 2]) == 3
+    assert (compiled.failure, compiled.used, len(attempts)) == (None, True, 2)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
+def test_memory_that_runs_out_is_no_failure_to_compile(error):
+    def short(work):
+        def never(*_):
+            raise error
+
+        return never
+
+    compiled = Compiled(lambda rows: True, short)
+    with pytest.raises(type(error)):
+        compiled(sum, "kind", 4, [1, 2])
+    assert compiled.on
 
 
 def test_errors_of_a_pass_that_once_went_well_are_its_own():
@@ -144,7 +170,9 @@ def test_a_fit_asks_for_compiled_passes_and_an_evaluation_does_not():
     fit.compiled = Compiled(lambda rows: True, own := Unchanged())
     for trainer in (plain, fit):
         trainer.fit(Until(12))
-    assert_same(plain.state_dict(), fit.state_dict())
+    states = [trainer.state_dict() for trainer in (plain, fit)]
+    assert states[1].numbers.pop("compiled")
+    assert_same(*states)
     assert {"_forward", "_backward"} <= set(own.compiled)
     before = len(own.calls)
     predict(fit.field, PICTURE)
@@ -156,16 +184,32 @@ def test_blocks_and_batches_are_wanted_and_no_others():
     wanted = [rows for rows in range(1, 10_000) if trainer.compiled._wanted(rows)]
     sizes = {100, block_size(trainer.field), block_size(trainer.field, forward_only=True)}
     assert wanted == sorted(rows for rows in sizes if rows < 10_000)
-    assert trainer_of().compiled is None
+    assert trainer.compiled.takes(100)
+    assert not trainer_of(batch={"size": 100}).compiled.takes(100)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("asked", ["always", "never"])
+def test_a_run_goes_on_as_it_began(asked, fails):
+    """Whatever its budget is by then, and though another attempt might do."""
+    begun, after = (trainer_of(engine={"compile": asked}) for _ in range(2))
+    begun.compiled._compiler = broken if fails else Unchanged()
+    begun.compiled._wanted = lambda rows: True
+    begun.fit(Until(3))
+    after.compiled.on = not fails
+    after.load_state_dict(state_of(begun))
+    assert after.compiled.on == (asked == "always" and not fails)
 
 
 def test_a_run_without_a_compiler_goes_on_and_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("nint_cli.derivatives.compiled.by_torch", broken)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr("nint_cli.engine.by_torch", broken)
     options = ["fit", "image", picture(tmp_path), "--preset", "smoke", "--steps", "4"]
     asked = ["--set", "engine.compile=always"]
     code, _, err = nint(capsys, *options, *asked, "--output", tmp_path / "asked")
     assert code == 0
-    assert "the first step compiles the passes of training" in err
+    assert "the first step compiles passes of training" in err
     assert "not compiled: no compiler" in err
     assert nint(capsys, *options, "--output", tmp_path / "plain")[0] == 0
     told, plain = (
@@ -185,9 +229,15 @@ def test_a_field_that_is_no_chain_is_not_compiled(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_compiled_steps_learn_and_going_on_equals_never_having_stopped():
-    settings = {**ALWAYS, "batch": {"size": 64}}
-    through, before, after = (trainer_of(seed=seed, **settings) for seed in (0, 0, 9))
+@pytest.mark.parametrize(("precision", "rtol"), [("full", 1e-3), ("bf16", 0.1)])
+def test_compiled_steps_learn_and_going_on_equals_never_having_stopped(
+    precision, rtol, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    settings = {"batch": {"size": 64}, "siren": {"hidden_features": 16, "hidden_layers": 3}}
+    engine = {"precision": precision}
+    asked = {**settings, "engine": {**engine, "compile": "always"}}
+    through, before, after = (trainer_of(seed=seed, **asked) for seed in (0, 0, 9))
     through.fit(Until())
     before.fit(Until(9))
     after.load_state_dict(state_of(before))
@@ -195,7 +245,8 @@ def test_compiled_steps_learn_and_going_on_equals_never_having_stopped():
     assert through.compiled.failure is None
     assert through.compiled.used
     assert_same(through.state_dict(), after.state_dict())
-    plain = trainer_of(batch={"size": 64})
+    plain = trainer_of(**settings, engine=engine)
     plain.fit(Until())
-    a, b = (t.state_dict().tensors["field.weights.1"] for t in (through, plain))
-    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    start = trainer_of(**settings).state_dict().tensors["field.weights.1"]
+    a, b = (t.state_dict().tensors["field.weights.1"] - start for t in (through, plain))
+    assert 0 < (a - b).norm() <= rtol * b.norm()

@@ -33,8 +33,8 @@ class EngineConfig(Section):
     compile: Literal["never", "auto", "always"] = Field(
         "never",
         description="compile the passes of training by torch.compile, which takes seconds and a "
-        "C++ compiler: never; always; or auto, where it pays: siren, finer and gauss in runs with a "
-        "time budget of three minutes or more. Where it cannot be, the run goes on without",
+        "C++ compiler: never; always; or auto, where it pays: on a CPU by siren, finer and gauss "
+        "with a time budget of five minutes or more. Where it cannot be, the run goes on without",
     )
     graphs: bool = Field(
         False,

@@ -74,7 +74,8 @@ class ByHand(Derivatives):
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
         own = None
-        if self._compiled is None:  # a compiled pass has memory of its own
+        if self._compiled is None or not self._compiled.takes(len(h)):
+            # A compiled pass has memory of its own.
             own = [self._room(index, len(coords)) for index in range(len(self._layers))]
         return self._do(_predict, len(h), h, self._activations, self._factors, self._offsets, own)
 

@@ -13,26 +13,40 @@ from typing import ParamSpec, TypeVar, cast
 
 import torch
 
+from nint_cli.errors import is_out_of_memory
+
 P = ParamSpec("P")
 R = TypeVar("R")
 Pass = Callable[..., object]
 Compiler = Callable[[Pass], Pass]
 
+_ATTEMPTS = 2
+
 
 class Compiled:
     """Passes by `torch.compile`, for blocks of some lengths; all other blocks go as they come.
 
-    Whatever prevents compiling ends the attempts, and the pass is done without.
+    Whatever prevents compiling twice in turn ends the attempts, and the pass is done without: an
+    interrupt may have hit the compiler, too, and the fit is not to depend on that.
 
     Args:
         wanted: Tells whether blocks of so many rows are worth it; always the same for a number.
         compiler: What compiles.
+        on: Whether anything is compiled.
 
     Attributes:
+        on: The same; not after a failure.
         failure: Why nothing more is compiled, or None.
     """
 
-    def __init__(self, wanted: Callable[[int], bool], compiler: Compiler | None = None) -> None:
+    def __init__(
+        self,
+        wanted: Callable[[int], bool],
+        compiler: Compiler | None = None,
+        *,
+        on: bool = True,
+    ) -> None:
+        self.on = on
         self._wanted = wanted
         self._compiler = compiler or by_torch
         self._passes: dict[Pass, Pass] = {}
@@ -42,7 +56,11 @@ class Compiled:
     @property
     def used(self) -> bool:
         """Whether passes are done by compiled ones."""
-        return bool(self._proven) and self.failure is None
+        return self.on and bool(self._proven)
+
+    def takes(self, rows: int) -> bool:
+        """Tell whether blocks of so many rows are compiled."""
+        return self.on and self._wanted(rows)
 
     def __call__(
         self, work: Callable[P, R], kind: object, rows: int, *given: P.args, **named: P.kwargs
@@ -59,22 +77,28 @@ class Compiled:
         Returns:
             What it gives.
         """
-        if self.failure is not None or not self._wanted(rows):
+        if not self.takes(rows):
             return work(*given, **named)
+        if (work, kind, rows) in self._proven:
+            return cast("Callable[P, R]", self._passes[work])(*given, **named)
+        for attempt in range(_ATTEMPTS):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the compiler's, which are not for users
+                    found = cast("Callable[P, R]", self._compiled(work))(*given, **named)
+                self._proven.add((work, kind, rows))
+                return found
+            except Exception as error:  # of any of a compiler's parts
+                if is_out_of_memory(error):
+                    raise
+                if attempt == _ATTEMPTS - 1:
+                    self.on, self.failure = False, _reason(error)
+        return work(*given, **named)
+
+    def _compiled(self, work: Pass) -> Pass:
         if work not in self._passes:
             self._passes[work] = self._compiler(work)
-        compiled = cast("Callable[P, R]", self._passes[work])
-        if (work, kind, rows) in self._proven:
-            return compiled(*given, **named)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler's, which are not for users
-                found = compiled(*given, **named)
-        except Exception as error:  # of any of a compiler's parts; nothing was computed yet
-            self.failure = _reason(error)
-            return work(*given, **named)
-        self._proven.add((work, kind, rows))
-        return found
+        return self._passes[work]
 
 
 def _reason(error: Exception) -> str:

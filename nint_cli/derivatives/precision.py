@@ -13,7 +13,8 @@ _PRODUCTS: ContextVar[torch.dtype | None] = ContextVar("products", default=None)
 def products_in(dtype: torch.dtype | None) -> Iterator[None]:
     """Let derivatives that are made in a block take the products of wide layers in another type.
 
-    Parameters, what is added up, and all between the products stay as they are.
+    Parameters and sums over points stay as they are; between two such layers all is rounded, but
+    activations that would lose by it.
 
     Args:
         dtype: Such as bfloat16; None leaves them in the type of the parameters.
