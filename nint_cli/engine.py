@@ -45,9 +45,13 @@ def compile_pass(work: Pass) -> Pass:
     Returns:
         The same, compiled at its first call.
     """
-    # What is loaded again must be the user's own; PyTorch's place is open to all. And processes
-    # of its own, which PyTorch would have beside this one, spare no time here.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    # PyTorch runs what it finds there, so that it must be the user's own and no other's to write;
+    # where PyTorch would keep it, all may.
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        folder = cache_folder() / "compiled"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    # Processes that PyTorch would have beside this one spare no time here.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     return by_torch(work)
 

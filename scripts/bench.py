@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import costs
+import passes
 import processes
 import rates
 import size
@@ -41,6 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
     "step": ("Training steps", rates.share_table),
     "sweep": ("Sweeps", rates.share_table),
+    "passes": ("Passes of a step by field, precision and compiling", passes.passes_table),
     "blocks": ("A sweep by block size", costs.blocks_table),
     "scoring": ("A NINT scoring pass", costs.scoring_table),
     "samplers": ("What samplers do besides asking for passes", costs.samplers_table),
@@ -102,6 +104,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if {"gemm", "step", "sweep"} & set(wanted):
         yield rates.bench_rates(rows, repeats, wanted, options.gemm_seconds)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "passes": lambda: passes.bench_passes(min(rows, passes.POINTS), repeats),
         "blocks": lambda: costs.bench_blocks(rows, repeats),
         "scoring": lambda: costs.bench_scoring(rows, repeats),
         "samplers": lambda: costs.bench_samplers(rows, repeats),

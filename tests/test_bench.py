@@ -14,6 +14,7 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.cli.children import Children
+from nint_cli.fields import Finer, Siren
 from tests.conftest import smooth_pixels, tiny_field
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -364,3 +365,29 @@ def test_the_table_says_where_the_default_is_behind(script):
     }
     text = presets.table(options, runs)
     assert "| siren | 3 | 21.67 | - | -2.50 | y at 64 seed 0 (-2.50) |" in text
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_passes_are_timed_each_way(script, monkeypatch, compiles):
+    def compiler(work):
+        if not compiles:
+            raise RuntimeError("no compiler")
+        return work
+
+    passes = script("passes")
+    small = {"hidden_features": 16, "hidden_layers": 3}
+    makers = {"finer": lambda g: Finer(2, 3, generator=g, **small)}
+    makers["siren"] = lambda g: Siren(2, 3, generator=g, **small)
+    monkeypatch.setattr(passes, "_MAKERS", makers)
+    monkeypatch.setattr(passes, "compile_pass", compiler)
+    found = passes.bench_passes(64, 1)
+    ways = {"full", "rounded", "widened"}
+    if compiles:
+        ways |= {"full_compiled", "rounded_compiled"}
+    assert found["fields"]["siren"]["s"].keys() == ways
+    siren, finer = (found["fields"][name]["error"] for name in ("siren", "finer"))
+    assert 0 < siren["widened"] != siren["rounded"] < 0.05
+    assert finer["widened"] == finer["rounded"] > 0  # its activations are never rounded
+    assert Siren.activation.takes_rounded
+    row = passes.passes_table(found).splitlines()[-1]
+    assert row.count("| - ") == (0 if compiles else 6)

@@ -10,7 +10,7 @@ import torch
 from nint_cli.config import EngineConfig
 from nint_cli.derivatives import Compiled, compiled_by, products_in
 from nint_cli.derivatives.compiled import by_torch
-from nint_cli.engine import compiles
+from nint_cli.engine import compile_pass, compiles
 from nint_cli.fields import Ffn, Finer, Gauss, HashGrid, Mlp, Pemlp, Siren, Wire
 from nint_cli.sweep import block_size, predict, pull_residual
 from tests.conftest import generator, smooth_pixels, tiny_signal
@@ -201,9 +201,25 @@ def test_a_run_goes_on_as_it_began(asked, fails):
     assert after.compiled.on == (asked == "always" and not fails)
 
 
+def test_what_is_compiled_is_kept_where_nobody_else_may_write(tmp_path, monkeypatch):
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    monkeypatch.setattr("os.environ", environment)
+    compile_pass(double)
+    folder = tmp_path / "nint" / "compiled"
+    assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    environment["TORCHINDUCTOR_CACHE_DIR"] = elsewhere = str(tmp_path / "elsewhere")
+    compile_pass(double)
+    assert environment["TORCHINDUCTOR_CACHE_DIR"] == elsewhere
+
+
+def double(number):
+    return 2 * number
+
+
 def test_a_run_without_a_compiler_goes_on_and_says_so(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
     monkeypatch.setattr("nint_cli.engine.by_torch", broken)
     options = ["fit", "image", picture(tmp_path), "--preset", "smoke", "--steps", "4"]
     asked = ["--set", "engine.compile=always"]

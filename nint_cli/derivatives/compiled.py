@@ -121,8 +121,7 @@ def by_torch(work: Pass, backend: str = "inductor") -> Pass:
         The same, compiled at its first call.
     """
     assert isinstance(work, FunctionType)
-    code = work.__code__.replace(co_name=work.__name__)
-    own = FunctionType(code, work.__globals__, work.__name__, work.__defaults__)
+    own = FunctionType(work.__code__.replace(), work.__globals__, work.__name__, work.__defaults__)
     return torch.compile(own, fullgraph=True, dynamic=False, backend=backend)
 
 
