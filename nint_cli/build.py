@@ -277,28 +277,48 @@ def _grey(signal: Signal) -> priors.Grid:
     return priors.grey(signal.blocks(1 << 18), signal.shape)
 
 
-def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
+def field_for(config: RunConfig, signal: Signal, generator: torch.Generator) -> Field:
+    """Build a field for a signal.
+
+    Args:
+        config: The configuration.
+        signal: What to fit.
+        generator: Draws the parameters, on the CPU.
+
+    Returns:
+        The field, on the signal's device.
+    """
+    return build_field(
+        config,
+        signal.shape,
+        signal.value_dim,
+        generator,
+        half_range=signal.half_range,
+        bandwidth=signal.bandwidth,
+    ).to(signal.device)
+
+
+def build_trainer(
+    config: RunConfig, signal: Signal, clock: Clock, *, batch_size: int | None = None
+) -> Trainer:
     """Build field, sampler and trainer for a signal.
 
     Args:
         config: The configuration.
         signal: What to fit, on the device to train on.
         clock: Bills the time.
+        batch_size: Points of a batch in place of the configuration's, whatever time there is;
+            None: the configuration's.
 
     Returns:
         A trainer at step 0.
     """
+    if batch_size is not None:
+        config = config.with_batches(batch_size)
     device = signal.device
     # The field starts alike on every device; what training draws, it draws on its device.
     weights = torch.Generator().manual_seed(config.seed)
-    field = build_field(
-        config,
-        signal.shape,
-        signal.value_dim,
-        weights,
-        half_range=signal.half_range,
-        bandwidth=signal.bandwidth,
-    ).to(device)
+    field = field_for(config, signal, weights)
     draws = int(torch.randint(2**62, (), generator=weights))
     optimiser, stop = config.optimiser, config.stop
     pace = Pace(

@@ -27,6 +27,9 @@ _READABLE = {1, 2, 3}  # 1 had no guard, 2 no average
 _KEY = "nint"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 _BLOCKS: TypeAdapter[Blocks | None] = TypeAdapter(Blocks | None)
+_BATCH_SIZE: TypeAdapter[int | None] = TypeAdapter(
+    Annotated[int, Setting(strict=True, ge=1)] | None
+)
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
@@ -154,6 +157,7 @@ class Checkpoint:
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
         blocks: Measured block sizes that the run keeps to; None where they are the usual ones.
+        batch_size: Points of a batch, where they were measured to fill the device; or None.
     """
 
     config: RunConfig
@@ -162,6 +166,7 @@ class Checkpoint:
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
     blocks: Blocks | None = None
+    batch_size: int | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -184,6 +189,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
     }
     if checkpoint.blocks is not None:
         about["blocks"] = asdict(checkpoint.blocks)
+    if checkpoint.batch_size is not None:
+        about["batch_size"] = checkpoint.batch_size
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -305,6 +312,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         None if best is None else (float(best[0]), int(best[1])),
         Origin.model_validate(about["origin"]),
         _BLOCKS.validate_python(about.get("blocks")),
+        _BATCH_SIZE.validate_python(about.get("batch_size")),
     )
 
 

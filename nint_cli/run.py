@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from nint_cli import __version__, checkpoint, environment, results, runfolder
 from nint_cli.blocks import measured_blocks
-from nint_cli.build import build_trainer, resolve_device
+from nint_cli.build import build_trainer, field_for, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import device_clock
 from nint_cli.config import Resolved
 from nint_cli.control import Control
-from nint_cli.engine import prepare
+from nint_cli.engine import prepare, products
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.filling import filled, fills
 from nint_cli.judge import Judge, targets
 from nint_cli.modalities import Kept, modality, nothing_kept
 from nint_cli.recorder import Recorder
@@ -87,7 +89,11 @@ class Fit:
                 raise InputError(f"{error}{another_command(source, kind)}") from error
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
-            self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            # As the run began, also where this machine has other sizes.
+            self.batch_size = self._filled_batch() if saved is None else saved.batch_size
+            self.trainer = build_trainer(
+                config, self.subject.signal, self.clock, batch_size=self.batch_size
+            )
             self.judge = Judge(self.subject, self.trainer, self.clock, wanted)
             network = self.trainer.field
             if saved is not None:
@@ -102,6 +108,23 @@ class Fit:
                 network.blocks = measured_blocks(
                     network, self.trainer.products, self._notes.append
                 )
+
+    def _filled_batch(self) -> int | None:
+        """Give the points of a batch that fills the device, where that is asked for."""
+        config, signal = self.resolved.config, self.subject.signal
+        usual = config.batch.size
+        if usual is None or config.sampler == "full" or not fills(config.batch, self.device):
+            return None
+        field = field_for(config, signal, torch.Generator().manual_seed(config.seed))
+        with_products = products(config.engine, self.device)
+        size = filled(field, usual, len(signal), with_products, self._notes.append)
+        if size == usual:
+            return None
+        self._notes.append(
+            f"batches of {size} instead of {usual} coordinates, for which this device takes "
+            "hardly longer"
+        )
+        return size
 
     def run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
@@ -183,6 +206,7 @@ class Fit:
                 best=self.judge.best,
                 origin=self.origin,
                 blocks=self.trainer.field.blocks,
+                batch_size=self.batch_size,
             )
             keep = self.resolved.config.checkpoint.keep
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
@@ -269,6 +293,7 @@ class Fit:
                 self.trainer.products,
                 self.trainer.field,
                 compiled=self.trainer.compiled is not None and self.trainer.compiled.used,
+                filled_batch=self.batch_size,
             ),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),

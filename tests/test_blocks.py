@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nint_cli import blocks, checkpoint, sweep
+from nint_cli import blocks, checkpoint, machine, sweep
 from nint_cli.cache import cache_folder
 from nint_cli.checkpoint import rebuild_field
 from nint_cli.errors import InputError, OutputError
@@ -134,7 +134,7 @@ def test_a_memory_that_cannot_be_written_costs_no_second_measurement(memory, qui
     def full(*_):
         raise OutputError("no space left")
 
-    monkeypatch.setattr(blocks, "write_whole", full)
+    monkeypatch.setattr(machine, "write_whole", full)
     found, notes = asked(field())
     assert (found, len(quick)) == (Blocks(8, 12), 1)
     assert notes[0].endswith("no space left")

@@ -151,8 +151,8 @@ def picture(folder):
 
 
 def test_a_run_says_why_there_was_no_recording(tmp_path, capsys, monkeypatch):
-    def without_luck(*arguments):
-        trainer = original(*arguments)
+    def without_luck(*arguments, **options):
+        trainer = original(*arguments, **options)
         trainer.replay = Replay(failing)
         return trainer
 

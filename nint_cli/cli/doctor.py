@@ -6,7 +6,15 @@ import typer
 
 from nint_cli.cli import console
 
-_OF_A_RUN = {"device", "device_name", "products", "compiled", "step_block", "sweep_block"}
+_OF_A_RUN = {
+    "device",
+    "device_name",
+    "products",
+    "compiled",
+    "filled_batch",
+    "step_block",
+    "sweep_block",
+}
 
 
 def doctor(

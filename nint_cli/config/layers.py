@@ -38,10 +38,12 @@ Origins = dict[str, str]
 
 BUILT_IN = "built-in"
 
+# What belongs to a size of batches.
+_BY_SIZE = ("batch.least_steps", "batch.full_steps", "batch.fill")
 # Other ways to say one thing: the later layer's wins, and the others fall back to their defaults.
 _ALTERNATIVES = {
-    "batch.size": ("batch.fraction", "batch.least_steps", "batch.full_steps"),
-    "batch.fraction": ("batch.size", "batch.least_steps", "batch.full_steps"),
+    "batch.size": ("batch.fraction", *_BY_SIZE),
+    "batch.fraction": ("batch.size", *_BY_SIZE),
     "optimiser.lr": ("optimiser.lr_side",),
 }
 

@@ -1,0 +1,124 @@
+"""Batches as large as a device takes in hardly more time than small ones.
+
+A few thousand points keep a CPU busy. A GPU waits for its next order meanwhile: there twice the
+points cost next to nothing, and make the gradient a better one. How far that goes is measured.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field as Setting
+from pydantic import TypeAdapter
+
+from nint_cli.adam import Adam
+from nint_cli.config import BatchConfig
+from nint_cli.derivatives import products_in
+from nint_cli.errors import is_out_of_memory
+from nint_cli.fields import Field
+from nint_cli.machine import Memory, kind_of_work, medians, seconds_in_turn, waiting_for
+from nint_cli.sweep import block_size, pullback
+
+_MOST = 16  # times the usual size
+_WORTH = 1.25  # of the usual size's time (docs/recipe.md)
+_LEAST_BATCHES = 4  # of the signal's points
+_BUDGET_S = 1.0
+
+
+_MEMORY = Memory(
+    "batches.json",
+    TypeAdapter(dict[str, Annotated[int, Setting(ge=1)]]),
+    "batches that fill this device",
+    "{} coordinates".format,
+)
+
+
+def fills(batch: BatchConfig, device: torch.device) -> bool:
+    """Tell whether batches may grow.
+
+    Args:
+        batch: The settings.
+        device: Where they are trained on.
+    """
+    return batch.fill == "always" or (batch.fill == "auto" and device.type != "cpu")
+
+
+def filled(
+    field: Field,
+    size: int,
+    population: int,
+    products: torch.dtype | None,
+    note: Callable[[str], None],
+) -> int:
+    """Give the largest batch whose step takes hardly longer than one of the usual size.
+
+    Args:
+        field: The network, on its device; any of its kind, for its parameters change.
+        size: The usual size.
+        population: N, of which a larger batch has a quarter at most.
+        products: Type of the matrix products of training; None: the parameters'.
+        note: Told of a measurement, and of a memory that cannot be read or written, a line each.
+
+    Returns:
+        The size times a power of two; the same one for the same network on the same machine, as
+        long as the memory is there.
+    """
+    key = f"{kind_of_work(field, products)}, from {size}"
+    found = _MEMORY.recall(key, lambda: _measure(field, size, products), note)
+    while found > size and found * _LEAST_BATCHES > population:
+        found //= 2
+    return max(found, size)
+
+
+def _measure(field: Field, size: int, products: torch.dtype | None) -> int:
+    """Time steps with batches of several sizes in turn."""
+    like = next(field.parameters())
+    generator = torch.Generator().manual_seed(0)
+    coords = 2 * torch.rand(size * _MOST, field.coord_dim, generator=generator) - 1
+    coords, block, adam = coords.to(like), block_size(field), Adam(field)
+
+    def step(rows: int) -> None:
+        blocks = (
+            (start, part, part)
+            for start, part in zip(range(0, rows, block), coords[:rows].split(block), strict=True)
+        )
+        adam.follow(pullback(field, blocks, lambda _, prediction, __: prediction), 1e-6)
+
+    with products_in(products):
+        sizes = _first_times(step, size)
+        seconds = seconds_in_turn(step, sizes, waiting_for(like.device), _BUDGET_S)
+    return choose(seconds, size)
+
+
+def _first_times(step: Callable[[int], None], size: int) -> list[int]:
+    """Do a step of each size that memory has room for, and give these sizes."""
+    sizes = [size]
+    step(size)
+    while sizes[-1] < size * _MOST:
+        try:
+            step(2 * sizes[-1])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return sizes
+        sizes.append(2 * sizes[-1])
+    return sizes
+
+
+def choose(seconds: Mapping[int, Sequence[float]], usual: int) -> int:
+    """Choose a size by its times.
+
+    Args:
+        seconds: Times of each size, among them the usual one's.
+        usual: What another size's time is held against.
+
+    Returns:
+        The largest size such that it and all below it take hardly longer than the usual one.
+    """
+    median = medians(seconds)
+    found = usual
+    for size in sorted(each for each in median if each > usual):
+        if median[size] > _WORTH * median[usual]:
+            break
+        found = size
+    return found
