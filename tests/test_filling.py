@@ -49,10 +49,10 @@ def measured(monkeypatch) -> list[int]:
     ("seconds", "chosen"),
     [
         ({8: [1.0]}, 8),
-        ({8: [1.0], 16: [1.2], 32: [1.24], 64: [1.3]}, 32),
+        ({8: [1.0], 16: [1.05], 32: [1.09], 64: [1.11]}, 32),
         ({8: [1.0], 16: [2.0], 32: [4.0]}, 8),  # a device that is full
         ({8: [1.0], 16: [1.3], 32: [1.0]}, 8),  # not beyond the first that is slower
-        ({8: [1.0, 1.0, 9.0], 16: [1.1, 1.1, 9.0], 32: [0.1, 2.0, 2.0]}, 16),  # medians
+        ({8: [1.0, 1.0, 9.0], 16: [1.05, 1.05, 9.0], 32: [0.1, 2.0, 2.0]}, 16),  # medians
         ({8: [1.0], 16: [0.5], 32: [0.9]}, 32),
     ],
 )
@@ -125,9 +125,9 @@ def test_sizes_that_memory_has_no_room_for_are_left_out(monkeypatch):
 
 @pytest.mark.parametrize(
     ("population", "size"),
-    [(10**9, 4096), (16384, 4096), (16383, 2048), (8192, 2048), (4096, 1024), (100, 1024)],
+    [(10**9, 4096), (32768, 4096), (32767, 2048), (16384, 2048), (8192, 1024), (100, 1024)],
 )
-def test_a_larger_batch_has_a_quarter_of_the_signal_at_most(memory, measured, population, size):
+def test_a_larger_batch_has_an_eighth_of_the_signal_at_most(memory, measured, population, size):
     assert filling.filled(field(), 1024, population, None, lambda _: None) == size
 
 

@@ -86,7 +86,7 @@ class BatchConfig(Section):
     fill: Literal["never", "auto", "always"] = Field(
         "never",
         description="whether the size is doubled for as long as a step takes hardly more time for "
-        "it, at most to sixteen times and a quarter of the signal: never; always; or auto, on a "
+        "it, at most to sixteen times and an eighth of the signal: never; always; or auto, on a "
         "GPU. Measured once in seconds and remembered in ~/.cache/nint; such batches do not "
         "become smaller for want of time. Setting the size or the fraction later undoes it",
     )
