@@ -20,8 +20,8 @@ from nint_cli.machine import Memory, kind_of_work, medians, seconds_in_turn, wai
 from nint_cli.sweep import block_size, pullback
 
 _MOST = 16  # times the usual size
-# A batch of twice the points is worth some 3 to 40 % more steps, and less or nothing where it has
-# more than an eighth of the signal (docs/recipe.md).
+# A batch of twice the points is worth 2 to 52 % more steps, and next to nothing where it has more
+# than a quarter of the signal (docs/recipe.md).
 _WORTH = 1.1  # of the usual size's time
 _LEAST_BATCHES = 8  # of the signal's points
 _BUDGET_S = 1.0

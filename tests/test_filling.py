@@ -260,3 +260,21 @@ def test_a_machine_without_a_cache_measures_and_says_so(tmp_path, monkeypatch, m
     assert "cannot remember them in" in notes[0]
     assert measured == [64]
     assert machine.cache_folder() == blocked / "nint"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_is_measured_once_and_a_run_on_it_goes_on_as_it_began(capsys, memory):
+    words = ["fit", "image", "sample:astronaut", "--device", "cuda", "--steps", "20"]
+    code, _, err = nint(capsys, *words, "-o", "a")
+    assert code == 0, err
+    assert "measured batches that fill this device" in err
+    found = json.loads(memory.read_bytes())
+    (size,) = found.values()
+    assert size in {4096 << doubled for doubled in range(5)}
+    batch = json.loads(Path("a/metrics.json").read_bytes())["environment"]["filled_batch"]
+    assert batch == (None if size == 4096 else min(size, 32768))  # of 262,144
+    code, _, err = nint(capsys, *words, "--seed", "1", "-o", "b")
+    assert code == 0, err
+    assert "measured" not in err
+    assert json.loads(memory.read_bytes()) == found
