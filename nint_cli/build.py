@@ -52,6 +52,9 @@ from nint_cli.signals import Signal
 from nint_cli.sweep import block_size
 from nint_cli.trainer import Trainer
 
+UNSIZED = frozenset({"full", "soft_mining", "expansive"})
+"""Samplers whose batches stay: all points; as many particles, or anchors, throughout."""
+
 SAMPLERS: dict[str, type[Sampler]] = {
     "full": Full,
     "uniform": Uniform,
@@ -390,9 +393,7 @@ def _over_the_run(
 def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:
     """Give what finds the size of batches; None where it is fixed."""
     batch, budget = config.batch, config.stop.time_budget_s
-    # All points; as many particles, or anchors, throughout.
-    fixed = config.sampler in {"full", "soft_mining", "expansive"}
-    if fixed or batch.size is None or budget is None:
+    if config.sampler in UNSIZED or batch.size is None or budget is None:
         return None
     if batch.least_steps is None and batch.full_steps is None:
         return None

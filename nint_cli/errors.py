@@ -77,6 +77,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, MemoryError)
         or "out of memory" in text
         or "can't allocate memory" in text
+        or "CUBLAS_STATUS_ALLOC_FAILED" in text
     )
 
 

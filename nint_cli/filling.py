@@ -4,6 +4,7 @@ A few thousand points keep a CPU busy. A GPU waits for its next order meanwhile:
 points cost next to nothing, and make the gradient a better one. How far that goes is measured.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
@@ -12,7 +13,8 @@ from pydantic import Field as Setting
 from pydantic import TypeAdapter
 
 from nint_cli.adam import Adam
-from nint_cli.config import BatchConfig
+from nint_cli.build import UNSIZED
+from nint_cli.config import RunConfig
 from nint_cli.derivatives import products_in
 from nint_cli.errors import is_out_of_memory
 from nint_cli.fields import Field
@@ -23,6 +25,7 @@ _MOST = 16  # times the usual size
 # A batch of twice the points is worth 2 to 52 % more steps, and next to nothing where it has more
 # than a quarter of the signal (docs/recipe.md).
 _WORTH = 1.1  # of the usual size's time
+_HOPELESS = 3.0  # the same, for a single step, which may have been disturbed
 _LEAST_BATCHES = 8  # of the signal's points
 _BUDGET_S = 1.0
 
@@ -35,14 +38,23 @@ _MEMORY = Memory(
 )
 
 
-def fills(batch: BatchConfig, device: torch.device) -> bool:
+def fills(config: RunConfig, device: torch.device) -> bool:
     """Tell whether batches may grow.
 
     Args:
-        batch: The settings.
+        config: The settings.
         device: Where they are trained on.
+
+    Returns:
+        Whether. Under ``auto`` on a GPU, and only where nothing spares its launches, for which it
+        would wait without.
     """
-    return batch.fill == "always" or (batch.fill == "auto" and device.type != "cpu")
+    if config.batch.size is None or config.sampler in UNSIZED:
+        return False
+    if config.batch.fill != "auto":
+        return config.batch.fill == "always"
+    spared = config.engine.graphs or config.engine.compile == "always"
+    return device.type == "cuda" and not spared
 
 
 def filled(
@@ -65,6 +77,8 @@ def filled(
         The size times a power of two; the same one for the same network on the same machine, as
         long as the memory is there.
     """
+    if 2 * size * _LEAST_BATCHES > population:
+        return size
     key = f"{kind_of_work(field, products)}, from {size}"
     found = _MEMORY.recall(key, lambda: _measure(field, size, products), note)
     while found > size and found * _LEAST_BATCHES > population:
@@ -86,28 +100,39 @@ def _measure(field: Field, size: int, products: torch.dtype | None) -> int:
         )
         adam.follow(pullback(field, blocks, lambda _, prediction, __: prediction), 1e-6)
 
+    wait = waiting_for(like.device)
     with products_in(products):
-        sizes = _first_times(step, size)
-        seconds = seconds_in_turn(step, sizes, waiting_for(like.device), _BUDGET_S)
+        seconds = seconds_in_turn(step, _sizes(step, size, wait), wait, _BUDGET_S)
     if like.device.type == "cuda":  # or the run's own peak would be that of what was tried here
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(like.device)
     return choose(seconds, size)
 
 
-def _first_times(step: Callable[[int], None], size: int) -> list[int]:
-    """Do a step of each size that memory has room for, and give these sizes."""
-    sizes = [size]
-    step(size)
+def _sizes(step: Callable[[int], None], size: int, wait: Callable[[], None]) -> list[int]:
+    """Do steps of each size until one is far too slow or has no room; give those worth a look."""
+    usual_s, sizes = _second_s(step, size, wait), [size]
     while sizes[-1] < size * _MOST:
         try:
-            step(2 * sizes[-1])
+            seconds = _second_s(step, 2 * sizes[-1], wait)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            return sizes
+            break
+        if seconds > _HOPELESS * usual_s:
+            break
         sizes.append(2 * sizes[-1])
     return sizes
+
+
+def _second_s(step: Callable[[int], None], rows: int, wait: Callable[[], None]) -> float:
+    """Time a step that is not the first of its size, which allocates and tunes."""
+    step(rows)
+    wait()
+    before = time.perf_counter()
+    step(rows)
+    wait()
+    return time.perf_counter() - before
 
 
 def choose(seconds: Mapping[int, Sequence[float]], usual: int) -> int:

@@ -65,12 +65,18 @@ class Memory(Generic[Answer]):
         Returns:
             The answer; the same one for the same key, as long as the memory is there.
         """
-        path = cache_folder() / self._name
+        try:
+            path = cache_folder() / self._name
+        except RuntimeError as error:  # a user without a home
+            return self._forgotten(measure(), f"~/.cache: {error}", note)
         found: Answer | None = None
         try:
+            found = self._read(path, note).get(key)
+            if found is not None:
+                return found
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock"), timeout=_WAIT_S):
-                entries = self._read(path, note)
+                entries = self._read(path, lambda _: None)  # another may have measured meanwhile
                 found = entries.get(key)
                 if found is None:
                     found = entries[key] = measure()
@@ -78,8 +84,11 @@ class Memory(Generic[Answer]):
                     note(f"measured {self._about}, {self._said(found)}; remembered in '{path}'")
         except (OSError, OutputError, Timeout) as error:
             found = measure() if found is None else found
-            words = f"measured {self._about}, {self._said(found)}"
-            note(f"{words}; cannot remember them in '{path}': {error}")
+            return self._forgotten(found, f"'{path}': {error}", note)
+        return found
+
+    def _forgotten(self, found: Answer, why: str, note: Callable[[str], None]) -> Answer:
+        note(f"measured {self._about}, {self._said(found)}; cannot remember them in {why}")
         return found
 
     def _read(self, path: Path, note: Callable[[str], None]) -> dict[str, Answer]:
@@ -93,7 +102,7 @@ class Memory(Generic[Answer]):
 
 
 def kind_of_work(field: Field, products: torch.dtype | None) -> str:
-    """Name all that decides how fast what is: processor, threads, PyTorch, network, products.
+    """Name what decides how fast passes are: processor, threads, PyTorch, network, products.
 
     Args:
         field: The network, on its device.
@@ -103,10 +112,12 @@ def kind_of_work(field: Field, products: torch.dtype | None) -> str:
         A line, by which a memory tells answers apart.
     """
     parameter = next(field.parameters())
-    cuda = parameter.device.type == "cuda"
+    where = [processor_name(), f"{torch.get_num_threads()} threads"]
+    if parameter.device.type == "cuda":
+        where = [torch.cuda.get_device_name(parameter.device)]
+        where += ["tf32"] * torch.backends.cuda.matmul.allow_tf32
     words = [
-        torch.cuda.get_device_name(parameter.device) if cuda else processor_name(),
-        f"{torch.get_num_threads()} threads",
+        *where,
         f"torch {torch.__version__}",
         type(field).__name__,
         f"{field.coord_dim} to {field.value_dim}, width {field.width}",

@@ -113,16 +113,24 @@ class Fit:
         """Give the points of a batch that fills the device, where that is asked for."""
         config, signal = self.resolved.config, self.subject.signal
         usual = config.batch.size
-        if usual is None or config.sampler == "full" or not fills(config.batch, self.device):
+        if usual is None or not fills(config, self.device):
+            if config.batch.fill == "always":
+                without = "a batch.fraction" if usual is None else f"sampler {config.sampler}"
+                self._notes.append(f"batch.fill has no effect with {without}")
             return None
         field = field_for(config, signal, torch.Generator().manual_seed(config.seed))
         with_products = products(config.engine, self.device)
-        size = filled(field, usual, len(signal), with_products, self._notes.append)
+        try:
+            size = filled(field, usual, len(signal), with_products, self._notes.append)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None  # the run will say so
         if size == usual:
             return None
         self._notes.append(
-            f"batches of {size} instead of {usual} coordinates, for which this device takes "
-            "hardly longer"
+            f"batches of {size} instead of {usual} coordinates, whose passes take hardly longer "
+            "on this device"
         )
         return size
 
@@ -145,9 +153,12 @@ class Fit:
             text = str(error) or type(error).__name__
             if is_out_of_memory(error):
                 self._note_failure(folder, text, OutOfMemoryError.exit_code)
+                batch = "a smaller batch, --batch-fraction 0.05"
+                if self.batch_size is not None:
+                    batch = "the settings' batch, --set batch.fill=never"
                 raise OutOfMemoryError(
                     f"out of memory ({text.strip().splitlines()[0]}); use {self.subject.smaller}, "
-                    "or a smaller batch, --batch-fraction 0.05"
+                    f"or {batch}"
                 ) from error
             self._note_failure(
                 folder, text, error.exit_code if isinstance(error, NintError) else 1

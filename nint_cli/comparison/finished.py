@@ -72,9 +72,7 @@ def compare_finished(
             f"--baseline {chosen}: there is no such variant; there is {', '.join(variants)}"
         )
     first = {name: next(f for f in folders if named[f] == name) for name in variants}
-    apart = differing({
-        name: fairness.method(metrics[folder].config) for name, folder in first.items()
-    })
+    apart = differing({name: _method(metrics[folder]) for name, folder in first.items()})
     (kind,) = kinds
     return compare(
         kind,
@@ -88,6 +86,10 @@ def compare_finished(
         command=command,
         notes=notes,
     )
+
+
+def _method(of: Metrics) -> dict[str, Any]:
+    return fairness.method(of.config, of.environment.filled_batch)
 
 
 def _refuse_unfinished(folders: Sequence[Path]) -> None:
@@ -106,7 +108,7 @@ def _incomparable(metrics: Mapping[Path, Metrics]) -> list[str]:
     found = []
     by_method: dict[str, set[fairness.Signal]] = {}
     for each in metrics.values():
-        signals = by_method.setdefault(str(fairness.method(each.config)), set())
+        signals = by_method.setdefault(str(_method(each)), set())
         signals.add(fairness.signal(each.input))
     if len(set(map(frozenset, by_method.values()))) > 1:
         found.append("the runs are of different inputs, or of different sizes or parts of one")
@@ -127,7 +129,7 @@ def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
     methods: dict[str, dict[str, Any]] = {}
     of: dict[Path, str] = {}
     for folder, each in metrics.items():
-        method = fairness.method(each.config)
+        method = _method(each)
         of[folder] = str(method)
         methods[str(method)] = method
     fields = {method["field"] for method in methods.values()}

@@ -44,6 +44,8 @@ _BY_SIZE = ("batch.least_steps", "batch.full_steps", "batch.fill")
 _ALTERNATIVES = {
     "batch.size": ("batch.fraction", *_BY_SIZE),
     "batch.fraction": ("batch.size", *_BY_SIZE),
+    "batch.least_steps": ("batch.fill",),  # which knows no want of time
+    "batch.full_steps": ("batch.fill",),
     "optimiser.lr": ("optimiser.lr_side",),
 }
 

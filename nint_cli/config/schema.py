@@ -87,8 +87,10 @@ class BatchConfig(Section):
         "never",
         description="whether the size is doubled for as long as a step takes hardly more time for "
         "it, at most to sixteen times and an eighth of the signal: never; always; or auto, on a "
-        "GPU. Measured once in seconds and remembered in ~/.cache/nint; such batches do not "
-        "become smaller for want of time. Setting the size or the fraction later undoes it",
+        "GPU whose steps are neither recorded nor compiled. Measured once for each network in "
+        "seconds and remembered in ~/.cache/nint; such batches do not become smaller for want of "
+        "time. Setting the size, the fraction, least_steps or full_steps later undoes it; full, "
+        "soft_mining and expansive go without",
     )
     reshuffle: bool = Field(
         False,
