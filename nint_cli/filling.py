@@ -29,7 +29,6 @@ _HOPELESS = 3.0  # the same, for a single step, which may have been disturbed
 _LEAST_BATCHES = 8  # of the signal's points
 _BUDGET_S = 1.0
 
-
 _MEMORY = Memory(
     "batches.json",
     TypeAdapter(dict[str, Annotated[int, Setting(ge=1)]]),
@@ -77,13 +76,13 @@ def filled(
         The size times a power of two; the same one for the same network on the same machine, as
         long as the memory is there.
     """
-    if 2 * size * _LEAST_BATCHES > population:
+    most = size
+    while 2 * most * _LEAST_BATCHES <= population:
+        most *= 2
+    if most == size:
         return size
     key = f"{kind_of_work(field, products)}, from {size}"
-    found = _MEMORY.recall(key, lambda: _measure(field, size, products), note)
-    while found > size and found * _LEAST_BATCHES > population:
-        found //= 2
-    return max(found, size)
+    return min(most, _MEMORY.recall(key, lambda: _measure(field, size, products), note))
 
 
 def _measure(field: Field, size: int, products: torch.dtype | None) -> int:

@@ -40,10 +40,12 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def tiny_field(channels: int = 3, dtype: torch.dtype = torch.float64, dims: int = 2) -> Siren:
+def tiny_field(
+    channels: int = 3, dtype: torch.dtype = torch.float64, dims: int = 2, width: int = 7
+) -> Siren:
     """A SIREN small enough for its dense NTK."""
     field = Siren(
-        dims, channels, hidden_features=7, hidden_layers=2, omega_0=5.0, generator=generator(1)
+        dims, channels, hidden_features=width, hidden_layers=2, omega_0=5.0, generator=generator(1)
     )
     return field.to(dtype)
 
@@ -96,6 +98,13 @@ def picture(tmp_path) -> Path:
     path = tmp_path / "picture.png"
     Image.fromarray(smooth_pixels()).save(path)
     return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty folder for what nint finds out about this machine; it is not there yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "nint"
 
 
 @pytest.fixture

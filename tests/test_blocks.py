@@ -11,22 +11,17 @@ from nint_cli import blocks, checkpoint, machine, sweep
 from nint_cli.cache import cache_folder
 from nint_cli.checkpoint import rebuild_field
 from nint_cli.errors import InputError, OutputError
-from nint_cli.fields import Blocks, Siren, Wire
+from nint_cli.fields import Blocks, Wire
 from nint_cli.sweep import block_size, predict
-from tests.conftest import generator, tiny_signal
+from tests.conftest import generator, tiny_field, tiny_signal
 from tests.test_cli import nint
 
 MEASURED = ["--set", "engine.blocks=measured", "--device", "cpu", "--set", "engine.threads=1"]
 
 
-def field(width: int = 8) -> Siren:
-    return Siren(2, 3, hidden_features=width, hidden_layers=2, generator=generator())
-
-
 @pytest.fixture
-def memory(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "nint" / "blocks.json"
+def memory(cache) -> Path:
+    return cache / "blocks.json"
 
 
 @pytest.fixture
@@ -63,7 +58,10 @@ def test_the_usual_size_stays_unless_another_is_clearly_faster(seconds, chosen):
 
 @pytest.mark.parametrize(
     "network",
-    [field(), Wire(2, 3, hidden_features=4, hidden_layers=2, generator=generator())],
+    [
+        tiny_field(dtype=torch.float32),
+        Wire(2, 3, hidden_features=4, hidden_layers=2, generator=generator()),
+    ],
     ids=["siren", "wire"],
 )
 def test_measuring_tries_sizes_about_the_usual_one(monkeypatch, network):
@@ -99,32 +97,32 @@ def test_a_size_that_is_slowed_down_is_not_chosen(monkeypatch):
 
 
 def test_a_machine_remembers_and_tells_networks_apart(memory, quick):
-    first, notes = asked(field())
+    first, notes = asked(tiny_field(dtype=torch.float32))
     assert (first, len(quick)) == (Blocks(8, 12), 1)
     sizes = "8 coordinates in a step and 12 in a sweep"
     assert notes == [f"measured block sizes, {sizes}; remembered in '{memory}'"]
-    assert asked(field()) == (first, [])
-    assert asked(field(9))[0] == Blocks(9, 13)
-    assert asked(field(), torch.bfloat16)[0] == Blocks(10, 14)
+    assert asked(tiny_field(dtype=torch.float32)) == (first, [])
+    assert asked(tiny_field(width=9, dtype=torch.float32))[0] == Blocks(9, 13)
+    assert asked(tiny_field(dtype=torch.float32), torch.bfloat16)[0] == Blocks(10, 14)
     torch.set_num_threads(2)
-    assert asked(field())[0] == Blocks(11, 15)
+    assert asked(tiny_field(dtype=torch.float32))[0] == Blocks(11, 15)
     assert len(json.loads(memory.read_bytes())) == 4
     torch.set_num_threads(1)
-    assert asked(field()) == (first, [])
+    assert asked(tiny_field(dtype=torch.float32)) == (first, [])
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"x": {"step": 0, "sweep": 4}}', '{"x": 3}', ""])
 def test_a_memory_that_makes_no_sense_is_begun_anew(memory, quick, content):
     memory.parent.mkdir(parents=True)
     memory.write_text(content)
-    found, notes = asked(field())
+    found, notes = asked(tiny_field(dtype=torch.float32))
     assert notes[0] == f"'{memory}' is no memory of block sizes; begun anew"
-    assert asked(field()) == (found, [])
+    assert asked(tiny_field(dtype=torch.float32)) == (found, [])
 
 
 def test_a_memory_that_cannot_be_kept_is_told(memory, quick):
     memory.parent.parent.write_text("a file where the folder should be")
-    found, notes = asked(field())
+    found, notes = asked(tiny_field(dtype=torch.float32))
     assert found == Blocks(8, 12)
     assert len(notes) == 1
     assert f"cannot remember them in '{memory}'" in notes[0]
@@ -135,7 +133,7 @@ def test_a_memory_that_cannot_be_written_costs_no_second_measurement(memory, qui
         raise OutputError("no space left")
 
     monkeypatch.setattr(machine, "write_whole", full)
-    found, notes = asked(field())
+    found, notes = asked(tiny_field(dtype=torch.float32))
     assert (found, len(quick)) == (Blocks(8, 12), 1)
     assert notes[0].endswith("no space left")
 
@@ -154,7 +152,7 @@ def test_no_size_is_below_one():
 
 
 def test_a_field_is_swept_by_its_own_sizes():
-    network, signal = field(), tiny_signal(dtype=torch.float32)
+    network, signal = tiny_field(dtype=torch.float32), tiny_signal(dtype=torch.float32)
     expected = predict(network, signal)
     network.blocks = Blocks(3, 4)
     assert (block_size(network), block_size(network, forward_only=True)) == (3, 4)

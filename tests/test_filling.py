@@ -12,9 +12,9 @@ from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig, parse_yaml, preset_layer, resolve
 from nint_cli.errors import InputError
-from nint_cli.fields import Siren, Wire
+from nint_cli.fields import Wire
 from nint_cli.inspection import examine
-from tests.conftest import generator, tiny_signal
+from tests.conftest import generator, tiny_field, tiny_signal
 from tests.test_cli import nint
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -22,14 +22,9 @@ FILL = ["--device", "cpu", "--set", "engine.threads=1", "--set", "batch.size=16"
 FILL += ["--set", "batch.fill=always"]
 
 
-def field(width: int = 8) -> Siren:
-    return Siren(2, 3, hidden_features=width, hidden_layers=2, generator=generator())
-
-
 @pytest.fixture
-def memory(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "nint" / "batches.json"
+def memory(cache) -> Path:
+    return cache / "batches.json"
 
 
 @pytest.fixture
@@ -86,7 +81,10 @@ def timed(monkeypatch):
 @pytest.mark.parametrize("products", [None, torch.bfloat16])
 @pytest.mark.parametrize(
     "network",
-    [field(64), Wire(2, 3, hidden_features=4, hidden_layers=2, generator=generator())],
+    [
+        tiny_field(width=64, dtype=torch.float32),
+        Wire(2, 3, hidden_features=4, hidden_layers=2, generator=generator()),
+    ],
     ids=["siren", "wire"],
 )
 def test_steps_of_up_to_sixteen_times_the_size_are_measured(timed, network, products):
@@ -108,12 +106,12 @@ def test_steps_of_up_to_sixteen_times_the_size_are_measured(timed, network, prod
 )
 def test_a_device_that_waits_is_filled_and_a_busy_one_is_not(timed, seconds, chosen):
     timed(seconds)
-    assert filling._measure(field(), 4, None) == chosen
+    assert filling._measure(tiny_field(dtype=torch.float32), 4, None) == chosen
 
 
 def test_nothing_is_lost_on_sizes_that_are_far_too_slow(timed):
     rows = timed(lambda rows: 1.0 if rows < 32 else 10.0)
-    assert filling._measure(field(), 4, None) == 16
+    assert filling._measure(tiny_field(dtype=torch.float32), 4, None) == 16
     assert max(rows) == 32
     assert rows.count(32) == 2
 
@@ -121,10 +119,10 @@ def test_nothing_is_lost_on_sizes_that_are_far_too_slow(timed):
 def test_sizes_that_memory_has_no_room_for_are_left_out(timed):
     for error in ("CUDA out of memory. Tried", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when"):
         timed(lambda _: 1.0, room=32, error=error)
-        assert filling._measure(field(), 8, None) == 32
+        assert filling._measure(tiny_field(dtype=torch.float32), 8, None) == 32
     timed(lambda _: 1.0, room=0, error="something else")
     with pytest.raises(RuntimeError, match="something else"):
-        filling._measure(field(), 8, None)
+        filling._measure(tiny_field(dtype=torch.float32), 8, None)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,10 @@ def test_sizes_that_memory_has_no_room_for_are_left_out(timed):
     [(10**9, 4096), (32768, 4096), (32767, 2048), (16384, 2048), (8192, 1024), (100, 1024)],
 )
 def test_a_larger_batch_has_an_eighth_of_the_signal_at_most(memory, measured, population, size):
-    assert filling.filled(field(), 1024, population, None, lambda _: None) == size
+    assert (
+        filling.filled(tiny_field(dtype=torch.float32), 1024, population, None, lambda _: None)
+        == size
+    )
 
 
 def test_a_machine_remembers_and_tells_sizes_and_networks_apart(memory, measured):
@@ -140,14 +141,14 @@ def test_a_machine_remembers_and_tells_sizes_and_networks_apart(memory, measured
         notes = []
         return filling.filled(network, size, 10**6, products, notes.append), notes
 
-    first, notes = asked(field(), 64)
+    first, notes = asked(tiny_field(dtype=torch.float32), 64)
     assert first == 256
     words = "measured batches that fill this device, 256 coordinates; remembered in"
     assert notes == [f"{words} '{memory}'"]
-    assert asked(field(), 64) == (256, [])
-    assert asked(field(), 32)[0] == 128
-    assert asked(field(9), 64)[0] == 256
-    assert asked(field(), 64, torch.bfloat16)[0] == 256
+    assert asked(tiny_field(dtype=torch.float32), 64) == (256, [])
+    assert asked(tiny_field(dtype=torch.float32), 32)[0] == 128
+    assert asked(tiny_field(width=9, dtype=torch.float32), 64)[0] == 256
+    assert asked(tiny_field(dtype=torch.float32), 64, torch.bfloat16)[0] == 256
     assert measured == [64, 32, 64, 64]
     assert len(json.loads(memory.read_bytes())) == 4
 
@@ -157,7 +158,9 @@ def test_a_memory_that_makes_no_sense_is_begun_anew(memory, measured):
     for content in ("{", '{"x": 0}', '{"x": "many"}'):
         memory.write_text(content)
         notes = []
-        assert filling.filled(field(), 64, 10**6, None, notes.append) == 256
+        assert (
+            filling.filled(tiny_field(dtype=torch.float32), 64, 10**6, None, notes.append) == 256
+        )
         assert notes[0] == f"'{memory}' is no memory of batches that fill this device; begun anew"
 
 
@@ -289,7 +292,7 @@ def test_a_machine_without_a_cache_measures_and_says_so(tmp_path, monkeypatch, m
     blocked.write_text("where the folder should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     notes = []
-    assert filling.filled(field(), 64, 10**6, None, notes.append) == 256
+    assert filling.filled(tiny_field(dtype=torch.float32), 64, 10**6, None, notes.append) == 256
     assert f"cannot remember them in '{blocked / 'nint' / 'batches.json'}'" in notes[0]
     assert measured == [64]
 
@@ -302,19 +305,21 @@ def test_a_user_without_a_home_has_it_measured_each_time(monkeypatch, measured):
     monkeypatch.setattr(Path, "home", homeless)
     for _ in range(2):
         notes = []
-        assert filling.filled(field(), 64, 10**6, None, notes.append) == 256
+        assert (
+            filling.filled(tiny_field(dtype=torch.float32), 64, 10**6, None, notes.append) == 256
+        )
         assert notes[0].endswith("in ~/.cache: Could not determine home directory.")
     assert measured == [64, 64]
 
 
 def test_a_memory_that_may_only_be_read_is_read(memory, measured, monkeypatch):
-    assert filling.filled(field(), 64, 10**6, None, lambda _: None) == 256
+    assert filling.filled(tiny_field(dtype=torch.float32), 64, 10**6, None, lambda _: None) == 256
 
     def locked(*_, **__):
         raise PermissionError("read-only file system")
 
     monkeypatch.setattr(machine, "FileLock", locked)
-    assert filling.filled(field(), 64, 10**6, None, lambda _: None) == 256
+    assert filling.filled(tiny_field(dtype=torch.float32), 64, 10**6, None, lambda _: None) == 256
     assert measured == [64]
 
 

@@ -79,7 +79,7 @@ def _variant(
         own.append(f"evaluation.count={_EVALUATIONS}")
     if "engine.compile" not in keys:  # or the first of equal fits would compile for all others
         own.append("engine.compile=never")
-    if "batch.fill" not in keys and "batch.size" not in keys:  # or machines would not agree
+    if "batch.fill" not in keys:  # or machines would not agree
         own.append("batch.fill=never")
     if "evaluation.selections" not in keys:
         own.append("evaluation.selections=true")
