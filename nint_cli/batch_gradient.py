@@ -3,7 +3,7 @@
 Legend: B points of the batch, D coordinate dimensions, C channels.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -11,12 +11,10 @@ from torch import Tensor
 
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError
-from nint_cli.replay import Replay
 from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals import Signal
 from nint_cli.sweep import block_size, pull_coupled, pullback
 
-Blocks = Iterable[tuple[int, Tensor, Tensor]]
 See = Callable[[int, Tensor, Tensor, Tensor], None]
 """(first row, prediction, values, their difference) of a block."""
 
@@ -41,7 +39,6 @@ def batch_gradient(
     sampler: Sampler,
     selection: Selection,
     even: EvenError | None,
-    replay: Replay | None = None,
 ) -> BatchGradient:
     """Take the gradient of the mean squared error, or of the selection's own loss.
 
@@ -53,10 +50,9 @@ def batch_gradient(
         sampler: Which observations are for.
         selection: The batch.
         even: Adds up the errors of comparable points, or None.
-        replay: Does the squared error's work in one launch where it can; None: as it comes.
 
     Returns:
-        Gradient, loss and observation. Under `replay` the gradient is overwritten by the next one.
+        Gradient, loss and observation.
     """
     if selection.loss is not None:
         return _coupled(field, signal, sampler, selection, selection.loss, even)
@@ -68,24 +64,20 @@ def batch_gradient(
         if even is not None:
             even.add(start, residual, values)
 
-    found = None if replay is None else _replayed(field, signal, selection, see, replay)
-    if found is None:
-        blocks = _blocks(field, signal, selection.indices)
-        count = len(selection.indices)
-        found = _separable(field, blocks, count, selection.weights, see)
+    gradient, loss = _separable(field, signal, selection, see)
     observation = None
     if seen:
         prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
         observation = Observation(selection, prediction, values)
-    return BatchGradient(*found, observation)
+    return BatchGradient(gradient, loss, observation)
 
 
 def _separable(
-    field: Field, blocks: Blocks, count: int, weights: Tensor | None, see: See
+    field: Field, signal: Signal, selection: Selection, see: See
 ) -> tuple[list[Tensor], Tensor]:
     """Take the gradient of the weighted mean squared error, block by block."""
-    like = next(field.parameters())
-    scale = 2 / (count * field.value_dim)
+    like, weights = next(field.parameters()), selection.weights
+    scale = 2 / (len(selection.indices) * field.value_dim)
     squared_error = torch.zeros((), dtype=torch.float64, device=like.device)
 
     def loss_gradient(start: int, prediction: Tensor, values: Tensor) -> Tensor:
@@ -98,39 +90,8 @@ def _separable(
         squared_error.add_((weighted * residual).sum())
         return scale * weighted
 
-    gradient = pullback(field, blocks, loss_gradient)
+    gradient = pullback(field, _blocks(field, signal, selection.indices), loss_gradient)
     return gradient, squared_error * (scale / 2)
-
-
-def _replayed(
-    field: Field, signal: Signal, selection: Selection, see: See, replay: Replay
-) -> tuple[list[Tensor], Tensor] | None:
-    """Do what `_separable` does by a recording of it; None where there is none of this batch."""
-    coords, values = signal.at(selection.indices)
-    inputs = (coords, values) if selection.weights is None else (coords, values, selection.weights)
-
-    def work(coords: Tensor, values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, ...]:
-        size, parts = block_size(field), []
-        blocks = (
-            (start, coords[start : start + size], values[start : start + size])
-            for start in range(0, len(coords), size)
-        )
-        gradient, loss = _separable(
-            field,
-            blocks,
-            len(coords),
-            weights,
-            lambda _, prediction, *__: parts.append(prediction),
-        )
-        return (torch.cat(parts), loss, *gradient)
-
-    outputs = replay(work, inputs, list(field.parameters()))
-    if outputs is None:
-        return None
-    prediction, loss, *gradient = outputs
-    prediction = prediction.clone()  # which may be kept, and the next replay overwrites
-    see(0, prediction, values, prediction - values)
-    return gradient, loss
 
 
 def _coupled(

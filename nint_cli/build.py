@@ -11,8 +11,7 @@ from nint_cli.average import Average
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
 from nint_cli.config import NintConfig, OptimiserConfig, RunConfig
-from nint_cli.derivatives import Compiled
-from nint_cli.engine import compile_pass, compiles, products
+from nint_cli.engine import products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
     Ffn,
@@ -31,7 +30,6 @@ from nint_cli.fields.pemlp import octaves_for
 from nint_cli.fields.wire import first_scale_for
 from nint_cli.guard import Guard
 from nint_cli.pace import Pace
-from nint_cli.replay import Replay
 from nint_cli.samplers import (
     BatchPlan,
     Egra,
@@ -49,7 +47,6 @@ from nint_cli.samplers import (
     priors,
 )
 from nint_cli.signals import Signal
-from nint_cli.sweep import block_size
 from nint_cli.trainer import Trainer
 
 UNSIZED = frozenset({"full", "soft_mining", "expansive"})
@@ -301,23 +298,17 @@ def field_for(config: RunConfig, signal: Signal, generator: torch.Generator) -> 
     ).to(signal.device)
 
 
-def build_trainer(
-    config: RunConfig, signal: Signal, clock: Clock, *, batch_size: int | None = None
-) -> Trainer:
+def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     """Build field, sampler and trainer for a signal.
 
     Args:
         config: The configuration.
         signal: What to fit, on the device to train on.
         clock: Bills the time.
-        batch_size: Points of a batch in place of the configuration's, whatever time there is;
-            None: the configuration's.
 
     Returns:
         A trainer at step 0.
     """
-    if batch_size is not None:
-        config = config.with_batches(batch_size)
     device = signal.device
     # The field starts alike on every device; what training draws, it draws on its device.
     weights = torch.Generator().manual_seed(config.seed)
@@ -349,21 +340,7 @@ def build_trainer(
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
         products=products(config.engine, device),
         average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
-        compiled=_compiled(config, field, len(signal)),
-        replay=Replay() if config.engine.graphs and device.type == "cuda" else None,
     )
-
-
-def _compiled(config: RunConfig, field: Field, population: int) -> Compiled:
-    """Have passes compiled for whole blocks, and for a batch that is shorter than one."""
-    size = config.batch.size or int(config.batch.fraction * population)
-    batch = min(size, population)
-
-    def wanted(rows: int) -> bool:
-        return rows in (batch, block_size(field), block_size(field, forward_only=True))
-
-    on = compiles(config.engine, field, config.stop.time_budget_s)
-    return Compiled(wanted, compile_pass, on=on)
 
 
 def _over_the_run(

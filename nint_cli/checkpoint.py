@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from nint_cli import __version__, average
 from nint_cli.build import SAMPLERS, build_field
-from nint_cli.config import RunConfig
+from nint_cli.config import RunConfig, without_removed
 from nint_cli.errors import InputError
-from nint_cli.fields import Blocks, Field, load_parameters
+from nint_cli.fields import Field, load_parameters
 from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
@@ -26,10 +26,11 @@ FORMAT = 3
 _READABLE = {1, 2, 3}  # 1 had no guard, 2 no average
 _KEY = "nint"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-_BLOCKS: TypeAdapter[Blocks | None] = TypeAdapter(Blocks | None)
-_BATCH_SIZE: TypeAdapter[int | None] = TypeAdapter(
-    Annotated[int, Setting(strict=True, ge=1)] | None
-)
+# What an earlier version kept of a run that this one cannot go on with.
+_REMOVED = {
+    "batch_size": "batches of a size that batch.fill measured",
+    "blocks": "block sizes that engine.blocks measured",
+}
 _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
@@ -133,7 +134,6 @@ class _Numbers(BaseModel):
     average: _Average | None = None
     pace: _Pace | None = None
     brevity: _Brevity | None = None
-    compiled: bool = False
 
     @property
     def kept_step(self) -> int | None:
@@ -156,8 +156,6 @@ class Checkpoint:
         state: Its trainer's state.
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
-        blocks: Measured block sizes that the run keeps to; None where they are the usual ones.
-        batch_size: Points of a batch, where they were measured to fill the device; or None.
     """
 
     config: RunConfig
@@ -165,8 +163,6 @@ class Checkpoint:
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
-    blocks: Blocks | None = None
-    batch_size: int | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -187,10 +183,6 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "best": checkpoint.best,
         "origin": checkpoint.origin.model_dump(),
     }
-    if checkpoint.blocks is not None:
-        about["blocks"] = asdict(checkpoint.blocks)
-    if checkpoint.batch_size is not None:
-        about["batch_size"] = checkpoint.batch_size
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -229,18 +221,24 @@ def read(path: Path) -> Checkpoint:
         The checkpoint, with its tensors on the CPU.
 
     Raises:
-        InputError: If it is damaged, foreign, or of a newer format.
+        InputError: If it is damaged, foreign, of a newer format, or needs what was removed.
     """
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        return _checked(about, tensors)
+        found = _checked(about, tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read checkpoint '{path}': {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         reason = _first_fault(error)
         raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
+    for key, what in _REMOVED.items():
+        if about.get(key) is not None:
+            raise InputError(
+                f"'{path}' needs {what}, which was removed; fit it anew, or use the nint it is of"
+            )
+    return found
 
 
 def newest(paths: Sequence[Path], folder: Path) -> tuple[Checkpoint, list[str]]:
@@ -283,7 +281,6 @@ def rebuild_field(saved: Checkpoint) -> Field:
         mean = tensors.get(f"{average.PREFIX}{name}")
         parameters[name] = tensors[f"field.{name}"] if mean is None else mean
     load_parameters(field, parameters)
-    field.blocks = saved.blocks
     return field
 
 
@@ -299,7 +296,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")
-    config = RunConfig.model_validate(about["config"])
+    config = RunConfig.model_validate(without_removed(about["config"]))
     signal = _RECORD.validate_python(about["signal"])
     numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
     _check_field(config, signal, tensors, numbers)
@@ -311,8 +308,6 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         TrainerState(tensors, dict(about["numbers"])),
         None if best is None else (float(best[0]), int(best[1])),
         Origin.model_validate(about["origin"]),
-        _BLOCKS.validate_python(about.get("blocks")),
-        _BATCH_SIZE.validate_python(about.get("batch_size")),
     )
 
 

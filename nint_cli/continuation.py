@@ -7,7 +7,15 @@ from typing import Any
 from nint_cli import checkpoint, runfolder
 from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
-from nint_cli.config import Resolved, RunConfig, dotted_keys, file_layer, resolve
+from nint_cli.config import (
+    Layer,
+    Resolved,
+    RunConfig,
+    dotted_keys,
+    file_layer,
+    removed_keys,
+    resolve,
+)
 from nint_cli.control import Control
 from nint_cli.errors import ConfigError
 from nint_cli.results import DOCUMENT, RunMetrics
@@ -81,6 +89,11 @@ def resume(
         folder.remove(runfolder.METRICS)  # which would say that the run is over
         # Damaged checkpoints that were passed over, and steps that will be done again, or never.
         folder.forget_after(fit.trainer.step)
+        if saved.state.numbers.get("compiled"):
+            control.note(
+                f"'{path}' began with compiled passes, which were removed: the bits may differ "
+                "from those of a run that was never stopped"
+            )
         elsewhere = _elsewhere(saved.origin)
         if elsewhere is not None:
             control.note(f"'{path}' {elsewhere}")
@@ -142,7 +155,7 @@ def _edits(
     written = folder.path / runfolder.CONFIG
     if not written.exists():
         return {}, {}
-    edited = resolve([file_layer(written)])
+    edited = resolve([_of_today(file_layer(written))])
     values, changes = edited.values(), {}
     for key, old in Resolved(config, {}).values().items():
         if values[key] == old:
@@ -155,6 +168,13 @@ def _edits(
                 "so put it back, or fit into another folder"
             )
     return changes, {key: edited.origins[key] for key in changes}
+
+
+def _of_today(layer: Layer) -> Layer:
+    """Return a layer without the keys that an earlier version wrote and this one lacks."""
+    gone = removed_keys()
+    settings = {key: value for key, value in layer.settings.items() if key not in gone}
+    return Layer(settings, layer.faults)
 
 
 def _length(config: RunConfig) -> str:

@@ -1,59 +1,10 @@
 """What PyTorch is told before it computes."""
 
-import os
-
 import torch
 
-from nint_cli.cache import cache_folder
 from nint_cli.config import EngineConfig
 from nint_cli.cores import usable_cores
-from nint_cli.derivatives.compiled import Pass, by_torch
-from nint_cli.fields import Field
 from nint_cli.heap import keep_freed_memory
-
-# Compiling takes up to 20 s, the next time three, and spares 8 % of a step's passes or more, on
-# a CPU (docs/performance.md).
-_LONG_S = 300.0
-
-
-def compiles(settings: EngineConfig, field: Field, budget_s: float | None) -> bool:
-    """Tell whether passes are to be compiled.
-
-    Args:
-        settings: How to compute.
-        field: The network.
-        budget_s: Training time of the run, or None where that is not known.
-
-    Returns:
-        Whether; under ``auto`` by the settings alone, so that a machine always chooses alike.
-    """
-    if settings.compile != "auto":
-        return settings.compile == "always"
-    chain = field.chain()
-    layers = () if chain is None else chain.layers
-    gains = any(layer.activation is not None and layer.activation.costly for layer in layers)
-    on_cpu = next(field.parameters()).device.type == "cpu"
-    return gains and on_cpu and budget_s is not None and budget_s >= _LONG_S
-
-
-def compile_pass(work: Pass) -> Pass:
-    """Compile a pass, and keep what comes of it for other runs.
-
-    Args:
-        work: The pass.
-
-    Returns:
-        The same, compiled at its first call.
-    """
-    # PyTorch runs what it finds there, so that it must be the user's own and no other's to write;
-    # where PyTorch would keep it, all may.
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-        folder = cache_folder() / "compiled"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
-    # Processes that PyTorch would have beside this one spare no time here.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    return by_torch(work)
 
 
 def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
@@ -94,5 +45,6 @@ def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
         return []
-    idle = {"precision tf32": settings.precision == "tf32", "graphs": settings.graphs}
-    return [f"{name} has no effect on {device.type}" for name, asked in idle.items() if asked]
+    if settings.precision == "tf32":
+        return [f"precision tf32 has no effect on {device.type}"]
+    return []

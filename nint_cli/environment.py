@@ -48,9 +48,6 @@ def describe(
     device: torch.device,
     products: torch.dtype | None = None,
     field: Field | None = None,
-    *,
-    compiled: bool = False,
-    filled_batch: int | None = None,
 ) -> results.Environment:
     """Describe this process.
 
@@ -58,8 +55,6 @@ def describe(
         device: Where the field is.
         products: Type of the matrix products of training, where it is another than float32.
         field: The network, if there is one.
-        compiled: Whether the passes of training were compiled.
-        filled_batch: Points of a batch that fills the device, where one was asked for.
 
     Returns:
         Versions, platform, device, threads, the type of products, and the network's block sizes.
@@ -75,8 +70,6 @@ def describe(
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
         products=None if products is None else str(products).removeprefix("torch."),
-        compiled=compiled,
-        filled_batch=filled_batch,
         step_block=None if field is None else block_size(field),
         sweep_block=None if field is None else block_size(field, forward_only=True),
     )

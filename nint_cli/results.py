@@ -209,11 +209,6 @@ class Environment(_Part):
     device_name: str
     threads: int
     products: str | None
-    compiled: bool = Field(False, description="whether the passes of training were compiled")
-    filled_batch: int | None = Field(
-        None,
-        description="coordinates of a batch where the device takes more than the settings have",
-    )
     step_block: int | None = Field(None, description="coordinates at once in a step")
     sweep_block: int | None = Field(None, description="coordinates at once in a sweep")
 

@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from nint_cli import __version__, checkpoint, environment, results, runfolder
-from nint_cli.blocks import measured_blocks
-from nint_cli.build import build_trainer, field_for, resolve_device
+from nint_cli.build import build_trainer, resolve_device
 from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import device_clock
 from nint_cli.config import Resolved
 from nint_cli.control import Control
-from nint_cli.engine import prepare, products
+from nint_cli.engine import prepare
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
-from nint_cli.filling import filled, fills
 from nint_cli.judge import Judge, targets
 from nint_cli.modalities import Kept, modality, nothing_kept
 from nint_cli.recorder import Recorder
@@ -89,50 +86,15 @@ class Fit:
                 raise InputError(f"{error}{another_command(source, kind)}") from error
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
-            # As the run began, also where this machine has other sizes.
-            self.batch_size = self._filled_batch() if saved is None else saved.batch_size
-            self.trainer = build_trainer(
-                config, self.subject.signal, self.clock, batch_size=self.batch_size
-            )
+            self.trainer = build_trainer(config, self.subject.signal, self.clock)
             self.judge = Judge(self.subject, self.trainer, self.clock, wanted)
-            network = self.trainer.field
             if saved is not None:
-                network.blocks = saved.blocks  # also where this machine has others
                 try:
                     self.trainer.load_state_dict(saved.state)
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
                 best = saved.best
                 self.judge.best = (best[0], best[1]) if best else None
-            elif config.engine.blocks == "measured":
-                network.blocks = measured_blocks(
-                    network, self.trainer.products, self._notes.append
-                )
-
-    def _filled_batch(self) -> int | None:
-        """Give the points of a batch that fills the device, where that is asked for."""
-        config, signal = self.resolved.config, self.subject.signal
-        usual = config.batch.size
-        if usual is None or not fills(config, self.device):
-            if config.batch.fill == "always":
-                without = "a batch.fraction" if usual is None else f"sampler {config.sampler}"
-                self._notes.append(f"batch.fill has no effect with {without}")
-            return None
-        field = field_for(config, signal, torch.Generator().manual_seed(config.seed))
-        with_products = products(config.engine, self.device)
-        try:
-            size = filled(field, usual, len(signal), with_products, self._notes.append)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return None  # the run will say so
-        if size == usual:
-            return None
-        self._notes.append(
-            f"batches of {size} instead of {usual} coordinates, whose passes take hardly longer "
-            "on this device"
-        )
-        return size
 
     def run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
@@ -153,12 +115,9 @@ class Fit:
             text = str(error) or type(error).__name__
             if is_out_of_memory(error):
                 self._note_failure(folder, text, OutOfMemoryError.exit_code)
-                batch = "a smaller batch, --batch-fraction 0.05"
-                if self.batch_size is not None:
-                    batch = "the settings' batch, --set batch.fill=never"
                 raise OutOfMemoryError(
                     f"out of memory ({text.strip().splitlines()[0]}); use {self.subject.smaller}, "
-                    f"or {batch}"
+                    "or a smaller batch, --batch-fraction 0.05"
                 ) from error
             self._note_failure(
                 folder, text, error.exit_code if isinstance(error, NintError) else 1
@@ -172,18 +131,8 @@ class Fit:
             folder.write(runfolder.CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        if self.trainer.field.chain() is None:
-            asked = {
-                "precision bf16": config.engine.precision == "bf16",
-                "compile": config.engine.compile == "always",
-            }
-            self._notes += [
-                f"{name} has no effect on the field {config.field}"
-                for name in asked
-                if asked[name]
-            ]
-        elif self.trainer.compiled is not None and self.trainer.compiled.on:
-            self._notes.append("the first step compiles passes of training, which takes seconds")
+        if self.trainer.field.chain() is None and config.engine.precision == "bf16":
+            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
         recorder = Recorder(
@@ -201,10 +150,6 @@ class Fit:
             reason = "target" if recorder.was_there() else self.trainer.fit(recorder)
         finally:
             control.progress.finish()
-        if self.trainer.replay is not None and self.trainer.replay.failure is not None:
-            control.note(f"no CUDA graph was recorded: {self.trainer.replay.failure}")
-        if self.trainer.compiled is not None and self.trainer.compiled.failure is not None:
-            control.note(f"not compiled: {self.trainer.compiled.failure}")
         return self._finish(folder, recorder, control, reason)
 
     def save_checkpoint(self, folder: RunFolder) -> None:
@@ -216,8 +161,6 @@ class Fit:
                 self.trainer.state_dict(),
                 best=self.judge.best,
                 origin=self.origin,
-                blocks=self.trainer.field.blocks,
-                batch_size=self.batch_size,
             )
             keep = self.resolved.config.checkpoint.keep
             folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
@@ -300,11 +243,7 @@ class Fit:
             ),
             "memory": environment.peak_memory(self.device),
             "environment": environment.describe(
-                self.device,
-                self.trainer.products,
-                self.trainer.field,
-                compiled=self.trainer.compiled is not None and self.trainer.compiled.used,
-                filled_batch=self.batch_size,
+                self.device, self.trainer.products, self.trainer.field
             ),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),
@@ -403,6 +342,7 @@ def _why_not_the_same(path: Path, fit: Fit) -> str | None:
     if not isinstance(record, dict) or record.get("sha256") != fit.subject.sha256:
         return "the run in it is of another input"
     settings = fit.resolved.config.model_dump(mode="json")
-    if metrics.get("config_sha256") != config_digest(settings):
+    before = metrics.get("config")  # its own digest may be of keys that are gone
+    if not isinstance(before, dict) or config_digest(before) != config_digest(settings):
         return "the run in it has other settings"
     return None

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from nint_cli.config import metrics_of_today
 from nint_cli.errors import InputError, OutputError
 
 CONFIG = "config.yaml"
@@ -313,12 +314,12 @@ class RunFolder:
         self.close()
 
     def metrics(self) -> dict[str, Any]:
-        """Read metrics.json; empty where there is none that can be read."""
+        """Read metrics.json as of today; empty where there is none that can be read."""
         try:
             found = json.loads((self.path / METRICS).read_bytes())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return metrics_of_today(found) if isinstance(found, dict) else {}
 
     def kept(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""

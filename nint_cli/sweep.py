@@ -61,14 +61,12 @@ def block_size(field: Field, *, forward_only: bool = False) -> int:
     """Choose how many coordinates to process at once.
 
     Args:
-        field: The network; its width and device decide, unless it comes with sizes.
+        field: The network; its width and device decide.
         forward_only: Whether only predictions are wanted, and no derivatives.
 
     Returns:
         A number of coordinates.
     """
-    if field.blocks is not None:
-        return field.blocks.sweep if forward_only else field.blocks.step
     numbers = _FORWARD_NUMBERS if forward_only else _BLOCK_NUMBERS
     device = next(field.parameters()).device.type
     return max(64, numbers.get(device, numbers["cuda"]) // field.width)

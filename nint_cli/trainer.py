@@ -14,12 +14,11 @@ from nint_cli.average import Average
 from nint_cli.batch_gradient import batch_gradient
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
-from nint_cli.derivatives import Compiled, compiled_by, products_in
+from nint_cli.derivatives import products_in
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows, is_even, relearns
 from nint_cli.pace import Pace
 from nint_cli.probe import Probe
-from nint_cli.replay import Replay
 from nint_cli.samplers import Observation, Sampler, Selection
 from nint_cli.signals import Signal
 from nint_cli.sweep import Passes
@@ -85,8 +84,6 @@ class Trainer:
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
         products: Type of the matrix products of a step, scoring included; None: the parameters'.
         average: Follows the parameters, for whoever measures or keeps the field; or None.
-        compiled: Has compiled passes, or None.
-        replay: Takes the gradients by a recording, where that is possible; None: step by step.
     """
 
     def __init__(
@@ -105,8 +102,6 @@ class Trainer:
         look_every: int = 1,
         products: torch.dtype | None = None,
         average: Average | None = None,
-        compiled: Compiled | None = None,
-        replay: Replay | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
@@ -121,8 +116,6 @@ class Trainer:
         self.look_every = look_every
         self.products = products
         self.average = average
-        self.compiled = compiled
-        self.replay = replay
         self.passes = Passes()
         self.step = 0
         self._draw = 0
@@ -145,7 +138,7 @@ class Trainer:
         """
         end = self.pace.end(self.step)
         while end is None:
-            with products_in(self.products), compiled_by(self.compiled):
+            with products_in(self.products):
                 healthy = self._train_step()
             if not healthy and not self._rescue(self.step + 1, observer):
                 return "diverged"
@@ -251,7 +244,7 @@ class Trainer:
         if self.guard is not None:
             even = EvenError(even_rows(selection.slots, len(selection.indices)))
         gradient, loss, observation = batch_gradient(
-            self.field, self.signal, self.sampler, selection, even, self.replay
+            self.field, self.signal, self.sampler, selection, even
         )
         share = len(selection.indices) / len(self.signal)
         self.passes.forward += share
@@ -314,8 +307,6 @@ class Trainer:
         }
         if self.average is not None:
             numbers["average"] = self.average.numbers()
-        if self.compiled is not None and self.compiled.on:
-            numbers["compiled"] = True
         if self.pace.timed:
             numbers["pace"] = self.pace.numbers()
         if self.brevity is not None:
@@ -349,8 +340,6 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
-        if self.compiled is not None:  # as the run began, whatever budget it goes on with
-            self.compiled.on = bool(state.numbers.get("compiled"))
         if state.numbers.get("pace") is not None:
             self.pace.load(state.numbers["pace"])
         if self.brevity is not None and state.numbers.get("brevity") is not None:

@@ -42,7 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
     "step": ("Training steps", rates.share_table),
     "sweep": ("Sweeps", rates.share_table),
-    "passes": ("Passes of a step by field, precision and compiling", passes.passes_table),
+    "passes": ("Passes of a step by field and precision", passes.passes_table),
     "blocks": ("A sweep by block size", costs.blocks_table),
     "scoring": ("A NINT scoring pass", costs.scoring_table),
     "samplers": ("What samplers do besides asking for passes", costs.samplers_table),

@@ -1,4 +1,4 @@
-"""What a step's passes cost by field: by precision, as they come and compiled.
+"""What a step's passes cost by field, in float32 and in bfloat16.
 
 All ways of one field take turns in one process. `rounded` is with bfloat16 products and their
 activations, `widened` with the products alone. What rounding loses is the relative error of the
@@ -6,7 +6,6 @@ gradient of a fresh network, on average over its parameters.
 """
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +15,7 @@ import torch
 from timing import Job, interleaved, medians
 from torch import Tensor
 
-from nint_cli.derivatives import Compiled, compiled_by, products_in
-from nint_cli.engine import compile_pass
+from nint_cli.derivatives import products_in
 from nint_cli.fields import Ffn, Field, Finer, Gauss, HashGrid, Mlp, Pemlp, Siren
 from nint_cli.signals import GridSignal
 from nint_cli.sweep import pull_residual
@@ -70,8 +68,8 @@ def _field(
 ) -> dict[str, Any]:
     field = make(torch.Generator().manual_seed(0))
 
-    def gradient(products: torch.dtype | None, compiled: Compiled | None = None) -> list[Tensor]:
-        with products_in(products), compiled_by(compiled):
+    def gradient(products: torch.dtype | None) -> list[Tensor]:
+        with products_in(products):
             return pull_residual(field, signal)[0]
 
     def widened() -> list[Tensor]:
@@ -80,40 +78,23 @@ def _field(
 
     exact = gradient(None)
     jobs: dict[str, Job] = {"widened": widened}
-    compile_s: dict[str, float | None] = {}
     for way, products in _WAYS.items():
-        compiled = Compiled(lambda rows: True, compile_pass)
-        start = time.perf_counter()
-        gradient(products, compiled)
-        compile_s[way] = None if compiled.failure else time.perf_counter() - start
         jobs[way] = lambda p=products: gradient(p)  # type: ignore[misc]
-        if compiled.used:
-            jobs[f"{way}_compiled"] = lambda p=products, c=compiled: gradient(p, c)  # type: ignore[misc]
     error = {
         "rounded": _error(gradient(torch.bfloat16), exact),
         "widened": _error(widened(), exact),
     }
-    return {"s": medians(interleaved(jobs, repeats)), "compile_s": compile_s, "error": error}
+    return {"s": medians(interleaved(jobs, repeats)), "error": error}
 
 
 def passes_table(found: Mapping[str, Any]) -> str:
-    """Write milliseconds, what compiling spares, and what rounding loses."""
-    header = ["field"]
-    for name in ("float32", "bf16"):
-        header += [f"{name}, ms", "compiled", "spared", "in s"]
-    header += ["bf16 products alone, ms", "error of bf16", "of its products alone"]
+    """Write milliseconds, and what rounding loses."""
+    header = ["field", "float32, ms", "bf16, ms", "bf16 products alone, ms"]
+    header += ["error of bf16", "of its products alone"]
     rows = []
     for name, of_field in found["fields"].items():
-        took, error, row = of_field["s"], of_field["error"], [name]
-        for way in _WAYS:
-            plain, compiled = took[way], took.get(f"{way}_compiled")
-            row.append(f"{1000 * plain:.1f}")
-            if compiled is None:
-                row += ["-", "-", "-"]
-            else:
-                row += [f"{1000 * compiled:.1f}", f"{100 * (1 - compiled / plain):.0f} %"]
-                row.append(f"{of_field['compile_s'][way]:.1f}")
-        row.append(f"{1000 * took['widened']:.1f}")
+        took, error = of_field["s"], of_field["error"]
+        row = [name, *(f"{1000 * took[way]:.1f}" for way in (*_WAYS, "widened"))]
         row += [f"{100 * error[way]:.2f} %" for way in ("rounded", "widened")]
         rows.append(row)
     return f"A step's passes over {found['points']:,} points.\n\n{grid.markdown(header, rows)}"

@@ -101,13 +101,6 @@ def picture(tmp_path) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    """An empty folder for what nint finds out about this machine; it is not there yet."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "nint"
-
-
-@pytest.fixture
 def smoke(picture) -> list[str]:
     """Arguments of a fit that takes a fraction of a second."""
     return ["fit", "image", str(picture), "--preset", "smoke", "--progress", "never"]

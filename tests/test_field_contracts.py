@@ -46,7 +46,7 @@ def field_of(name, dims, channels):
 class Frozen:
     """FINER's activation with the factors of the points it first saw."""
 
-    takes_rounded, costly = False, True
+    takes_rounded = False
 
     def __init__(self, factors):
         self.factors, self.calls = factors, 0

@@ -11,7 +11,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
-    {"errors", "cache", "cores", "heap", "control"},
+    {"errors", "cores", "heap", "control"},
     {
         "schedules",
         "ranking",
@@ -23,7 +23,6 @@ LAYERS = [
         "records",
         "guard",
         "pace",
-        "replay",
     },
     {"derivatives", "adam", "average", "brevity"},
     {"sweep"},
@@ -33,8 +32,7 @@ LAYERS = [
     {"batch_gradient"},
     {"trainer"},
     {"engine", "results", "runfolder", "surface"},
-    {"build", "machine"},
-    {"blocks", "filling"},
+    {"build"},
     {"checkpoint", "environment", "traces", "perception", "pictures", "report"},
     {"modalities"},
     {"evaluation", "judge"},

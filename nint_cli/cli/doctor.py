@@ -10,8 +10,6 @@ _OF_A_RUN = {
     "device",
     "device_name",
     "products",
-    "compiled",
-    "filled_batch",
     "step_block",
     "sweep_block",
 }

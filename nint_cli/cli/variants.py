@@ -77,10 +77,6 @@ def _variant(
     keys = {text.partition("=")[0].strip() for text in own}
     if not keys & {"evaluation.every", "evaluation.count"}:
         own.append(f"evaluation.count={_EVALUATIONS}")
-    if "engine.compile" not in keys:  # or the first of equal fits would compile for all others
-        own.append("engine.compile=never")
-    if "batch.fill" not in keys:  # or machines would not agree
-        own.append("batch.fill=never")
     if "evaluation.selections" not in keys:
         own.append("evaluation.selections=true")
     flags: dict[str, tuple[str, object]] = {

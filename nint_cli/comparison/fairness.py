@@ -35,18 +35,14 @@ def signal(record: ImageInput | AudioInput | SdfInput) -> Signal:
     return (record.sha256, *map(str, extent))
 
 
-def method(config: Mapping[str, Any], filled_batch: int | None = None) -> dict[str, Any]:
+def method(config: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that make a method, by dotted key.
 
     Args:
         config: All settings of a run, nested.
-        filled_batch: Coordinates of its batches, where the device took more than the settings'.
     """
     apart = (*_BESIDES, *_EXTENT)
-    used = {} if filled_batch is None else {"batch.size": filled_batch}
-    return {
-        key: value for key, value in (flatten(config) | used).items() if not key.startswith(apart)
-    }
+    return {key: value for key, value in flatten(config).items() if not key.startswith(apart)}
 
 
 def measures(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def compare_finished(
 
 
 def _method(of: Metrics) -> dict[str, Any]:
-    return fairness.method(of.config, of.environment.filled_batch)
+    return fairness.method(of.config)
 
 
 def _refuse_unfinished(folders: Sequence[Path]) -> None:

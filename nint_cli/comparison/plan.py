@@ -10,7 +10,7 @@ import yaml
 
 from nint_cli import checkpoint, runfolder
 from nint_cli.comparison.record import InputEntry
-from nint_cli.config import Resolved
+from nint_cli.config import Resolved, without_removed
 from nint_cli.config.layers import BUILT_IN
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.runfolder import RunFolder, identity
@@ -89,6 +89,8 @@ class Entry:
             return "lost"
         except (OSError, ValueError, yaml.YAMLError):
             return "other"
+        if isinstance(settings, dict):
+            settings = without_removed(settings, filled=True)
         if settings != self.settings or manifest.get("input") != identity(self.source):
             return "other"
         metrics = RunFolder(self.folder).metrics()

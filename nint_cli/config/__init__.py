@@ -3,6 +3,7 @@
 from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.config.layers import Layer, Origins, Resolved, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
+from nint_cli.config.removed import metrics_of_today, removed_keys, without_removed
 from nint_cli.config.sampler_settings import NintConfig
 from nint_cli.config.schema import (
     FIELD_NAMES,
@@ -32,9 +33,12 @@ __all__ = [
     "dotted_keys",
     "file_layer",
     "flag_layer",
+    "metrics_of_today",
     "parse_yaml",
     "preset_layer",
     "preset_names",
+    "removed_keys",
     "resolve",
     "set_layer",
+    "without_removed",
 ]

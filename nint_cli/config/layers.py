@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from nint_cli.config.recipes import RECIPES
+from nint_cli.config.removed import REMOVED, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.errors import ConfigError, did_you_mean
 
@@ -39,13 +40,11 @@ Origins = dict[str, str]
 BUILT_IN = "built-in"
 
 # What belongs to a size of batches.
-_BY_SIZE = ("batch.least_steps", "batch.full_steps", "batch.fill")
+_BY_SIZE = ("batch.least_steps", "batch.full_steps")
 # Other ways to say one thing: the later layer's wins, and the others fall back to their defaults.
 _ALTERNATIVES = {
     "batch.size": ("batch.fraction", *_BY_SIZE),
     "batch.fraction": ("batch.size", *_BY_SIZE),
-    "batch.least_steps": ("batch.fill",),  # which knows no want of time
-    "batch.full_steps": ("batch.fill",),
     "optimiser.lr": ("optimiser.lr_side",),
 }
 
@@ -194,6 +193,8 @@ def _choices(detail: ErrorDetails) -> list[str]:
 
 
 def _unknown(key: str, origin: str) -> str:
+    if key in removed_keys():
+        return f"{_where(origin, key)} was removed: {REMOVED[key]}; leave the key out"
     known = dotted_keys()
     hint = did_you_mean(key, known)
     if not hint:  # the right name under the wrong section, or under none

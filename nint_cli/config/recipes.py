@@ -55,13 +55,11 @@ def _tuned(
 ) -> Recipe:
     """Give a recipe that was found here; `others` are more settings, mostly of the field.
 
-    Sizes are for a CPU, and a device that has room for more takes that. Fewer steps than
-    `least_steps` are worse than smaller batches, and with `by_root` fewer than
+    Fewer steps than `least_steps` are worse than smaller batches, and with `by_root` fewer than
     the root of the share of the time that there is (docs/recipe.md).
     """
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
-    batch: dict[str, Any] = {"batch.size": size, "batch.fill": "auto"}
-    batch["batch.least_steps"] = least_steps
+    batch: dict[str, Any] = {"batch.size": size, "batch.least_steps": least_steps}
     if by_root:
         batch["batch.full_steps"] = steps
     settings = {**rate, **batch, "steps": steps, **decays, **(others or {})}

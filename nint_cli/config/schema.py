@@ -83,15 +83,6 @@ class BatchConfig(Section):
         "only, batches and steps each become fewer by the root of it, in the bounds of "
         "least_steps; null: nothing beyond least_steps",
     )
-    fill: Literal["never", "auto", "always"] = Field(
-        "never",
-        description="whether the size is doubled for as long as a step takes hardly more time for "
-        "it, at most to sixteen times and an eighth of the signal: never; always; or auto, on a "
-        "GPU whose steps are neither recorded nor compiled. Measured once for each network in "
-        "seconds and remembered in ~/.cache/nint; such batches do not become smaller for want of "
-        "time. Setting the size, the fraction, least_steps or full_steps later undoes it; full, "
-        "soft_mining and expansive go without",
-    )
     reshuffle: bool = Field(
         False,
         description="whether the random points of uniform and nint come once each, in random "
@@ -325,11 +316,6 @@ class RunConfig(Section):
                 f"egra.low {self.egra.low:g} is above egra.high {self.egra.high:g}; exchange them"
             )
         return self
-
-    def with_batches(self, size: int) -> Self:
-        """Give the same with batches of so many coordinates, whatever time there is."""
-        sized = {"size": size, "least_steps": None, "full_steps": None}
-        return self.model_copy(update={"batch": self.batch.model_copy(update=sized)})
 
 
 def dotted_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str]:

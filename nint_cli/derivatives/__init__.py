@@ -7,7 +7,6 @@ differentiated by hand, any other by autograd. tests/test_field_contracts.py com
 from nint_cli.derivatives.base import Block, Derivatives
 from nint_cli.derivatives.by_autograd import ByAutograd, jacobian_of_one, load_forward_mode
 from nint_cli.derivatives.by_hand import ByHand, Prefix
-from nint_cli.derivatives.compiled import Compiled, compiled_by
 from nint_cli.derivatives.precision import products_in
 from nint_cli.fields import Chain, Field
 
@@ -15,9 +14,7 @@ __all__ = [
     "Block",
     "ByAutograd",
     "ByHand",
-    "Compiled",
     "Derivatives",
-    "compiled_by",
     "derivatives_of",
     "jacobian_of_one",
     "last_layer_of",

@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
-from nint_cli.derivatives.compiled import P, R, compiled_passes
 from nint_cli.derivatives.precision import product_dtype
 from nint_cli.fields import Chain, Encoding, Layer
 from nint_cli.fields.base import Activation, Place
@@ -64,8 +63,6 @@ class ByHand(Derivatives):
                 )
             ]
         self._activations = [layer.activation for layer in chain.layers]
-        self._compiled = compiled_passes()
-        self._kind = (len(chain.layers), *self._dtypes)
         self._totals: dict[str, list[Tensor]] = {}
         self._rooms: dict[tuple[int, torch.dtype], Tensor] = {}
 
@@ -73,11 +70,8 @@ class ByHand(Derivatives):
     def predict(self, coords: Tensor) -> Tensor:
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
-        own = None
-        if self._compiled is None or not self._compiled.takes(len(h)):
-            # A compiled pass has memory of its own.
-            own = [self._room(index, len(coords)) for index in range(len(self._layers))]
-        return self._do(_predict, len(h), h, self._activations, self._factors, self._offsets, own)
+        rooms = [self._room(index, len(coords)) for index in range(len(self._layers))]
+        return _predict(h, self._activations, self._factors, self._offsets, rooms)
 
     def _room(self, index: int, rows: int) -> Tensor | None:
         """Give memory for a layer's output while predicting; None for what is handed out.
@@ -98,24 +92,13 @@ class ByHand(Derivatives):
     def linearise(self, coords: Tensor) -> "_BlockByHand":
         """Predict and remember; see `Derivatives.linearise`."""
         place, h = self._encode(coords)
-        inputs, slopes, prediction = self._do(
-            _forward, len(h), h, self._activations, self._factors, self._offsets
-        )
+        inputs, slopes, prediction = _forward(h, self._activations, self._factors, self._offsets)
         return _BlockByHand(self, coords, place, inputs, slopes, prediction)
-
-    def _do(self, work: Callable[P, R], rows: int, *given: P.args, **named: P.kwargs) -> R:
-        """Do a pass over so many rows, by a compiled one where there is one."""
-        if self._compiled is None:
-            return work(*given, **named)
-        return self._compiled(work, self._kind, rows, *given, **named)
 
     def back(self, delta: Tensor, inputs: list[Tensor], slopes: list[Tensor | None]) -> Tensor:
         """Add the gradient by weights and biases; give that by the first layer's z."""
         totals = self.totals()
-        return self._do(
-            _backward, len(delta), delta, inputs, slopes,
-            self._factors, totals["weights"], totals["biases"],
-        )  # fmt: skip
+        return _backward(delta, inputs, slopes, self._factors, totals["weights"], totals["biases"])
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -253,12 +236,12 @@ def _predict(
     activations: Sequence[Activation | None],
     factors: Sequence[Tensor],
     offsets: Sequence[Tensor],
-    rooms: Sequence[Tensor | None] | None = None,
+    rooms: Sequence[Tensor | None],
 ) -> Tensor:
     """Give the prediction from the features; `rooms` is memory for the layers' outputs."""
     for index, activation in enumerate(activations):
-        factor, room = factors[index], None if rooms is None else rooms[index]
-        z = _affine(h.to(factor.dtype), factor, offsets[index], room)
+        factor = factors[index]
+        z = _affine(h.to(factor.dtype), factor, offsets[index], rooms[index])
         h = z if activation is None else activation.value(z)
     return h
 
@@ -293,9 +276,7 @@ def _backward(
     for index in range(len(slopes) - 1, -1, -1):
         slope, h, factor, total = slopes[index], inputs[index], factors[index], weights[index]
         if slope is not None:
-            # What a compiled pass overwrites it writes twice.
-            compiling = torch.compiler.is_compiling()
-            delta = (slope * delta).to(slope.dtype) if compiling else slope.mul_(delta)
+            delta = slope.mul_(delta)
         biases[index].add_(delta.sum(0, dtype=total.dtype))
         if h.dtype == total.dtype:
             total.addmm_(delta.T, h)

@@ -2,7 +2,6 @@
 
 from nint_cli.fields.base import (
     Activation,
-    Blocks,
     Chain,
     ChainField,
     Encoding,
@@ -21,7 +20,6 @@ from nint_cli.fields.wire import Wire
 
 __all__ = [
     "Activation",
-    "Blocks",
     "Chain",
     "ChainField",
     "Encoding",

@@ -20,11 +20,9 @@ class Activation(Protocol):
     Attributes:
         takes_rounded: Whether it may be taken in the type that a matrix product is rounded to,
             since value and slope lose no more by it than z has lost already.
-        costly: Whether it takes so much of a step that compiled passes are worth their time.
     """
 
     takes_rounded: bool
-    costly: bool
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give h = act(z), for autograd and `torch.func` to differentiate."""
@@ -114,26 +112,6 @@ class Chain:
     encoding: Encoding | None = None
 
 
-@dataclass(frozen=True)
-class Blocks:
-    """How many coordinates a field takes at once.
-
-    Attributes:
-        step: Where derivatives are wanted.
-        sweep: Where predictions are enough.
-
-    Raises:
-        ValueError: If one is less than 1.
-    """
-
-    step: int
-    sweep: int
-
-    def __post_init__(self) -> None:
-        if min(self.step, self.sweep) < 1:
-            raise ValueError("a block has at least one coordinate")
-
-
 class Field(nn.Module, ABC):
     """A differentiable map from coordinates to values.
 
@@ -145,13 +123,11 @@ class Field(nn.Module, ABC):
         coord_dim: D, the number of coordinates.
         value_dim: C, the number of channels.
         width: The most numbers that one row needs in any layer; sweeps size their blocks by it.
-        blocks: Sizes to take instead; None leaves them to the width and the device.
     """
 
     coord_dim: int
     value_dim: int
     width: int
-    blocks: Blocks | None = None
 
     @abstractmethod
     def forward(self, coords: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ class VariablePeriodicSine:
     """
 
     takes_rounded = False
-    costly = True
 
     def __init__(self, omega_0: float) -> None:
         self.omega_0 = omega_0

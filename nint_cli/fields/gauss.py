@@ -11,7 +11,6 @@ class Gaussian:
     """act(z) = exp(-z^2)."""
 
     takes_rounded = True
-    costly = True
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give exp(-z^2)."""

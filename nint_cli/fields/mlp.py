@@ -13,7 +13,6 @@ class Relu:
     """act(z) = max(z, 0)."""
 
     takes_rounded = True
-    costly = False
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give max(z, 0)."""

@@ -12,7 +12,6 @@ class Sine:
     """act(z) = sin(z)."""
 
     takes_rounded = True
-    costly = True
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give sin(z)."""

@@ -338,7 +338,7 @@ class _Examination:
         config = config.model_copy(update={"stop": stop, "steps": steps})
         signal, step = self._subject.signal, saved.state.numbers["step"]
         lags = min(alpha, _draw_again(signal, step) or alpha)
-        trainer = build_trainer(config, signal, Clock(), batch_size=saved.batch_size)
+        trainer = build_trainer(config, signal, Clock())
         trainer.load_state_dict(_for_cpu(saved.state))
         observer = _Scores(trainer, PointSignal(*signal.at(self._indices)), lags)
         trainer.fit(observer)

@@ -20,7 +20,6 @@ _VERSIONS = {
     "device_name": "device name",
     "threads": "threads",
     "products": "matrix products of training",
-    "filled_batch": "batches that fill the device",
 }
 
 
@@ -158,7 +157,7 @@ def _origin(comparison: Comparison) -> str:
         tuple(
             (_VERSIONS[key], "float32" if key == "products" and value is None else str(value))
             for key, value in run.environment.items()
-            if key in _VERSIONS and not (key == "filled_batch" and value is None)
+            if key in _VERSIONS
         ): None
         for run in comparison.runs
         if run.environment

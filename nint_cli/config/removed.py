@@ -1,0 +1,72 @@
+"""Settings that earlier versions had: why each is gone, and how to read what was written with it.
+
+A user who gives one is told why it is gone. A run folder that an earlier version wrote still
+loads, for none of these settings decides what its network computes.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from nint_cli.config.schema import dotted_keys
+
+REMOVED: Mapping[str, str] = {
+    "batch.fill": "larger batches for a GPU were never measured on one",
+    "engine.blocks": "measured block sizes gained nothing that a second measurement found again",
+    "engine.compile": "compiled passes gained a SIREN 0.1 to 0.3 dB in five minutes",
+    "engine.graphs": "CUDA graphs were never run on a GPU",
+    "nint.tangent": "no preset had a use for a difference in place of the JVP",
+}
+"""By dotted key, the reason in one clause."""
+
+_OF_ENVIRONMENT = ("compiled", "filled_batch")  # what metrics.json said of their effect
+
+
+def removed_keys() -> Collection[str]:
+    """Return the removed keys, without those that the schema has."""
+    return REMOVED.keys() - dotted_keys().keys()
+
+
+def without_removed(config: Mapping[str, Any], *, filled: bool = False) -> dict[str, Any]:
+    """Return settings that an earlier version wrote without those that are gone.
+
+    Args:
+        config: All settings of a run, nested.
+        filled: Whether its batches may have been larger than their size. Then `batch.fill` stays,
+            so that the run is not taken for one of the batches in its settings.
+
+    Returns:
+        A copy without the removed keys; what else is unknown stays, for validation to refuse.
+    """
+    found = dict(config)
+    for key in removed_keys():
+        head, _, name = key.partition(".")
+        section = found.get(head)
+        if not isinstance(section, Mapping) or name not in section:
+            continue
+        if key == "batch.fill" and filled and section[name] != "never":
+            continue
+        found[head] = {each: value for each, value in section.items() if each != name}
+    return found
+
+
+def metrics_of_today(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what metrics.json says as this version would have written it.
+
+    Args:
+        metrics: The document; parts of it may be missing or damaged.
+
+    Returns:
+        A copy without the removed keys.
+    """
+    found, filled = dict(metrics), False
+    environment = found.get("environment")
+    if isinstance(environment, Mapping):
+        filled = environment.get("filled_batch") is not None
+        kept = {key: value for key, value in environment.items() if key not in _OF_ENVIRONMENT}
+        found["environment"] = kept
+    if isinstance(found.get("config"), Mapping):
+        found["config"] = without_removed(found["config"], filled=filled)
+    if isinstance(found.get("origins"), Mapping):
+        gone = removed_keys()
+        found["origins"] = {k: v for k, v in found["origins"].items() if k not in gone}
+    return found
