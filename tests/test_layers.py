@@ -27,7 +27,7 @@ LAYERS = [
     },
     {"derivatives", "adam", "average", "brevity"},
     {"sweep"},
-    {"ntk", "small_step"},
+    {"ntk"},
     {"probe"},
     {"samplers"},
     {"batch_gradient"},
