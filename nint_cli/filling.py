@@ -97,7 +97,7 @@ def _measure(field: Field, size: int, products: torch.dtype | None) -> int:
             (start, part, part)
             for start, part in zip(range(0, rows, block), coords[:rows].split(block), strict=True)
         )
-        adam.follow(pullback(field, blocks, lambda _, prediction, __: prediction), 1e-6)
+        adam.step(pullback(field, blocks, lambda _, prediction, __: prediction), 1e-6)
 
     wait = waiting_for(like.device)
     with products_in(products):

@@ -11,7 +11,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
-    {"errors", "cache", "cores", "heap", "control"},
+    {"errors", "cache", "cores", "heap", "control", "state"},
     {
         "schedules",
         "ranking",
