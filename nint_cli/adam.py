@@ -27,7 +27,7 @@ class Adam:
         self._moments: dict[str, list[Tensor]] = {}
 
     @torch.no_grad()
-    def follow(
+    def step(
         self, gradient: Sequence[Tensor], rate: float, betas: tuple[float, float] = (0.9, 0.999)
     ) -> None:
         """Do one step.
@@ -73,8 +73,8 @@ class Adam:
         """Give how many steps the parameters have had; asks the device."""
         return int(self._moments["step"][0]) if self._moments else 0
 
-    def learnt(self) -> dict[str, Tensor]:
-        """Give ``field.<parameter>`` and ``optimiser.<kind>.<parameter>``; not copies."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return ``field.<parameter>`` and ``optimiser.<kind>.<parameter>``; not copies."""
         tensors = {f"field.{name}": tensor for name, tensor in self._field.state_dict().items()}
         names = [name for name, _ in self._field.named_parameters()]
         for kind, moments in self._moments.items():
@@ -82,8 +82,8 @@ class Adam:
                 tensors[f"optimiser.{kind}.{name}"] = tensor
         return tensors
 
-    def learn(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put tensors back that `learnt` has named.
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put tensors back that `state_dict` has named.
 
         Args:
             tensors: By name; others than the two kinds are passed over. They are copied.

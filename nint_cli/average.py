@@ -5,11 +5,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.fields import Field
+from nint_cli.state import State
 
-PREFIX = "average."
+
+class AverageState(State):
+    """What a checkpoint holds of an `Average` besides tensors.
+
+    Attributes:
+        begins: The step that the mean begins with.
+        undone: How many steps before it the parameters never had.
+    """
+
+    begins: int = Setting(0, ge=0)
+    undone: int = Setting(0, ge=0)
 
 
 class Average:
@@ -40,7 +52,7 @@ class Average:
         self._undone = 0
 
     @torch.no_grad()
-    def see(self, step: int, rate: float) -> None:
+    def update(self, step: int, rate: float) -> None:
         """Take in the parameters after a step.
 
         Args:
@@ -65,14 +77,6 @@ class Average:
         self._mean = None
         self._begins, self._undone = step, step - had
 
-    def numbers(self) -> dict[str, Any]:
-        """Give what of its state is no tensor, as JSON data."""
-        return {"begins": self._begins, "undone": self._undone}
-
-    def load_numbers(self, numbers: Mapping[str, Any]) -> None:
-        """Go on with what `numbers` gave."""
-        self._begins, self._undone = numbers["begins"], numbers["undone"]
-
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Let the field have the mean for a while.
@@ -96,30 +100,33 @@ class Average:
             parameter.copy_(other)
             other.copy_(kept)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Give ``average.<parameter>``, not copies; empty before the first step."""
-        names = [name for name, _ in self._field.named_parameters()]
-        return {
-            f"{PREFIX}{name}": mean for name, mean in zip(names, self._mean or [], strict=False)
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fields of `AverageState`, and the ``mean`` by parameter; not copies.
 
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `state_dict` gave.
+        The mean is empty before the first step.
+        """
+        names = [name for name, _ in self._field.named_parameters()]
+        mean = dict(zip(names, self._mean or [], strict=False))
+        return AverageState(begins=self._begins, undone=self._undone).model_dump() | {"mean": mean}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned.
 
         Args:
-            tensors: By name; others are passed over. They are copied.
+            state: As `state_dict` returned it. The mean is copied.
 
         Raises:
-            ValueError: If one is missing, or does not fit.
+            ValueError: If a tensor is missing, or does not fit.
         """
-        given = {name: t for name, t in tensors.items() if name.startswith(PREFIX)}
-        if not given:
-            self._mean = None
+        saved = AverageState.model_validate({k: v for k, v in state.items() if k != "mean"})
+        self._begins, self._undone = saved.begins, saved.undone
+        self._mean = None
+        if not state["mean"]:
             return
         found = []
         for name, parameter in self._field.named_parameters():
-            tensor = given.get(f"{PREFIX}{name}")
+            tensor = state["mean"].get(name)
             if tensor is None or tensor.shape != parameter.shape:
-                raise ValueError(f"{PREFIX}{name} is missing or does not fit")
+                raise ValueError(f"average.{name} is missing or does not fit")
             found.append(tensor.to(parameter.device, copy=True))
         self._mean = found

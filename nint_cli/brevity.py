@@ -7,9 +7,12 @@ be depends on the number of steps that the budget is good for, hence on the mach
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field as Setting
 
 from nint_cli.clock import Clock
+from nint_cli.state import State
 
 # The size is found from this many steps and all that train in this share of the budget, whichever
 # is more: the first takes longer than all others, and any may have had other work beside it.
@@ -21,6 +24,25 @@ _SMALLEST = 512
 _LANES = 128
 # Smaller batches are noisier, and want a lower rate. Between none and a square root, as measured.
 _POWER = 0.25
+
+
+class BrevityState(State):
+    """What a checkpoint holds of a `Brevity`.
+
+    Attributes:
+        size: Points of the batches from here on.
+        settled: Whether that stays.
+        fastest: Seconds of the fastest steps so far, of choosing a batch and of training on a full
+            one; None before they are known, and once the size is settled, as of all below.
+        last: What the clock billed for each before the last step.
+        first_s: What the first step took.
+    """
+
+    size: int = Setting(ge=1)
+    settled: bool
+    fastest: Annotated[tuple[float, Annotated[float, Setting(gt=0)]], Setting(strict=False)] | None
+    last: Annotated[tuple[float, float], Setting(strict=False)] | None
+    first_s: Annotated[float, Setting(ge=0)] | None = None
 
 
 class Brevity:
@@ -126,19 +148,19 @@ class Brevity:
         size = round(max(share, _SMALLEST_SHARE) * self._full / _LANES) * _LANES
         return min(self._full, max(size, _SMALLEST))
 
-    def numbers(self) -> dict[str, Any]:
-        """Give what a resumed run goes on with, as JSON data."""
-        return {
-            "size": self.size,
-            "settled": self.settled,
-            "fastest": self._fastest and list(self._fastest),
-            "last": self._last and list(self._last),
-            "first_s": self._first_s,
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fields of `BrevityState` as JSON data."""
+        state = BrevityState(
+            size=self.size,
+            settled=self.settled,
+            fastest=self._fastest,
+            last=self._last,
+            first_s=self._first_s,
+        )
+        return state.model_dump(mode="json")
 
-    def load(self, numbers: Mapping[str, Any]) -> None:
-        """Go on with what `numbers` gave."""
-        self.size, self.settled = min(numbers["size"], self._full), numbers["settled"]
-        self._fastest = numbers["fastest"] and tuple(numbers["fastest"])
-        self._last = numbers["last"] and tuple(numbers["last"])
-        self._first_s = numbers.get("first_s")
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        saved = BrevityState.model_validate(state)
+        self.size, self.settled = min(saved.size, self._full), saved.settled
+        self._fastest, self._last, self._first_s = saved.fastest, saved.last, saved.first_s

@@ -14,17 +14,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli import __version__, average
+from nint_cli import __version__
+from nint_cli.average import AverageState
+from nint_cli.brevity import BrevityState
 from nint_cli.build import SAMPLERS, build_field
 from nint_cli.config import RunConfig, without_removed
 from nint_cli.errors import InputError
 from nint_cli.fields import Field, load_parameters
+from nint_cli.guard import GuardState
+from nint_cli.pace import PaceState
 from nint_cli.records import AnyRecord
 from nint_cli.trainer import TrainerState
 
-FORMAT = 3
-_READABLE = {1, 2, 3}  # 1 had no guard, 2 no average
+FORMAT = 4
+_READABLE = {1, 2, 3, 4}  # 1 had no guard, 2 no average
+# What the levels of a guard held besides, up to format 3.
+_OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
 _KEY = "nint"
+_AVERAGE = "average."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What an earlier version kept of a run that this one cannot go on with.
 _REMOVED = {
@@ -55,73 +62,6 @@ class Origin(BaseModel):
         return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
 
 
-class _Level(BaseModel):
-    """How low a loss has been; see `guard.Level`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    steps: int = Setting(ge=0)
-    first: float
-    recent: list[float]
-    smoothed: float
-    lowest: float | None
-    best: float | None
-    above: int = Setting(ge=0)
-    lost: int = Setting(ge=0)
-    stuck: int = Setting(0, ge=0)
-    early: float = 0.0
-    late: float = 0.0
-
-
-class _Kept(BaseModel):
-    """What a guard knows of the state that it keeps, besides its tensors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    step: int = Setting(ge=0)
-    level: _Level
-
-
-class _Guard(BaseModel):
-    """A guard, without tensors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    halvings: int = Setting(ge=0, le=1000)
-    level: _Level
-    kept: _Kept | None
-    warmup: list[Annotated[int, Setting(ge=0)]] = Setting([0, 0], min_length=2, max_length=2)
-
-
-class _Pace(BaseModel):
-    """As `Pace.numbers` gives it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    first_s: Annotated[float, Setting(ge=0)] | None
-
-
-class _Average(BaseModel):
-    """As `Average.numbers` gives it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    begins: int = Setting(ge=0)
-    undone: int = Setting(ge=0)
-
-
-class _Brevity(BaseModel):
-    """As `Brevity.numbers` gives it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    size: int = Setting(ge=1)
-    settled: bool
-    fastest: tuple[float, Annotated[float, Setting(gt=0)]] | None
-    last: tuple[float, float] | None
-    first_s: Annotated[float, Setting(ge=0)] | None = None
-
-
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -130,10 +70,10 @@ class _Numbers(BaseModel):
     step: int = Setting(ge=0)
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
-    guard: _Guard | None = None
-    average: _Average | None = None
-    pace: _Pace | None = None
-    brevity: _Brevity | None = None
+    guard: GuardState | None = None
+    average: AverageState | None = None
+    pace: PaceState | None = None
+    brevity: BrevityState | None = None
 
     @property
     def kept_step(self) -> int | None:
@@ -278,7 +218,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
     tensors = saved.state.tensors
     parameters = {}
     for name in field.state_dict():
-        mean = tensors.get(f"{average.PREFIX}{name}")
+        mean = tensors.get(f"{_AVERAGE}{name}")
         parameters[name] = tensors[f"field.{name}"] if mean is None else mean
     load_parameters(field, parameters)
     return field
@@ -298,17 +238,38 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
             raise ValueError(f"{name} holds NaN or infinity")
     config = RunConfig.model_validate(without_removed(about["config"]))
     signal = _RECORD.validate_python(about["signal"])
-    numbers = _Numbers.model_validate_json(json.dumps(about["numbers"]))
+    saved = dict(about["numbers"])
+    if about["format"] < FORMAT:
+        saved = _upgraded(saved)
+    numbers = _Numbers.model_validate_json(json.dumps(saved))
     _check_field(config, signal, tensors, numbers)
     _check_indices(config, signal, tensors, numbers)
     best = about["best"]
     return Checkpoint(
         config,
         signal,
-        TrainerState(tensors, dict(about["numbers"])),
+        TrainerState(tensors, saved),
         None if best is None else (float(best[0]), int(best[1])),
         Origin.model_validate(about["origin"]),
     )
+
+
+def _upgraded(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of an earlier format without what levels of a guard no longer hold."""
+    guard = numbers.get("guard")
+    if not isinstance(guard, dict):
+        return numbers
+    guard = _with_new_level(guard)
+    if isinstance(guard.get("kept"), dict):
+        guard["kept"] = _with_new_level(guard["kept"])
+    return {**numbers, "guard": guard}
+
+
+def _with_new_level(holder: dict[str, Any]) -> dict[str, Any]:
+    level = holder.get("level")
+    if not isinstance(level, dict):
+        return dict(holder)
+    return {**holder, "level": {k: v for k, v in level.items() if k not in _OLD_LEVEL}}
 
 
 def _check_indices(
@@ -354,8 +315,8 @@ def _check_field(
 
 def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:
     """Compare averaged parameters, where there are any, with a field."""
-    found = {name for name in tensors if name.startswith(average.PREFIX)}
-    shapes = {f"{average.PREFIX}{name}": p.shape for name, p in field.named_parameters()}
+    found = {name for name in tensors if name.startswith(_AVERAGE)}
+    shapes = {f"{_AVERAGE}{name}": p.shape for name, p in field.named_parameters()}
     for name in sorted(found ^ shapes.keys()) if found else ():
         fault = "no parameter of its field" if name in found else "missing"
         raise ValueError(f"{name} is {fault}")

@@ -2,133 +2,82 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
-# Of so many losses on end each must say that the fit has diverged.
+from nint_cli.state import State
+
+# A fit has diverged where so many losses on end are at least this share of a constant's, as of a
+# network that has collapsed, while as many on end have once been below half of it.
 _PATIENCE = 10
-# It has where they are this many times the lowest average so far, 9 dB. That one is over some 40
-# batches, and over 20 at least, so that even of 256 points some hold rare loud ones.
-_MULTIPLE = 8.0
-_SMOOTHING = 0.95
-_AT_LEAST = 20
-# Or where they are no smaller than those of a constant, as of a network that has collapsed, while
-# ten on end have once been half as large.
 _LOST = 0.9
 _LEARNT = 0.5
-# Or where the network has become a constant before it learnt anything, which a rate that is too
-# high keeps from resting: so many losses on end are this much above a constant's, and the excess
-# of the second half is nearly that of the first. A fit that is only slow lowers it.
-_STUCK_FOR = 100
-_STUCK = (1.01, 2.0)
-_STILL = 0.9
-# Not again at a sixteenth of the rate: what is not learnt by then is not learnt.
-_STUCK_HALVINGS = 4
 # Below this share of the first loss, 50 dB, ratios of losses say nothing: Adam jitters.
 _FLOOR = 1e-5
+# A copy is kept so often, unless the last loss is so many times the best level.
 _KEEP_EVERY = 50
+_CALM = 2.0
 _MOST_HALVINGS = 10
 # A second warm-up has as many steps as went wrong, within these.
 _WARMUP = (10, 200)
 
 
-@dataclass
-class Level:
+class Level(State):
     """How low the loss has been.
 
     Attributes:
         steps: Losses seen.
         first: The first one.
         recent: The last ten.
-        smoothed: Their exponential average.
-        lowest: The lowest that it has been.
-        best: The lowest level that ten losses on end have not been above.
-        above: How many on end have been far above the lowest average.
+        best: The lowest level that ten losses on end have not been above; None before there are
+            ten.
         lost: How many on end have been those of a constant.
-        stuck: How many on end, of a hundred at most, have been little above those of a constant.
-        early: The excess over a constant's of the first fifty of them, in multiples of it, summed.
-        late: That of the others.
     """
 
-    steps: int = 0
+    steps: int = Setting(0, ge=0)
     first: float = 0.0
-    recent: list[float] = field(default_factory=list)
-    smoothed: float = 0.0
-    lowest: float = math.inf
-    best: float = math.inf
-    above: int = 0
-    lost: int = 0
-    stuck: int = 0
-    early: float = 0.0
-    late: float = 0.0
+    recent: tuple[float, ...] = Setting((), max_length=_PATIENCE, strict=False)
+    best: float | None = None
+    lost: int = Setting(0, ge=0)
 
-    def see(self, loss: float, constant: float, *, may_be_stuck: bool = True) -> bool:
-        """See the loss of a step.
+    def after(self, loss: float, constant: float) -> "Level":
+        """Return the level after one more loss.
 
         Args:
-            loss: It.
+            loss: The loss of a step, finite.
             constant: What the best constant prediction would have had.
-            may_be_stuck: Whether a fit that learns nothing may count as one that has diverged.
-
-        Returns:
-            Whether the fit has diverged.
         """
-        if not math.isfinite(loss):
-            return True
-        self.steps += 1
-        if self.steps == 1:
-            self.first = loss
-        floor = _FLOOR * self.first
-        self.above = self.above + 1 if loss > _MULTIPLE * max(self.lowest, floor) else 0
-        has_learnt = max(self.best, floor) < _LEARNT * constant
-        self.lost = self.lost + 1 if has_learnt and loss >= _LOST * constant else 0
-        # As a plain mean while there are few, or the first would weigh as much as all others.
-        share = max(1 - _SMOOTHING, 1 / self.steps)
-        self.smoothed += share * (loss - self.smoothed)
-        if self.steps >= _AT_LEAST:
-            self.lowest = min(self.lowest, self.smoothed)
-        self.recent = [*self.recent[1 - _PATIENCE :], loss]
-        if len(self.recent) == _PATIENCE:
-            self.best = min(self.best, max(self.recent))
-        is_stuck = self._is_stuck(loss, constant) and may_be_stuck
-        return is_stuck or max(self.above, self.lost) >= _PATIENCE
+        is_lost = self._reached < _LEARNT * constant and loss >= _LOST * constant
+        recent = (*self.recent[1 - _PATIENCE :], loss)
+        best = self.best
+        if len(recent) == _PATIENCE:
+            best = max(recent) if best is None else min(best, max(recent))
+        return Level(
+            steps=self.steps + 1,
+            first=self.first if self.steps else loss,
+            recent=recent,
+            best=best,
+            lost=self.lost + 1 if is_lost else 0,
+        )
 
-    def _is_stuck(self, loss: float, constant: float) -> bool:
-        """Tell whether the last hundred losses are those of a constant that cannot rest."""
-        least, most = _STUCK
-        # Never of a signal that is constant itself, whose excess would be in multiples of 0.
-        is_near = least * constant < loss <= most * constant
-        if self.stuck == _STUCK_FOR or not is_near:
-            self.stuck, self.early, self.late = 0, 0.0, 0.0
-        if not is_near:
-            return False
-        self.stuck += 1
-        excess = loss / constant - 1
-        if self.stuck <= _STUCK_FOR // 2:
-            self.early += excess
-        else:
-            self.late += excess
-        return self.stuck == _STUCK_FOR and self.late >= _STILL * self.early
+    @property
+    def has_collapsed(self) -> bool:
+        """Whether the last losses are those of a constant, after better ones."""
+        return self.lost >= _PATIENCE
 
     @property
     def is_calm(self) -> bool:
         """Whether the last loss is no sign of a divergence that has begun."""
-        if self.lost or self.stuck:
-            return False
-        return self.recent[-1] <= 2 * max(self.best, _FLOOR * self.first)
+        return not self.lost and self.recent[-1] <= _CALM * self._reached
 
-    def numbers(self) -> dict[str, Any]:
-        """Give all of it as JSON data, which has no infinity."""
-        return {key: None if value == math.inf else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def of(cls, numbers: Mapping[str, Any]) -> "Level":
-        """Make one of what `numbers` gave."""
-        unset = {key: math.inf for key, value in numbers.items() if value is None}
-        return cls(**{**numbers, **unset})
+    @property
+    def _reached(self) -> float:
+        """The best level, as far as ratios to it say something."""
+        return max(math.inf if self.best is None else self.best, _FLOOR * self.first)
 
 
 @dataclass(frozen=True)
@@ -138,12 +87,30 @@ class Kept:
     Attributes:
         step: Steps done before it.
         tensors: Copies of its tensors.
-        level: How low the loss had been, as JSON data.
+        level: How low the loss had been.
     """
 
     step: int
     tensors: dict[str, Tensor]
-    level: dict[str, Any]
+    level: Level
+
+
+class KeptState(State):
+    """What a checkpoint holds of `Kept` besides tensors; see there."""
+
+    step: int = Setting(ge=0)
+    level: Level
+
+
+class GuardState(State):
+    """What a checkpoint holds of a `Guard` besides tensors; see there."""
+
+    halvings: int = Setting(ge=0, le=1000)
+    level: Level
+    kept: KeptState | None
+    warmup: tuple[Annotated[int, Setting(ge=0)], Annotated[int, Setting(ge=0)]] = Setting(
+        (0, 0), strict=False
+    )
 
 
 @dataclass(frozen=True)
@@ -167,11 +134,10 @@ class Rescue:
 class Guard:
     """Watches the loss of every step, and keeps a good state at hand.
 
-    A fit has diverged where the loss is not finite, stays far above the lowest level that it has
-    had, becomes that of a constant after it was better, or stays a little above that without
-    having been better. The caller then brings back what is kept and goes on with half the rate.
-    From the initial state the rate rises anew, for Adam knows nothing there of how large gradients
-    are, and the warm-up of the run may be over.
+    A fit has diverged where the loss is not finite, or becomes that of a constant after it was
+    better. The caller then brings back what is kept and goes on with half the rate. From the
+    initial state the rate rises anew, for Adam knows nothing there of how large gradients are, and
+    the warm-up of the run may be over.
 
     Attributes:
         halvings: How often the rate has been halved.
@@ -192,7 +158,10 @@ class Guard:
             loss: It.
             constant: What the best constant prediction would have had.
         """
-        return self.level.see(loss, constant, may_be_stuck=self.halvings < _STUCK_HALVINGS)
+        if not math.isfinite(loss):
+            return True
+        self.level = self.level.after(loss, constant)
+        return self.level.has_collapsed
 
     def rate_factor(self, step: int) -> float:
         """Give what the learning rate of a step is multiplied by.
@@ -226,7 +195,7 @@ class Guard:
             tensors: It.
         """
         copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        self.kept = Kept(step, copies, self.level.numbers())
+        self.kept = Kept(step, copies, self.level)
 
     def keeps(self, step: int) -> bool:
         """Tell whether the state that is kept is that of a step.
@@ -257,7 +226,7 @@ class Guard:
         if self.kept is None or self.halvings >= _MOST_HALVINGS:
             return None
         self.halvings += 1
-        self.level = Level.of(self.kept.level)
+        self.level = self.kept.level
         least, most = _WARMUP
         steps = min(max(least, step - self.warmup[0]), most)
         self.warmup = (step, steps) if self.kept.step == 0 else (0, 0)
@@ -267,35 +236,31 @@ class Guard:
         """Let the loss have another level, for it is over points of another kind from here."""
         self.level = Level()
         if self.kept is not None:
-            self.kept = replace(self.kept, level=self.level.numbers())
+            self.kept = replace(self.kept, level=self.level)
 
-    def numbers(self) -> dict[str, Any]:
-        """Give what is no tensor as JSON data."""
-        kept = None
-        if self.kept is not None:
-            kept = {"step": self.kept.step, "level": self.kept.level}
-        return {
-            "halvings": self.halvings,
-            "level": self.level.numbers(),
-            "kept": kept,
-            "warmup": list(self.warmup),
-        }
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fields of `GuardState` as JSON data, and the kept ``tensors``, not copies."""
+        kept = self.kept
+        state = GuardState(
+            halvings=self.halvings,
+            level=self.level,
+            kept=None if kept is None else KeptState(step=kept.step, level=kept.level),
+            warmup=self.warmup,
+        )
+        return state.model_dump(mode="json") | {"tensors": {} if kept is None else kept.tensors}
 
-    @classmethod
-    def of(cls, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "Guard":
-        """Make one of what was saved.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned.
 
         Args:
-            numbers: As `Guard.numbers` gave them.
-            tensors: Those of the kept state.
-
-        Returns:
-            The guard.
+            state: As `state_dict` returned it. Tensors are not copied.
         """
-        kept = numbers["kept"]
-        state = None if kept is None else Kept(kept["step"], dict(tensors), kept["level"])
-        first, steps = numbers.get("warmup", (0, 0))
-        return cls(numbers["halvings"], Level.of(numbers["level"]), state, (first, steps))
+        numbers = {key: value for key, value in state.items() if key != "tensors"}
+        saved = GuardState.model_validate(numbers)
+        self.halvings, self.level, self.warmup = saved.halvings, saved.level, saved.warmup
+        self.kept = None
+        if saved.kept is not None:
+            self.kept = Kept(saved.kept.step, dict(state["tensors"]), saved.kept.level)
 
 
 _EVEN = frozenset({"uniform", "mutant", "full"})

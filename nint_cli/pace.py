@@ -1,11 +1,25 @@
 """How far a run has come, by steps or by time, whichever ends it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field as Setting
+
+from nint_cli.state import State
 
 
 def _no_time() -> float:
     return 0.0
+
+
+class PaceState(State):
+    """What a checkpoint holds of a `Pace`.
+
+    Attributes:
+        first_s: What the first step took; None before it is known.
+    """
+
+    first_s: Annotated[float, Setting(ge=0)] | None
 
 
 class Pace:
@@ -70,13 +84,13 @@ class Pace:
         total = step + round((self._budget - spent) * steps / taken)
         self._total = max(step + 1, min(self._steps, total) if self._steps_end_it else total)
 
-    def numbers(self) -> dict[str, Any]:
-        """Give what a resumed run goes on with, as JSON data."""
-        return {"first_s": self._first}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the fields of `PaceState` as JSON data."""
+        return PaceState(first_s=self._first).model_dump(mode="json")
 
-    def load(self, numbers: Mapping[str, Any]) -> None:
-        """Go on with what `numbers` gave."""
-        self._first = numbers["first_s"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._first = PaceState.model_validate(state).first_s
 
     def progress(self, step: int) -> float:
         """Give the share of the run that is over, which is 1 at its end.

@@ -12,12 +12,10 @@ from nint_cli.ntk import (
     sketched_products,
 )
 from nint_cli.signals import Signal
-from nint_cli.small_step import small_step
 from nint_cli.sweep import (
     Passes,
     block_size,
     predict,
-    pull_residual,
     pullback,
     push_residual,
     pushed_blocks,
@@ -27,7 +25,6 @@ from nint_cli.sweep import (
 )
 
 _BLOCK = 1 << 18  # points of what is there already, or only compared
-_KEPT = 1 << 24  # numbers of a residual that may be kept where N could be anything
 
 
 class Probe:
@@ -95,39 +92,24 @@ class Probe:
         self._passes.forward += 1
         yield from residual_blocks(self._field, self._signal)
 
-    def product_blocks(
-        self, *, by_moment: bool = False, by_difference: bool = False
-    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def product_blocks(self, *, by_moment: bool = False) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Give K R block by block, in memory that does not grow with N, and R beside it.
 
         Args:
             by_moment: Whether to estimate it as `moment_product` does.
-            by_difference: Whether to take J v from a small step where that is accurate; see
-                `small_step`.
 
         Yields:
             The index of the block's first point, and its rows of K R and R, (rows, C) each.
         """
-        tangent, residual = self._moment() if by_moment else None, None
+        tangent = self._moment() if by_moment else None
         if tangent is None:
             self._passes.vjp += 1
-            tangent, residual = self._gradient(keep_residual=by_difference)
-        step = small_step(self._field, self._signal, tangent) if by_difference else None
-        if step is None:
-            self._passes.jvp += 1
-            yield from pushed_blocks(self._field, self._signal, tangent)
-            return
-        self._passes.forward += 2 if residual is None else 1
-        yield from step.blocks(self._signal, residual=residual)
-
-    def _gradient(self, *, keep_residual: bool) -> tuple[Sequence[Tensor], Tensor | None]:
-        """Give J^T R, and R if it is wanted and no more than what may be kept."""
-        if keep_residual and len(self) * self._field.value_dim <= _KEPT:
-            return pull_residual(self._field, self._signal)
-        blocks = self._signal.blocks(block_size(self._field))
-        return pullback(
-            self._field, blocks, lambda _, prediction, values: prediction - values
-        ), None
+            blocks = self._signal.blocks(block_size(self._field))
+            tangent = pullback(
+                self._field, blocks, lambda _, prediction, values: prediction - values
+            )
+        self._passes.jvp += 1
+        yield from pushed_blocks(self._field, self._signal, tangent)
 
     def ntk_product(self) -> Tensor:
         """Give K R, the NTK times the residual R = prediction - values, (N, C).

@@ -212,7 +212,7 @@ class Trainer:
 
     def _go_back(self, kept: Kept, step: int) -> None:
         self._unseen.clear()
-        self.optimiser.learn(kept.tensors)
+        self.optimiser.load_state_dict(kept.tensors)
         if self.average is not None:
             self.average.restart(step, self.optimiser.steps())
         back = {
@@ -258,13 +258,13 @@ class Trainer:
             if not self._look():
                 return False, observation
             if self.guard is not None and self.guard.wants_copy(self.step):
-                self.guard.keep(self.step, self.optimiser.learnt())
+                self.guard.keep(self.step, self.optimiser.state_dict())
         factor = 1.0 if self.guard is None else self.guard.rate_factor(self.step)
         factor *= 1.0 if self.brevity is None else self.brevity.rate_factor
         rate = self.learning_rate(self.step)
-        self.optimiser.follow(gradient, rate * factor, self.betas(self.step))
+        self.optimiser.step(gradient, rate * factor, self.betas(self.step))
         if self.average is not None:
-            self.average.see(self.step, rate)
+            self.average.update(self.step, rate)
         return True, observation
 
     def _is_first(self, selection: Selection) -> bool:
@@ -294,9 +294,7 @@ class Trainer:
 
         The clock is not among it, so that equal runs have equal states.
         """
-        tensors = self.optimiser.learnt() | self._sampler_state()
-        if self.average is not None:
-            tensors |= self.average.state_dict()
+        tensors = self.optimiser.state_dict() | self._sampler_state()
         tensors["generator"] = self.generator.get_state()
         for when, selection in self.selections.items():
             tensors[f"selection.{when}"] = selection.indices
@@ -306,15 +304,17 @@ class Trainer:
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         if self.average is not None:
-            numbers["average"] = self.average.numbers()
+            average = self.average.state_dict()
+            tensors |= {f"average.{name}": mean for name, mean in average.pop("mean").items()}
+            numbers["average"] = average
         if self.pace.timed:
-            numbers["pace"] = self.pace.numbers()
+            numbers["pace"] = self.pace.state_dict()
         if self.brevity is not None:
-            numbers["brevity"] = self.brevity.numbers()
+            numbers["brevity"] = self.brevity.state_dict()
         if self.guard is not None:
-            numbers["guard"] = self.guard.numbers()
-            kept = self.guard.kept
-            tensors |= {f"kept.{name}": t for name, t in (kept.tensors if kept else {}).items()}
+            guard = self.guard.state_dict()
+            tensors |= {f"kept.{name}": kept for name, kept in guard.pop("tensors").items()}
+            numbers["guard"] = guard
         return TrainerState(tensors, numbers)
 
     def load_state_dict(self, state: "TrainerState") -> None:
@@ -329,10 +329,10 @@ class Trainer:
         for name, tensor in state.tensors.items():
             head, _, tail = name.partition(".")
             groups.setdefault(head, {})[tail] = tensor
-        self.optimiser.learn(state.tensors)
+        self.optimiser.load_state_dict(state.tensors)
         if self.average is not None:
-            self.average.load_state_dict(state.tensors)
-            self.average.load_numbers(state.numbers.get("average") or self.average.numbers())
+            average = state.numbers.get("average") or {}
+            self.average.load_state_dict({**average, "mean": groups.get("average", {})})
         self._load_sampler(groups.get("sampler", {}))
         self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():
@@ -341,11 +341,12 @@ class Trainer:
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
         if state.numbers.get("pace") is not None:
-            self.pace.load(state.numbers["pace"])
+            self.pace.load_state_dict(state.numbers["pace"])
         if self.brevity is not None and state.numbers.get("brevity") is not None:
-            self.brevity.load(state.numbers["brevity"])
+            self.brevity.load_state_dict(state.numbers["brevity"])
         if self.guard is not None and state.numbers.get("guard") is not None:
-            self.guard = Guard.of(state.numbers["guard"], groups.get("kept", {}))
+            kept = {"tensors": groups.get("kept", {})}
+            self.guard.load_state_dict({**state.numbers["guard"], **kept})
 
     def _load_sampler(self, state: Mapping[str, Tensor]) -> None:
         """Give the sampler its state, on the device that it chooses points on."""

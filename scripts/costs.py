@@ -16,22 +16,19 @@ from timing import Job, interleaved, medians, picture, siren
 from nint_cli.build import build_sampler
 from nint_cli.config import SAMPLER_NAMES, RunConfig
 from nint_cli.fields import Siren
-from nint_cli.ntk import ntk_residual_product
 from nint_cli.probe import Probe
 from nint_cli.samplers import Observation, Sampler
 from nint_cli.signals import GridSignal
-from nint_cli.small_step import small_step
 from nint_cli.sweep import (
     Passes,
     block_size,
     predict,
     pull_residual,
     pullback,
-    push_residual,
     pushforward,
 )
 
-_SCORING = ("forward", "scoring", "by_moment", "exact", "exact_by_moment", "vjp", "jvp")
+_SCORING = ("forward", "scoring", "by_moment", "vjp", "jvp")
 HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
 
 
@@ -62,7 +59,7 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
 
     def scored(*, by_moment: bool = False) -> object:
         probe = Probe(field, signal, Passes(), lambda: gradient)
-        return list(probe.product_blocks(by_moment=by_moment, by_difference=True))
+        return list(probe.product_blocks(by_moment=by_moment))
 
     found = medians(
         interleaved(
@@ -70,8 +67,6 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
                 "forward": lambda: predict(field, signal),
                 "scoring": scored,
                 "by_moment": lambda: scored(by_moment=True),
-                "exact": lambda: ntk_residual_product(field, signal),
-                "exact_by_moment": lambda: push_residual(field, signal, gradient),
                 "vjp": lambda: pull_residual(field, signal),
                 "jvp": lambda: pushforward(field, signal, gradient),
             },
@@ -81,7 +76,6 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
     forward = found["forward"]
     return {
         "coordinates": len(signal),
-        "difference_is_taken": small_step(field, signal, gradient) is not None,
         **{f"{name}_s": seconds for name, seconds in found.items()},
         **{f"{name}_over_forward": found[name] / forward for name in _SCORING},
     }

@@ -41,7 +41,7 @@ def test_adam_has_the_bits_of_pytorchs(betas):
     draws = torch.Generator().manual_seed(2)
     for rate in (1e-3, 1e-2, 5e-4):
         gradient = [torch.randn(p.shape, generator=draws) for p in own.parameters()]
-        adam.follow(gradient, rate, betas)
+        adam.step(gradient, rate, betas)
         other.param_groups[0]["lr"] = rate
         for parameter, part in zip(reference.parameters(), gradient, strict=True):
             parameter.grad = part
@@ -59,13 +59,13 @@ def test_settings_reach_adam_and_the_draws():
         made = RunConfig.model_validate(config | {"sampler": sampler})
         trainer = build_trainer(made, Picture(smooth_pixels(), "").signal(), Clock())
         used = []
-        follow = trainer.optimiser.follow
+        do_step = trainer.optimiser.step
 
-        def noted(gradient, rate, betas, follow=follow, used=used):
+        def noted(gradient, rate, betas, do_step=do_step, used=used):
             used.append((rate, betas))
-            follow(gradient, rate, betas)
+            do_step(gradient, rate, betas)
 
-        trainer.optimiser.follow = noted
+        trainer.optimiser.step = noted
         trainer.fit(Until())
         assert "sampler.seed" in trainer.state_dict().tensors
         for step, (rate, (beta1, beta2)) in enumerate(used):
@@ -76,10 +76,10 @@ def test_settings_reach_adam_and_the_draws():
 def test_moments_that_do_not_fit_are_refused():
     trainer = trainer_of(steps=1)
     trainer.fit(Until())
-    tensors = trainer.optimiser.learnt()
+    tensors = trainer.optimiser.state_dict()
     del tensors["optimiser.step.weights.0"]
     with pytest.raises(ValueError, match=r"step.weights.0: unknown or missing moment"):
-        trainer.optimiser.learn(tensors)
+        trainer.optimiser.load_state_dict(tensors)
 
 
 def test_a_fit_does_not_load_the_compiler_of_pytorch():

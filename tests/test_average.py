@@ -27,7 +27,7 @@ def moved(average: Average, field, rates: list[float]) -> list[list[torch.Tensor
             for number, parameter in enumerate(field.parameters()):
                 noise = torch.Generator().manual_seed(100 * step + number)
                 parameter += torch.randn(parameter.shape, generator=noise, dtype=torch.float64)
-        average.see(step, rate)
+        average.update(step, rate)
         seen.append(parameters(field))
     return seen
 
@@ -57,14 +57,14 @@ def means_from(begin: int, had: int | None) -> list[list[torch.Tensor]]:
     field = tiny_field()
     average = Average(field, share=0.3, peak=1.0)
     if had is not None:
-        average.see(begin - 1, 1.0)
+        average.update(begin - 1, 1.0)
         average.restart(begin, had)
     found = []
     for step in range(12):
         with torch.no_grad():
             for parameter in field.parameters():
                 parameter += 1.0 + step
-        average.see(begin + step, 1.0)
+        average.update(begin + step, 1.0)
         found.append(measured(average, field))
     return found
 
@@ -108,11 +108,33 @@ def test_a_state_goes_on_and_a_foreign_one_is_refused():
     other = Average(field, share=0.5, peak=1.0)
     other.load_state_dict(average.state_dict())
     assert all(map(torch.equal, measured(other, field), measured(average, field)))
-    broken = dict(list(average.state_dict().items())[1:])
-    with pytest.raises(ValueError, match="is missing or does not fit"):
-        other.load_state_dict(broken)
-    other.load_state_dict({})
+    state = average.state_dict()
+    broken = dict(list(state["mean"].items())[1:])
+    with pytest.raises(ValueError, match=r"average\..* is missing or does not fit"):
+        other.load_state_dict(state | {"mean": broken})
+    other.load_state_dict({"mean": {}})
     assert all(map(torch.equal, measured(other, field), parameters(field)))
+
+
+def test_where_a_mean_begins_comes_back_with_it():
+    ends = []
+    for interrupted in (False, True):
+        field = tiny_field()
+        average = Average(field, share=0.9, peak=1.0)
+        moved(average, field, [1.0] * 5)
+        average.restart(100, 90)
+        average.update(100, 1.0)
+        if interrupted:
+            state = average.state_dict()
+            average = Average(field, share=0.9, peak=1.0)
+            average.load_state_dict(state)
+        for step in range(101, 120):
+            with torch.no_grad():
+                for parameter in field.parameters():
+                    parameter += step
+            average.update(step, 1.0)
+        ends.append(measured(average, field))
+    assert all(map(torch.equal, *ends))
 
 
 # In a run

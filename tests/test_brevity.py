@@ -76,13 +76,13 @@ class Sizes(Until):
     def __init__(self, trainer, stop=math.inf):
         super().__init__(stop)
         self.sizes, self.rates = [], []
-        follow = trainer.optimiser.follow
+        do_step = trainer.optimiser.step
 
         def note(gradient, rate, betas):
             self.rates.append(rate)
-            follow(gradient, rate, betas)
+            do_step(gradient, rate, betas)
 
-        trainer.optimiser.follow = note
+        trainer.optimiser.step = note
 
     def after_step(self, trainer, step):
         self.sizes.append(len(trainer.selections["last"].indices))
@@ -335,7 +335,7 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
 
 def test_numbers_come_back():
     brevity = Brevity(4096, 10.0, Clock(), 400)
-    brevity.load({"size": 1024, "settled": True, "fastest": None, "last": None})
+    brevity.load_state_dict({"size": 1024, "settled": True, "fastest": None, "last": None})
     assert (brevity.size, brevity.settled) == (1024, True)
     assert brevity.rate_factor == pytest.approx(0.25**0.25)
     brevity.begin(0)

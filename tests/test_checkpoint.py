@@ -15,6 +15,7 @@ from nint_cli.config import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.records import ImageRecord
 from nint_cli.signals import Picture
+from nint_cli.trainer import TrainerState
 from tests.conftest import smooth_pixels
 
 CONFIG = RunConfig.model_validate({
@@ -139,7 +140,7 @@ def about(saved):
     """What a checkpoint says besides its tensors."""
     return json.loads(
         json.dumps({
-            "format": 2,
+            "format": checkpoint.FORMAT,
             "config": CONFIG.model_dump(mode="json"),
             "signal": RECORD.model_dump(mode="json"),
             "numbers": saved.state.numbers,
@@ -175,10 +176,62 @@ def test_a_sound_content_is_read_and_that_of_earlier_versions_too(about, tensors
     assert checkpoint.read(path).state.numbers["brevity"]["size"] == 512
 
 
+def with_old_levels(numbers, **changes):
+    """The numbers of a run by format 3, whose guard held more of a level."""
+    old = {"smoothed": 0.2, "lowest": None, "above": 2, "stuck": 3, "early": 0.1, "late": 0.0}
+    old |= changes
+    guard = numbers["guard"]
+    kept = guard["kept"] | {"level": guard["kept"]["level"] | old}
+    return numbers | {"guard": guard | {"level": guard["level"] | old, "kept": kept}}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_levels_of_earlier_formats_lose_what_is_no_longer_held(about, tensors, tmp_path, version):
+    path = tmp_path / "a.safetensors"
+    numbers = with_old_levels(about["numbers"])
+    if version == 2:  # which had no second warm-up, and did not tell a network that never learnt
+        numbers["guard"].pop("warmup")
+        for level in (numbers["guard"]["level"], numbers["guard"]["kept"]["level"]):
+            for key in ("stuck", "early", "late"):
+                level.pop(key)
+    path.write_bytes(sealed(about | {"format": version, "numbers": numbers}, tensors))
+    found = checkpoint.read(path)
+    expected = json.loads(json.dumps(about["numbers"]))
+    if version == 2:
+        expected["guard"].pop("warmup")
+    assert found.state.numbers == expected
+    signal = Picture(smooth_pixels(8, 8), "").signal()
+    ends = []
+    for state in (found.state, TrainerState(tensors, about["numbers"])):
+        trainer = build_trainer(CONFIG, signal, Clock())
+        trainer.load_state_dict(state)
+        trainer.fit(Steps())
+        ends.append(trainer.state_dict())
+    assert ends[0].numbers == ends[1].numbers
+    for name, tensor in ends[0].tensors.items():
+        assert torch.equal(tensor, ends[1].tensors[name]), name
+
+
+def test_only_what_levels_once_held_is_passed_over_and_only_in_earlier_formats(
+    about, tensors, tmp_path
+):
+    path = tmp_path / "a.safetensors"
+    for version, numbers in (
+        (4, with_old_levels(about["numbers"])),
+        (3, with_old_levels(about["numbers"], more=1)),
+    ):
+        path.write_bytes(sealed(about | {"format": version, "numbers": numbers}, tensors))
+        refused(path, "guard.level.[a-z]+: Extra inputs are not permitted")
+    for guard in ([], "x", {"halvings": 0, "level": 3, "kept": 4}):
+        numbers = about["numbers"] | {"guard": guard}
+        path.write_bytes(sealed(about | {"format": 3, "numbers": numbers}, tensors))
+        refused(path, "guard")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 4}, "format 4, this nint reads 3; update nint"),
+        ({"format": 5}, "format 5, this nint reads 4; update nint"),
         ({"config": {"steps": -1}}, "steps: Input should be greater"),
         ({"config": {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
         ({"signal": {"channels": 0}}, "channels"),

@@ -1,33 +1,38 @@
 """By which losses a fit has diverged, and what is kept of one that has not."""
 
+import json
 import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from nint_cli import guard
-from nint_cli.guard import EvenError, Guard, Level, even_rows
+from nint_cli.guard import EvenError, Guard, Level, even_rows, relearns
 from tests.test_trainer import SIGNAL, Until, trainer_of
 
 
 def steps_until_noticed(losses, constant=0.1):
-    level = Level()
+    watching = Guard()
     for count, loss in enumerate(losses, 1):
-        if level.see(loss, constant):
+        if watching.sees_divergence(loss, constant):
             return count
     return None
 
 
+def level_of(losses, constant=0.1):
+    level = Level()
+    for loss in losses:
+        level = level.after(loss, constant)
+    return level
+
+
 @pytest.mark.parametrize("before", [20, 60, 3000])
-@pytest.mark.parametrize("constant", [0.08, 1.0])
-def test_a_collapse_is_noticed_within_ten_steps(before, constant):
-    """To 11 dB from 25 dB; in the warm-up by what a constant has, later by the height too."""
-    healthy = [0.3 * math.exp(-step / 2) + 0.003 for step in range(before)]
-    noticed = steps_until_noticed(healthy + [0.08] * 50, constant)
-    if before == 20 and constant == 1.0:
-        assert noticed is None  # so early, without a sign that it is a constant
-    else:
-        assert noticed == before + 10
+def test_a_collapse_is_noticed_within_ten_steps(before):
+    """From 25 dB to 11, which is a collapse by what a constant has, and not by the height."""
+    losses = [0.3 * math.exp(-step / 2) + 0.003 for step in range(before)] + [0.08] * 50
+    assert steps_until_noticed(losses, constant=0.08) == before + 10
+    assert steps_until_noticed(losses, constant=1.0) is None
 
 
 def test_a_slow_collapse_in_the_warm_up_is_noticed():
@@ -38,6 +43,35 @@ def test_a_slow_collapse_in_the_warm_up_is_noticed():
 
 def test_a_fit_that_never_was_better_than_a_constant_has_not_diverged():
     assert steps_until_noticed([0.3] + [0.1] * 500) is None
+
+
+JUST_BELOW = {value: math.nextafter(value, 0) for value in (0.5, 0.9)}
+
+
+@pytest.mark.parametrize(
+    ("losses", "noticed"),
+    [
+        # How many losses of a constant it takes, on end.
+        ([*[0.1] * 10, *[1.0] * 9, 0.1, *[1.0] * 9, 0.1], None),
+        ([*[0.1] * 10, *[1.0] * 9, 0.1, *[1.0] * 10], 30),
+        # What counts as a constant's.
+        ([*[0.1] * 10, *[0.9] * 10], 20),
+        ([*[0.1] * 10, *[JUST_BELOW[0.9]] * 10], None),
+        # What counts as better, and for how long it must have been.
+        ([*[0.5] * 10, *[1.0] * 10], None),
+        ([*[JUST_BELOW[0.5]] * 10, *[1.0] * 10], 20),
+        ([*[0.1] * 9, *[1.0] * 20], None),
+        ([*[0.1] * 9, 0.6, *[0.1] * 9, *[1.0] * 20], None),
+    ],
+)
+def test_the_bounds_of_a_collapse(losses, noticed):
+    assert steps_until_noticed(losses, constant=1.0) == noticed
+
+
+@pytest.mark.parametrize(("constant", "noticed"), [(2e-5, None), (2.1e-5, 21)])
+def test_a_level_far_below_the_first_loss_counts_as_its_hundred_thousandth(constant, noticed):
+    losses = [1.0, *[0.0] * 10, *[constant] * 10]
+    assert steps_until_noticed(losses, constant) == noticed
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -55,57 +89,32 @@ def test_noise_of_small_batches_is_no_divergence(rare):
     assert steps_until_noticed(losses.tolist(), constant=0.05) is None
 
 
-def test_a_short_rise_and_jitter_far_below_the_first_loss_are_no_divergence():
-    assert steps_until_noticed([0.3] + [0.001] * 200 + [0.3] * 9 + [0.001] * 200) is None
+def test_jitter_far_below_the_first_loss_is_no_divergence():
     assert steps_until_noticed([0.3] + [1e-12] * 200 + [1e-5] * 200) is None
 
 
 def test_a_fit_that_may_just_have_collapsed_is_not_calm():
     """Else its state would be kept, and every rescue would end in the same collapse."""
-    level = Level()
-    for loss in [0.3, *[0.049] * 30]:
-        level.see(loss, 0.1)
+    level = level_of([0.3, *[0.049] * 30])
     assert level.is_calm
-    assert not level.see(0.095, 0.1)
+    level = level.after(0.095, 0.1)
+    assert not level.has_collapsed
     assert not level.is_calm
-    level.see(0.06, 0.1)
-    assert level.is_calm
+    assert level.after(0.06, 0.1).is_calm
 
 
-def wobbling(count, low=1.02, high=1.3, constant=0.1):
-    """Losses of a network that has become a constant, which a high rate keeps from resting."""
-    return [constant * (high if step % 3 else low) for step in range(count)]
-
-
-def test_a_constant_that_cannot_rest_is_noticed_before_anything_was_learnt():
-    """As a SIREN at four times its rate was on a photograph: 11.7 dB, until the end."""
-    assert steps_until_noticed([0.9, 0.5, *wobbling(300)]) == 102
-
-
-def test_what_is_only_slow_has_not_diverged():
-    falling = [0.1 + 0.09 * math.exp(-step / 300) for step in range(700)]
-    assert steps_until_noticed(falling) is None  # as GAUSS on a sound
-    assert steps_until_noticed(wobbling(500, low=1.001)) is None  # as an MLP on one
-    assert steps_until_noticed(wobbling(500, high=2.1)) is None
-    assert steps_until_noticed([*wobbling(99), 0.1, *wobbling(99), 0.1] * 3) is None
-    assert steps_until_noticed([0.3, *[0.0] * 300], constant=0.0) is None
-
-
-def test_what_does_not_learn_at_a_sixteenth_of_the_rate_is_let_be():
-    watching, noticed = Guard(), []
-    watching.keep(0, {})
-    for step, loss in enumerate(wobbling(1500), 1):
-        if watching.sees_divergence(loss, 0.1):
-            noticed.append(watching.halve(step).rate_factor)
-    assert noticed == [1 / 2, 1 / 4, 1 / 8, 1 / 16]
-
-
-def test_nothing_is_kept_of_a_fit_that_may_be_stuck():
-    watching = Guard()
-    watching.keep(0, {})
-    for loss in wobbling(80):
-        assert not watching.sees_divergence(loss, 0.1)
-    assert not watching.wants_copy(80)
+@pytest.mark.parametrize(
+    ("losses", "calm"),
+    [
+        ([1.0, *[0.25] * 10, 0.5], True),
+        ([1.0, *[0.25] * 10, math.nextafter(0.5, 1)], False),
+        ([1.0, *[0.25] * 8, 0.6], True),  # no level yet to be far above
+        ([1.0, *[0.0] * 10, 2e-5], True),
+        ([1.0, *[0.0] * 10, 2.1e-5], False),
+    ],
+)
+def test_the_bounds_of_calm(losses, calm):
+    assert level_of(losses, constant=100.0).is_calm == calm
 
 
 def test_rows_drawn_uniformly_are_found_by_their_slots():
@@ -133,8 +142,7 @@ def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(scoring, 
     assert dict(trainer.selections["last"].slots).get("uniform", 0) < 16
     assert max(levels[:14]) == 8
     assert trainer.guard.level.steps == 12
-    level = trainer.guard.kept.level
-    assert level["steps"] <= 12
+    assert trainer.guard.kept.level.steps <= 12
     assert trainer.guard.halvings == 0
 
 
@@ -172,15 +180,81 @@ def test_a_later_second_warm_up_counts_from_the_rescue_before():
     assert watching.rate_factor(9999) == 0.5**3
 
 
+@pytest.mark.parametrize(
+    ("wrong", "warmup"), [(1, 10), (10, 10), (11, 11), (199, 199), (200, 200), (201, 200)]
+)
+def test_the_bounds_of_a_second_warm_up(wrong, warmup):
+    watching = Guard()
+    watching.keep(0, {})
+    assert watching.halve(wrong).warmup_steps == warmup
+    assert watching.rate_factor(wrong) == pytest.approx(0.5 / warmup)
+    assert watching.rate_factor(wrong + warmup - 1) == 0.5
+
+
+def test_the_rate_is_halved_ten_times_at_most():
+    watching = Guard()
+    watching.keep(50, {})
+    factors = [watching.halve(60).rate_factor for _ in range(10)]
+    assert factors == [0.5**count for count in range(1, 11)]
+    assert watching.halve(60) is None
+    assert watching.rate_factor(60) == 0.5**10
+
+
+def test_a_copy_is_kept_every_fifty_steps():
+    watching = Guard()
+    assert watching.wants_copy(0)
+    watching.keep(3, {})
+    watching.sees_divergence(0.3, 0.1)
+    assert not watching.wants_copy(52)
+    assert watching.wants_copy(53)
+    assert relearns(50)
+    assert not relearns(49)
+
+
 def test_nothing_is_kept_of_a_fit_that_is_rising():
-    level = Level()
-    for loss in [0.3, 0.01, 0.01, *[0.002] * 40]:
-        level.see(loss, 0.1)
+    level = level_of([0.3, 0.01, 0.01, *[0.002] * 40])
     assert level.is_calm
-    level.see(0.005, 0.1)
-    assert not level.is_calm
-    watching = Guard(level=level)
+    watching = Guard(level=level.after(0.005, 0.1))
     watching.keep(0, {})
     assert not watching.wants_copy(50)
-    level.see(0.002, 0.1)
+    watching.sees_divergence(0.002, 0.1)
     assert watching.wants_copy(50)
+
+
+def test_after_a_rescue_the_loss_counts_as_low_as_it_was():
+    watching = Guard()
+    for loss in [0.3, *[0.04] * 10]:
+        watching.sees_divergence(loss, 0.1)
+    watching.keep(50, {})
+    before = watching.level
+    assert [watching.sees_divergence(0.1, 0.1) for _ in range(10)] == [False] * 9 + [True]
+    watching.halve(60)
+    assert watching.level == before
+
+
+def test_a_state_goes_on_and_one_that_is_none_is_refused():
+    watching = Guard()
+    for loss in [0.3, *[0.04] * 12, 0.1]:
+        watching.sees_divergence(loss, 0.1)
+    watching.keep(0, {"field.x": torch.ones(2)})
+    watching.halve(30)
+    watching.sees_divergence(0.02, 0.1)
+    state = watching.state_dict()
+    tensors = state.pop("tensors")
+    state = json.loads(json.dumps(state))
+    other = Guard()
+    other.load_state_dict(state | {"tensors": tensors})
+    assert other == watching
+    assert other.kept.tensors["field.x"] is watching.kept.tensors["field.x"]
+    for wrong in (
+        {"halvings": -1},
+        {"halvings": "1"},
+        {"warmup": [0]},
+        {"level": state["level"] | {"recent": [1.0] * 11}},
+        {"level": state["level"] | {"lowest": 0.1}},
+        {"level": state["level"] | {"best": math.inf}},
+    ):
+        with pytest.raises(ValidationError):
+            other.load_state_dict(state | {"tensors": tensors} | wrong)
+    other.load_state_dict(Guard().state_dict())
+    assert other == Guard()

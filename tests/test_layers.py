@@ -11,7 +11,7 @@ PACKAGE = Path(nint_cli.__file__).parent
 
 # A module may import those named before it, and within its own layer what is listed here.
 LAYERS = [
-    {"errors", "cores", "heap", "control"},
+    {"errors", "cores", "heap", "control", "state"},
     {
         "schedules",
         "ranking",
@@ -26,7 +26,7 @@ LAYERS = [
     },
     {"derivatives", "adam", "average", "brevity"},
     {"sweep"},
-    {"ntk", "small_step"},
+    {"ntk"},
     {"probe"},
     {"samplers"},
     {"batch_gradient"},

@@ -55,7 +55,7 @@ def test_a_first_step_that_takes_long_is_no_measure_of_the_others():
         pace.begin(step)
         assert (pace.total, pace.progress(step)) == (total, spent / 4)
     resumed = Pace(2000, 4.0, lambda: spent, steps_end_it=False)
-    resumed.load(pace.numbers())
+    resumed.load_state_dict(pace.state_dict())
     resumed.begin(91)
     assert resumed.total == 181
 
@@ -116,13 +116,13 @@ def test_a_budget_of_so_many_steps_gives_the_bits_of_those_steps(sampler):
 def test_a_longer_budget_is_a_longer_run_whose_rate_ends_with_it():
     for budget in (20, 80):
         trainer = trainer_of("uniform", 40, time_budget_s=budget, at_steps=False)
-        rates, follow = [], trainer.optimiser.follow
+        rates, do_step = [], trainer.optimiser.step
 
-        def note(gradient, rate, betas, rates=rates, follow=follow):
+        def note(gradient, rate, betas, rates=rates, do_step=do_step):
             rates.append(rate)
-            follow(gradient, rate, betas)
+            do_step(gradient, rate, betas)
 
-        trainer.optimiser.follow = note
+        trainer.optimiser.step = note
         assert trainer.fit(Until()) == "time_budget"
         assert len(rates) == budget
         assert rates.index(max(rates)) == pytest.approx(0.2 * budget, abs=1)

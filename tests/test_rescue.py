@@ -4,18 +4,14 @@ import json
 import math
 from collections import Counter
 
-import imageio.v3 as imageio
 import pytest
-import skimage.data
 import torch
 
 from nint_cli import guard
 from nint_cli.batch_gradient import batch_gradient
 from nint_cli.config import SAMPLER_NAMES
-from nint_cli.guard import EvenError
 from nint_cli.sweep import predict
 from nint_cli.trainer import TrainerState
-from tests.test_cli import nint
 from tests.test_redraw import trainer_of as redrawn_trainer
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 
@@ -92,10 +88,10 @@ def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
         def after_step(self, trainer, step):
             batches.append(trainer.selections["last"].indices.tolist())
 
-    follow = trainer.optimiser.follow
-    trainer.optimiser.follow = lambda gradient, rate, betas: (
+    do_step = trainer.optimiser.step
+    trainer.optimiser.step = lambda gradient, rate, betas: (
         rates.append(rate),
-        follow(gradient, rate, betas),
+        do_step(gradient, rate, betas),
     )
     trainer.fit(Watch())
     assert rates == [1e-3] * 3 + [5e-4] * 3 + [2.5e-4]
@@ -104,18 +100,13 @@ def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
 
 def test_the_rate_rises_anew_from_the_initial_state(monkeypatch):
     """It does over as many steps as went wrong; from a later state it is half at once."""
-    trainer = trainer_of("uniform", steps=200, optimiser={"lr": 1e-3})
-    means, rates = EvenError.means, []
-
-    def stuck(error):
-        loss, constant = means(error)
-        return (1.2 * constant if trainer.guard.halvings == 0 else loss), constant
-
-    monkeypatch.setattr(EvenError, "means", stuck)
-    follow = trainer.optimiser.follow
-    trainer.optimiser.follow = lambda gradient, rate, betas: (
+    monkeypatch.setattr(guard, "_KEEP_EVERY", 1000)
+    broken_at(monkeypatch, 99)
+    trainer, rates = trainer_of("uniform", steps=200, optimiser={"lr": 1e-3}), []
+    do_step = trainer.optimiser.step
+    trainer.optimiser.step = lambda gradient, rate, betas: (
         rates.append(rate),
-        follow(gradient, rate, betas),
+        do_step(gradient, rate, betas),
     )
     start = {name: tensor.clone() for name, tensor in trainer.field.state_dict().items()}
     trainer.fit(watch := Until(100))
@@ -125,6 +116,17 @@ def test_the_rate_rises_anew_from_the_initial_state(monkeypatch):
     trainer.fit(Until())
     assert rates[:99] == [1e-3] * 99
     assert rates[99:] == pytest.approx([5e-4 * step / 100 for step in range(1, 101)])
+
+
+def test_the_average_is_fed_the_rate_of_the_schedule(monkeypatch):
+    """Its window is a share of steps; that a rescue halves the rate is no end of the schedule."""
+    broken_at(monkeypatch, 5)
+    optimiser = {"lr": 1e-3, "schedule": "cosine", "average": 0.5}
+    trainer, fed = trainer_of("uniform", steps=20, optimiser=optimiser), []
+    monkeypatch.setattr(trainer.average, "update", lambda *given: fed.append(given))
+    trainer.fit(watch := Until())
+    assert [rescue.step for rescue in watch.rescues] == [6]
+    assert fed == [(step, trainer.learning_rate(step)) for step in range(20) if step != 5]
 
 
 @pytest.mark.parametrize(("bad", "steps"), [(1, 10), (5, 10), (30, 31), (49, 50), (57, 0)])
@@ -179,21 +181,6 @@ def test_a_rate_that_is_too_high_is_found_out():
         mse = (predict(trainer.field, SIGNAL).clamp(0, 1) - values).square().mean().item()
         figures[watched] = -10 * math.log10(mse)
     assert figures[True] > 30 > 26 > figures[False]
-
-
-@pytest.mark.slow
-def test_a_network_that_collapses_before_it_has_learnt_is_brought_back(tmp_path, capsys):
-    """At seven times its rate a SIREN becomes a constant in the warm-up, until the end."""
-    picture, size = tmp_path / "astronaut.png", ("--set", "image.size=64")
-    imageio.imwrite(picture, skimage.data.astronaut())
-    more = ("--lr", "4e-3", "--steps", "400", "--set", "batch.size=2048", "--seed", "1")
-    found = {}
-    for watched in ("true", "false"):
-        switch = ("--set", f"optimiser.guard={watched}", "-o", tmp_path / watched)
-        assert nint(capsys, "fit", "image", picture, *size, *more, *switch)[0] == 0
-        found[watched] = json.loads((tmp_path / watched / "metrics.json").read_text())
-    assert found["true"]["rescues"] >= 1
-    assert found["true"]["psnr_db"] > 40 > 20 > found["false"]["psnr_db"]
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "nint", "evos", "soft_mining"])

@@ -36,10 +36,6 @@ SCRIPTS = {
         *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
         *("--seconds", "0.05"),
     ],
-    "small_step.py": [
-        *("image", "photo.png", "--fields", "siren", "--seconds", "0.05"),
-        *("--set", "siren.hidden_features=16", "--set", "batch.size=64"),
-    ],
     "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
 }
 QUICK_SCRIPTS = ("bench.py", "cost_table.py")

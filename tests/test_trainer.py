@@ -161,7 +161,7 @@ def test_blocks_do_not_change_the_gradient(monkeypatch):
         monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": numbers, "cuda": 0})
         trainer = trainer_of("full", steps=1)
         trainer.fit(Until())
-        results.append(list(trainer.optimiser.learnt().values()))
+        results.append(list(trainer.optimiser.state_dict().values()))
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-9)
 
 
@@ -264,7 +264,7 @@ def test_a_gradient_that_overflows_leaves_the_parameters_alone():
     trainer.sampler = Watching(steep)
     assert trainer.fit(Until()) == "diverged"
     assert trainer.step == 0
-    assert not any(name.startswith("optimiser") for name in trainer.optimiser.learnt())
+    assert not any(name.startswith("optimiser") for name in trainer.optimiser.state_dict())
     for parameter, value in zip(trainer.field.parameters(), before, strict=True):
         assert torch.equal(parameter, value)
 

@@ -164,11 +164,6 @@ class NintConfig(Section):
         description="what a score of the product takes for the loss gradient: a VJP sweep, or "
         "Adam's first moment, which spares it",
     )
-    tangent: Literal["exact", "difference"] = Field(
-        "exact",
-        description="how a score goes on from that gradient to the product: by a JVP sweep, or "
-        "by a forward sweep after a small step, where a sample agrees with the JVP to 2 %",
-    )
     score_norm: Literal["l2", "l1"] = Field("l2", description="norm of that over the channels")
     sketches: int = Field(4, ge=1, le=4096, description="random projections of score sketch")
     interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (

@@ -41,9 +41,8 @@ class Nint(Sampler):
     paper's values the last one runs at t = 50. With an NTK share of 0 and xi = 0 this is `Int`,
     with xi = 1 it is `Uniform`.
 
-    A scoring step asks for one VJP and one JVP sweep over N, which yield the residual too (or,
-    under ``difference``, one VJP and one forward sweep); a step that refreshes only the residual,
-    for one forward sweep.
+    A scoring step asks for one VJP and one JVP sweep over N, which yield the residual too; a step
+    that refreshes only the residual, for one forward sweep.
 
     For ablations, ``score`` names what is ranked instead, per channel: ``product``, the above;
     ``self_leverage``, K(x_i, x_i) R_i alone, the kernel's diagonal; ``residual``, R_i, without a
@@ -71,9 +70,6 @@ class Nint(Sampler):
         sketches: Random projections of ``sketch``.
         gradient: What ``product`` takes for J^T R: ``full``, by a VJP sweep; or ``moment``, Adam's
             first moment, which costs nothing; ours.
-        tangent: How ``product`` goes on from there to J (J^T R): ``exact``, by a JVP sweep; or
-            ``difference``, from the change of the predictions after a small step, for one forward
-            sweep (two under ``moment``), wherever that is accurate; ours.
         interval: Refresh strategy of the whole selection.
         every: Interval of its ``dense2`` in steps.
         reshuffle: Whether uniform points come once each before any comes again; see
@@ -94,7 +90,6 @@ class Nint(Sampler):
         score_norm: str = "l2",
         sketches: int = 4,
         gradient: str = "full",
-        tangent: str = "exact",
         interval: str = "dense",
         every: int = 5,
         reshuffle: bool = False,
@@ -106,7 +101,6 @@ class Nint(Sampler):
         self.score_norm = score_norm
         self.sketches = sketches
         self.gradient = gradient
-        self.tangent = tangent
         self.interval = interval
         self.every = every
         self._draws = UniformDraws(reshuffle)
@@ -216,9 +210,7 @@ class Nint(Sampler):
     ) -> Iterator[tuple[int, Tensor | None, Tensor]]:
         """Give what is ranked by its norm over channels, if it is wanted, and the residual."""
         if product and self.score == "product":
-            yield from probe.product_blocks(
-                by_moment=self.gradient == "moment", by_difference=self.tangent == "difference"
-            )
+            yield from probe.product_blocks(by_moment=self.gradient == "moment")
             return
         scores = self._channel_scores(probe, generator) if product else None
         for start, residual in probe.residual_blocks():
