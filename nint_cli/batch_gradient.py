@@ -9,11 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError
 from nint_cli.samplers import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals import Signal
-from nint_cli.sweep import block_size, pull_coupled, pullback
+from nint_cli.sweep import pull_coupled, pullback
 
 See = Callable[[int, Tensor, Tensor, Tensor], None]
 """(first row, prediction, values, their difference) of a block."""
@@ -39,6 +40,7 @@ def batch_gradient(
     sampler: Sampler,
     selection: Selection,
     even: EvenError | None,
+    engine: Engine = EXACT,
 ) -> BatchGradient:
     """Take the gradient of the mean squared error, or of the selection's own loss.
 
@@ -50,12 +52,13 @@ def batch_gradient(
         sampler: Which observations are for.
         selection: The batch.
         even: Adds up the errors of comparable points, or None.
+        engine: How the field is computed.
 
     Returns:
         Gradient, loss and observation.
     """
     if selection.loss is not None:
-        return _coupled(field, signal, sampler, selection, selection.loss, even)
+        return _coupled(field, signal, sampler, selection, selection.loss, even, engine)
     seen: list[tuple[Tensor, Tensor]] = []
 
     def see(start: int, prediction: Tensor, values: Tensor, residual: Tensor) -> None:
@@ -64,7 +67,7 @@ def batch_gradient(
         if even is not None:
             even.add(start, residual, values)
 
-    gradient, loss = _separable(field, signal, selection, see)
+    gradient, loss = _separable(field, signal, selection, see, engine)
     observation = None
     if seen:
         prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
@@ -73,7 +76,7 @@ def batch_gradient(
 
 
 def _separable(
-    field: Field, signal: Signal, selection: Selection, see: See
+    field: Field, signal: Signal, selection: Selection, see: See, engine: Engine
 ) -> tuple[list[Tensor], Tensor]:
     """Take the gradient of the weighted mean squared error, block by block."""
     like, weights = next(field.parameters()), selection.weights
@@ -90,7 +93,8 @@ def _separable(
         squared_error.add_((weighted * residual).sum())
         return scale * weighted
 
-    gradient = pullback(field, _blocks(field, signal, selection.indices), loss_gradient)
+    blocks = _blocks(signal, selection.indices, engine.block_size(field))
+    gradient = pullback(field, blocks, loss_gradient, engine=engine)
     return gradient, squared_error * (scale / 2)
 
 
@@ -101,9 +105,10 @@ def _coupled(
     selection: Selection,
     loss: BatchLoss,
     even: EvenError | None,
+    engine: Engine,
 ) -> BatchGradient:
     """Take the gradient of a loss that needs the whole batch's prediction at once."""
-    blocks = list(_blocks(field, signal, selection.indices))
+    blocks = list(_blocks(signal, selection.indices, engine.block_size(field)))
     values = torch.cat([part for _, _, part in blocks])
     found: list[Tensor] = []
 
@@ -119,12 +124,12 @@ def _coupled(
         [coords for _, coords, _ in blocks],
         loss_gradient,
         by_coords=sampler.wants_coord_gradient,
+        engine=engine,
     )
     prediction, total = found
     return BatchGradient(gradient, total, Observation(selection, prediction, values, by_coords))
 
 
-def _blocks(field: Field, signal: Signal, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    size = block_size(field)
+def _blocks(signal: Signal, indices: Tensor, size: int) -> Iterator[tuple[int, Tensor, Tensor]]:
     for start in range(0, len(indices), size):
         yield (start, *signal.at(indices[start : start + size]))

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from nint_cli import schedules
 from nint_cli.average import Average
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
-from nint_cli.config import NintConfig, OptimiserConfig, RunConfig
+from nint_cli.config import NintConfig, RunConfig
+from nint_cli.derivatives.engine import Engine
 from nint_cli.engine import products
 from nint_cli.errors import ConfigError
 from nint_cli.fields import (
@@ -48,6 +48,7 @@ from nint_cli.samplers import (
 )
 from nint_cli.signals import Signal
 from nint_cli.trainer import Trainer
+from nint_cli.training.learning_rate import LearningRate
 
 UNSIZED = frozenset({"full", "soft_mining", "expansive"})
 """Samplers whose batches stay: all points; as many particles, or anchors, throughout."""
@@ -324,47 +325,29 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     )
 
     brevity = _brevity(config, len(signal), clock)
-    peak = optimiser.peak_rate(signal.shape)
-    rate, betas = _over_the_run(optimiser, peak, pace)
+    guard = Guard() if optimiser.guard else None
+    rate = LearningRate(
+        optimiser,
+        signal.shape,
+        pace,
+        batch_factor=lambda _: 1.0 if brevity is None else brevity.rate_factor,
+        rescue_factor=lambda step: 1.0 if guard is None else guard.rate_factor(step),
+    )
+    average = Average(field, share=optimiser.average, peak=rate.peak)
     return Trainer(
         field,
         signal,
         build_sampler(config, signal, pace, brevity),
         learning_rate=rate,
-        betas=betas,
         pace=pace,
         brevity=brevity,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
-        guard=Guard() if optimiser.guard else None,
+        guard=guard,
         look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
-        products=products(config.engine, device),
-        average=Average(field, share=optimiser.average, peak=peak) if optimiser.average else None,
+        engine=Engine(products(config.engine, device)),
+        average=average if optimiser.average else None,
     )
-
-
-def _over_the_run(
-    optimiser: OptimiserConfig, peak: float, pace: Pace
-) -> tuple[Callable[[int], float], Callable[[int], tuple[float, float]]]:
-    """Give learning rate and Adam's decays by the step."""
-
-    def rate(step: int) -> float:
-        return schedules.learning_rate(
-            optimiser.schedule,
-            peak,
-            step,
-            pace.total,
-            warmup=optimiser.warmup,
-            final=optimiser.final,
-        )
-
-    def betas(step: int) -> tuple[float, float]:
-        warming = step < optimiser.warmup * pace.total
-        share = 1.0 if warming else rate(step) / peak
-        last = optimiser.beta2 if optimiser.beta2_end is None else optimiser.beta2_end
-        return optimiser.beta1, schedules.adam_decay(optimiser.beta2, last, share)
-
-    return rate, betas
 
 
 def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:

@@ -236,10 +236,10 @@ def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
         return None  # it never came to its end
     config = fit.resolved.config
     budget = config.stop.time_budget_s
-    figures = {name: metrics.figure(name) for name in fit.judge.targets}
+    figures = {name: metrics.figure(name) for name in fit.targets.wanted}
     over = (
         (config.stop.at_steps is not False and fit.trainer.step >= config.steps)
-        or (metrics.stop_reason == "target" and fit.judge.reaches(figures))
+        or (metrics.stop_reason == "target" and fit.targets.reached(figures))
         or (budget is not None and metrics.train_s >= budget)
     )
     return metrics if over and metrics.status == "complete" else None

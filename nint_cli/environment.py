@@ -13,12 +13,13 @@ from nint_cli import __version__, results
 from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.fields import Field, Siren
 from nint_cli.guard import Rescue
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import dense_ntk, ntk_residual_product
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import block_size, predict
+from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 
@@ -46,14 +47,14 @@ def peak_memory(device: torch.device) -> results.MemoryRecord:
 
 def describe(
     device: torch.device,
-    products: torch.dtype | None = None,
+    engine: Engine = EXACT,
     field: Field | None = None,
 ) -> results.Environment:
     """Describe this process.
 
     Args:
         device: Where the field is.
-        products: Type of the matrix products of training, where it is another than float32.
+        engine: How training computes the field.
         field: The network, if there is one.
 
     Returns:
@@ -69,9 +70,9 @@ def describe(
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
-        products=None if products is None else str(products).removeprefix("torch."),
-        step_block=None if field is None else block_size(field),
-        sweep_block=None if field is None else block_size(field, forward_only=True),
+        products=None if engine.products is None else str(engine.products).removeprefix("torch."),
+        step_block=None if field is None else engine.block_size(field),
+        sweep_block=None if field is None else engine.block_size(field, forward_only=True),
     )
 
 

@@ -13,40 +13,38 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from nint_cli.derivatives import derivatives_of, jacobian_of_one, last_layer_of
+from nint_cli.derivatives.by_autograd import jacobian_of_one
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
-from nint_cli.sweep import block_size, pull_residual, pullback, pushforward
+from nint_cli.sweep import pull_residual, pullback, pushforward
 
 # The largest kernel that `dense_ntk` builds, in numbers.
 _DENSE_NUMBERS = 1 << 28
 
 
-def ntk_product(
-    field: Field, signal: Signal, vector: Tensor, *, block: int | None = None
-) -> Tensor:
+def ntk_product(field: Field, signal: Signal, vector: Tensor, *, engine: Engine = EXACT) -> Tensor:
     """Multiply the kernel by a vector: K r = J (J^T r).
 
     Args:
         field: The network.
         signal: The points.
         vector: r (N, C).
-        block: Coordinates at once; None chooses. The product does not depend on it but for
-            rounding.
+        engine: How the field is computed.
 
     Returns:
         K r (N, C). Row i is sum_j K[i, :, j, :] r_j.
     """
-    size = block or block_size(field)
+    size = engine.block_size(field)
     gradient = pullback(
         field, signal.blocks(size), lambda start, _, values: vector[start : start + len(values)]
     )
-    return pushforward(field, signal, gradient, block=block)
+    return pushforward(field, signal, gradient, engine=engine)
 
 
 def ntk_residual_product(
-    field: Field, signal: Signal, *, block: int | None = None
+    field: Field, signal: Signal, *, engine: Engine = EXACT
 ) -> tuple[Tensor, Tensor]:
     """Compute K R for the residual R = prediction - values: NINT's scoring pass.
 
@@ -56,17 +54,17 @@ def ntk_residual_product(
     Args:
         field: The network.
         signal: The targets.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Returns:
         K R (N, C) and R (N, C).
     """
-    gradient, residual = pull_residual(field, signal, block=block)
-    return pushforward(field, signal, gradient, block=block), residual
+    gradient, residual = pull_residual(field, signal, engine=engine)
+    return pushforward(field, signal, gradient, engine=engine), residual
 
 
 def last_layer_residual_product(
-    field: Field, signal: Signal, *, block: int | None = None
+    field: Field, signal: Signal, *, engine: Engine = EXACT
 ) -> tuple[Tensor, Tensor]:
     """Compute K_L R, with K_L the kernel of the last layer's parameters alone.
 
@@ -76,14 +74,14 @@ def last_layer_residual_product(
     Args:
         field: The network.
         signal: The targets.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Returns:
         K_L R (N, C) and R (N, C).
     """
-    last = last_layer_of(field)
-    gradient, residual = pull_residual(field, signal, block=block, derivatives=last)
-    return pushforward(field, signal, gradient, block=block, derivatives=last), residual
+    last = engine.last_layer(field)
+    gradient, residual = pull_residual(field, signal, engine=engine, derivatives=last)
+    return pushforward(field, signal, gradient, engine=engine, derivatives=last), residual
 
 
 def sketched_products(
@@ -92,6 +90,8 @@ def sketched_products(
     residual: Tensor,
     generator: torch.Generator,
     sketches: int,
+    *,
+    engine: Engine = EXACT,
 ) -> Iterator[Tensor]:
     """Estimate K R from random projections of the Jacobian's rows, one sweep after another.
 
@@ -104,6 +104,7 @@ def sketched_products(
         residual: R (N, C).
         generator: Source of w, on the field's device.
         sketches: How many w.
+        engine: How the field is computed.
 
     Yields:
         (J w) ((J w) . R) of one w, (N, C).
@@ -113,11 +114,11 @@ def sketched_products(
             torch.randn(p.shape, generator=generator, device=p.device, dtype=p.dtype)
             for p in field.parameters()
         ]
-        projection = pushforward(field, signal, direction)
+        projection = pushforward(field, signal, direction, engine=engine)
         yield projection * (projection * residual).sum()
 
 
-def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
+def ntk_diagonal(field: Field, coords: Tensor, *, engine: Engine = EXACT) -> Tensor:
     """Compute the kernel's exact diagonal.
 
     Its sum over the channels is a point's self-leverage ||J_i||_F^2: how much a step on this
@@ -126,12 +127,13 @@ def ntk_diagonal(field: Field, coords: Tensor) -> Tensor:
     Args:
         field: The network.
         coords: (N, D).
+        engine: How the field is computed.
 
     Returns:
         K[i, c, i, c] as (N, C).
     """
-    derivatives = derivatives_of(field)
-    return torch.cat([derivatives.self_leverage(part) for part in coords.split(block_size(field))])
+    derivatives, size = engine.derivatives(field), engine.block_size(field)
+    return torch.cat([derivatives.self_leverage(part) for part in coords.split(size)])
 
 
 def dense_fits(field: Field, count: int) -> bool:

@@ -1,112 +1,160 @@
 """What happens between the steps of a run: evaluations, log, checkpoints, an early end."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
 
-from nint_cli import results, traces
+from nint_cli import checkpoint, results, traces
+from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
 from nint_cli.config import RunConfig
 from nint_cli.control import Control
+from nint_cli.errors import ConfigError
 from nint_cli.guard import Rescue
-from nint_cli.judge import Judge
-from nint_cli.modalities import Evaluation
+from nint_cli.modalities import Evaluation, Subject
 from nint_cli.runfolder import RunFolder
 from nint_cli.trainer import Step, Trainer
 
 
-class Recorder:
-    """Evaluates, logs, saves, shows and stops a run while it goes on; an observer of its trainer.
+@dataclass(frozen=True)
+class Targets:
+    """The figures that end a run.
+
+    Attributes:
+        wanted: What each has to reach, by key; empty if there are none.
+    """
+
+    wanted: Mapping[str, float]
+
+    @classmethod
+    def of(cls, config: RunConfig, subject: type[Subject]) -> Self:
+        """Return the targets of a run.
+
+        Args:
+            config: Its settings.
+            subject: What is fitted.
+
+        Raises:
+            ConfigError: If one is set that the modality does not have.
+        """
+        found = config.stop.targets()
+        for name in found:
+            if name not in subject.targets:
+                raise ConfigError(
+                    f"stop.target_{name}: nint fit {subject.kind} has no such figure; there is "
+                    + " and ".join(f"stop.target_{each}" for each in subject.targets)
+                )
+        return cls(found)
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted)
+
+    def reached(self, figures: Mapping[str, float | None]) -> bool:
+        """Return whether figures reach every target; False where there is none."""
+        return bool(self.wanted) and all(
+            (figure := figures.get(name)) is not None and figure >= target
+            for name, target in self.wanted.items()
+        )
+
+
+class RunObserver:
+    """Evaluates, logs, saves, shows and stops a run while it goes on.
+
+    The trainer that it observes is an argument of every call.
 
     Args:
-        judge: Evaluates it.
+        subject: What is fitted.
         config: Says when.
+        targets: Which figures end the run.
         clock: Where its time goes.
         folder: Where it is kept.
         control: Watches and steers it.
-        save: Writes a checkpoint.
+        origin: What the run began under.
+        best: The highest headline of earlier evaluations that were due, and its step.
         logged_step: The step of the log's last row; None while there is none.
 
     Attributes:
+        best: The highest headline of the evaluations that were due, and its step; None before.
         logged_step: The step of the log's last row; None while there is none.
         signal: The number of the signal that ended the run; None if none did.
     """
 
     def __init__(
         self,
-        judge: Judge,
+        subject: Subject,
         config: RunConfig,
+        targets: Targets,
         clock: Clock,
         folder: RunFolder,
         control: Control,
-        save: Callable[[], None],
+        origin: Origin,
+        *,
+        best: tuple[float, int] | None = None,
         logged_step: int | None = None,
     ) -> None:
-        self._judge = judge
-        self._trainer = judge.trainer
+        self._subject = subject
+        self._config = config
+        self._targets = targets
         self._clock = clock
         self._folder = folder
         self._control = control
-        self._save = save
-        self._evaluations = config.evaluation.count
+        self._origin = origin
         self._evaluate_every = config.evaluation.every
-        if self._evaluate_every is None and not self._trainer.pace.timed:
-            self._evaluate_every = max(1, config.steps // self._evaluations)
-        self._keeps_selections = config.evaluation.selections
         self._save_every = config.checkpoint.every
-        self._parts = self._parts_done()
+        self._parts = 0
         self._loss: float | None = None
-        brevity = self._trainer.brevity
-        self._told_of_brevity = brevity is not None and brevity.settled
+        self._told_of_batches = False
+        self.best = best
         self.logged_step = logged_step
         self.signal: int | None = None
 
+    def begin(self, trainer: Trainer) -> bool:
+        """Prepare for the first step of a run, or of its continuation.
+
+        Args:
+            trainer: Fits the field.
+
+        Returns:
+            Whether there is nothing to do: the run was killed as it ended, its targets reached.
+        """
+        if self._evaluate_every is None and not trainer.pace.timed:
+            self._evaluate_every = max(1, self._config.steps // self._config.evaluation.count)
+        self._parts = self._parts_done(trainer, trainer.step)
+        self._told_of_batches = trainer.brevity is not None and trainer.brevity.settled
+        step = trainer.step
+        intervals = [every for every in (self._evaluate_every, self._save_every) if every]
+        if not (self._targets and step and any(step % every == 0 for every in intervals)):
+            return False
+        return not trainer.pace.end(step) and self._reaches_targets(
+            trainer, self.evaluate(trainer)
+        )
+
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
-        """Do what is due after a step; give a reason to stop, if there is one."""
+        """Do what is due after a step; return a reason to stop, if there is one."""
         self._loss = step.loss if math.isfinite(step.loss) else self._loss
         self._control.progress.step(step.number, step.loss, trainer.pace.total)
         if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
             return None
-        self._tell_of_brevity()
+        self._tell_of_batches(trainer)
         save = self._save_every is not None and step.number % self._save_every == 0
-        due = self._is_due(step.number) or save
+        due = self._is_due(trainer, step.number) or save
         save = self._control.save_now() or save
         reached = False
         if (save or due) and not trainer.settle(self):
             return "diverged"
         if save or due:
-            evaluation = self._judge.evaluate()
-            reached = self._judge.is_there(evaluation)
+            evaluation = self.evaluate(trainer)
+            reached = self._reaches_targets(trainer, evaluation)
             if due:
-                self._judge.consider_best(evaluation)
-            self.log(evaluation)  # so every checkpoint has its row in the log
+                self.consider_best(trainer, evaluation)
+            self.log(trainer, evaluation)  # so every checkpoint has its row in the log
         if save:
-            self._save()
+            self.save(trainer)
         if reached:  # going on after a signal would lead beyond it
             return "target"
         self.signal = self._control.stop_signal()
         return "signal" if self.signal else None
-
-    def _tell_of_brevity(self) -> None:
-        """Say once that batches are smaller than the settings have them."""
-        brevity = self._trainer.brevity
-        if brevity is None or brevity.settled == self._told_of_brevity:
-            return
-        self._told_of_brevity = True
-        if brevity.size < brevity.full_size:
-            self._folder.append_log({"event": "brevity", "batch_size": brevity.size})
-            self._control.note(
-                f"for want of time, batches of {brevity.size} instead of {brevity.full_size} "
-                f"coordinates, and the learning rate times {brevity.rate_factor:.2g}"
-            )
-
-    def was_there(self) -> bool:
-        """Tell whether a run that goes on was killed as it ended, its targets reached."""
-        judge, step = self._judge, self._trainer.step
-        intervals = [every for every in (self._evaluate_every, self._save_every) if every]
-        if not (judge.targets and step and any(step % every == 0 for every in intervals)):
-            return False
-        return not self._trainer.pace.end(step) and judge.is_there(judge.evaluate())
 
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         """Log that the run diverged and went back."""
@@ -118,15 +166,26 @@ class Recorder:
             f"and on with the learning rate times {rescue.rate_factor:g}{after}"
         )
 
-    def log(self, evaluation: Evaluation) -> None:
+    def evaluate(self, trainer: Trainer) -> Evaluation:
+        """Evaluate the field as it is, off the training clock."""
+        with self._clock.measure("evaluation_s"), trainer.measured():
+            return self._subject.evaluate(trainer.field)
+
+    def consider_best(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Remember the highest headline of the evaluations that are due by the settings."""
+        figure = evaluation.figures[self._subject.headline]
+        if figure is not None and math.isfinite(figure):
+            if self.best is None or figure > self.best[0]:
+                self.best = (figure, trainer.step)
+
+    def log(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Write a row of the log, and the last batch's points where they are wanted."""
-        trainer = self._trainer
         self.logged_step = trainer.step
-        if self._keeps_selections and "last" in trainer.selections:
+        if self._config.evaluation.selections and "last" in trainer.selections:
             with self._clock.measure("save_s"):
                 chosen = traces.encode(trainer.selections["last"])
                 self._folder.write_selection(trainer.step, chosen)
-        headline = self._judge.subject.headline
+        headline = self._subject.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
         self._folder.append_log({
             "step": trainer.step,
@@ -138,14 +197,47 @@ class Recorder:
             "clock": {kind: getattr(self._clock, kind) for kind in Clock.KINDS},
         })
 
-    def _is_due(self, step: int) -> bool:
-        """Whether the settings ask for an evaluation after a step."""
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint."""
+        with self._clock.measure("save_s"):
+            saved = Checkpoint(
+                self._config,
+                self._subject.record(),
+                trainer.state_dict(),
+                best=self.best,
+                origin=self._origin,
+            )
+            keep = self._config.checkpoint.keep
+            self._folder.write_checkpoint(trainer.step, checkpoint.encode(saved), keep)
+
+    def _reaches_targets(self, trainer: Trainer, evaluation: Evaluation) -> bool:
+        """Return whether the run may end because its targets are reached, in full measure too."""
+        if not self._targets.reached(evaluation.figures):
+            return False
+        with self._clock.measure("evaluation_s"), trainer.measured():
+            return self._targets.reached(self._subject.confirmed(trainer.field, evaluation))
+
+    def _tell_of_batches(self, trainer: Trainer) -> None:
+        """Say once that batches are smaller than the settings have them."""
+        brevity = trainer.brevity
+        if brevity is None or brevity.settled == self._told_of_batches:
+            return
+        self._told_of_batches = True
+        if brevity.size < brevity.full_size:
+            self._folder.append_log({"event": "batch_size", "batch_size": brevity.size})
+            self._control.note(
+                f"the time budget is short: batches of {brevity.size} instead of "
+                f"{brevity.full_size} coordinates, and the learning rate times "
+                f"{brevity.rate_factor:.2g}"
+            )
+
+    def _is_due(self, trainer: Trainer, step: int) -> bool:
+        """Return whether the settings ask for an evaluation after a step."""
         if self._evaluate_every is not None:
             return step % self._evaluate_every == 0
-        before, self._parts = self._parts, self._parts_done(step)
+        before, self._parts = self._parts, self._parts_done(trainer, step)
         return self._parts > before
 
-    def _parts_done(self, step: int | None = None) -> int:
-        """Count the evaluations that the run's pace has come past."""
-        at = self._trainer.step if step is None else step
-        return int(self._evaluations * self._trainer.pace.progress(at))
+    def _parts_done(self, trainer: Trainer, step: int) -> int:
+        """Count the evaluations that the run's progress has passed."""
+        return int(self._config.evaluation.count * trainer.pace.progress(step))

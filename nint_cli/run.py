@@ -19,9 +19,8 @@ from nint_cli.config import Resolved
 from nint_cli.control import Control
 from nint_cli.engine import prepare
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
-from nint_cli.judge import Judge, targets
 from nint_cli.modalities import Kept, modality, nothing_kept
-from nint_cli.recorder import Recorder
+from nint_cli.recorder import RunObserver, Targets
 from nint_cli.runfolder import RunFolder
 
 _WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
@@ -75,7 +74,9 @@ class Fit:
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
         subject = modality(kind)
-        wanted = targets(config, subject)
+        self.targets = Targets.of(config, subject)
+        self._observer: RunObserver | None = None
+        self._best = saved.best if saved is not None else None
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
             try:
@@ -87,14 +88,11 @@ class Fit:
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
                 raise InputError(f"'{source}' has changed since the run; put the original back")
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
-            self.judge = Judge(self.subject, self.trainer, self.clock, wanted)
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
-                best = saved.best
-                self.judge.best = (best[0], best[1]) if best else None
 
     def run(self, folder: RunFolder, control: Control) -> results.RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
@@ -135,38 +133,27 @@ class Fit:
             self._notes.append(f"precision bf16 has no effect on the field {config.field}")
         for note in [*self._notes, *self.subject.notes]:
             control.note(note)
-        recorder = Recorder(
-            self.judge,
+        observer = self._observer = RunObserver(
+            self.subject,
             config,
+            self.targets,
             self.clock,
             folder,
             control,
-            lambda: self.save_checkpoint(folder),
-            self.logged_step,
+            self.origin,
+            best=self._best,
+            logged_step=self.logged_step,
         )
         self.trainer.pace.begin(self.trainer.step)
         control.progress.start(self.trainer.pace.total, self.trainer.step)
         try:
-            reason = "target" if recorder.was_there() else self.trainer.fit(recorder)
+            reason = "target" if observer.begin(self.trainer) else self.trainer.fit(observer)
         finally:
             control.progress.finish()
-        return self._finish(folder, recorder, control, reason)
-
-    def save_checkpoint(self, folder: RunFolder) -> None:
-        """Write the state of the run."""
-        with self.clock.measure("save_s"):
-            saved = Checkpoint(
-                self.resolved.config,
-                self.subject.record(),
-                self.trainer.state_dict(),
-                best=self.judge.best,
-                origin=self.origin,
-            )
-            keep = self.resolved.config.checkpoint.keep
-            folder.write_checkpoint(self.trainer.step, checkpoint.encode(saved), keep)
+        return self._finish(folder, observer, control, reason)
 
     def _finish(
-        self, folder: RunFolder, recorder: Recorder, control: Control, reason: str
+        self, folder: RunFolder, observer: RunObserver, control: Control, reason: str
     ) -> results.RunMetrics:
         if self.subject.finishing is not None:
             control.note(self.subject.finishing)
@@ -179,10 +166,10 @@ class Fit:
         with self.clock.measure("evaluation_s"), self.trainer.measured():
             evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
         if reason != "signal":  # or a run that was stopped would differ from one that was not
-            self.judge.consider_best(evaluation)
-        if recorder.logged_step != self.trainer.step:
-            recorder.log(evaluation)
-        self.save_checkpoint(folder)
+            observer.consider_best(self.trainer, evaluation)
+        if observer.logged_step != self.trainer.step:
+            observer.log(self.trainer, evaluation)
+        observer.save(self.trainer)
         with self.clock.measure("evaluation_s"), self.trainer.measured():
             quality = self.subject.quality(self.trainer.field, evaluation)
         with self.clock.measure("save_s"):
@@ -194,11 +181,10 @@ class Fit:
             for name, content in files.items():
                 folder.write(name, content)
         reached = None
-        if self.judge.targets:
-            reached = self.judge.reaches({
-                name: quality.figure(name) for name in self.judge.targets
-            })
-        exit_code = {"diverged": 5, "signal": 128 + (recorder.signal or 0)}.get(reason, 0)
+        if self.targets:
+            figures = {name: quality.figure(name) for name in self.targets.wanted}
+            reached = self.targets.reached(figures)
+        exit_code = {"diverged": 5, "signal": 128 + (observer.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
         made = self.subject.result in files or streamed
@@ -222,7 +208,8 @@ class Fit:
     ) -> results.RunMetrics:
         config = self.resolved.config
         settings = config.model_dump(mode="json")
-        best, best_step = self.judge.best or (None, None)
+        found = self._best if self._observer is None else self._observer.best
+        best, best_step = found or (None, None)
         document: dict[str, Any] = {
             **quality.model_dump(),
             "nint_version": __version__,
@@ -243,7 +230,7 @@ class Fit:
             ),
             "memory": environment.peak_memory(self.device),
             "environment": environment.describe(
-                self.device, self.trainer.products, self.trainer.field
+                self.device, self.trainer.engine, self.trainer.field
             ),
             "series": runfolder.LOG,
             "config_sha256": config_digest(settings),

@@ -1,6 +1,6 @@
 """Sweeps: one pass of a field over many coordinates, in blocks.
 
-Whoever needs blocks asks here how large they are. A sweep's memory is that of its outputs plus
+A sweep's memory is that of its outputs plus
 one block's activations, whatever N is.
 
 Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
@@ -12,19 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nint_cli.derivatives import Block, Derivatives, derivatives_of
+from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.fields import Field
 from nint_cli.signals import Signal
 
 Cotangent = Callable[[int, Tensor, Tensor], Tensor]
 """(first row, prediction, values) of a block -> what is pulled back through it, (rows, C)."""
-
-# A block's activations per layer, in numbers. On a CPU they should stay in the caches and below
-# the size from which the allocator maps fresh pages for every tensor: 2^20 float32 (4 MiB) where
-# one layer is held at a time, 2^18 where all are; larger blocks are up to 1.4 times slower. A GPU
-# wants to be filled.
-_BLOCK_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}
-_FORWARD_NUMBERS = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 # A batch whose loss couples its points keeps the activations of all its blocks, up to this many
 # numbers per layer; a larger one is predicted twice instead.
@@ -57,34 +51,19 @@ class Passes:
         return self.forward + 2 * self.backward + 3 * self.vjp + 3 * self.jvp
 
 
-def block_size(field: Field, *, forward_only: bool = False) -> int:
-    """Choose how many coordinates to process at once.
-
-    Args:
-        field: The network; its width and device decide.
-        forward_only: Whether only predictions are wanted, and no derivatives.
-
-    Returns:
-        A number of coordinates.
-    """
-    numbers = _FORWARD_NUMBERS if forward_only else _BLOCK_NUMBERS
-    device = next(field.parameters()).device.type
-    return max(64, numbers.get(device, numbers["cuda"]) // field.width)
-
-
-def predict(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:
+def predict(field: Field, signal: Signal, *, engine: Engine = EXACT) -> Tensor:
     """Predict all values.
 
     Args:
         field: The network.
         signal: Where to predict; its values are not used.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Returns:
         (N, C), without a graph.
     """
-    derivatives, prediction = derivatives_of(field), _empty(field, signal)
-    for start, coords, _ in signal.blocks(block or block_size(field, forward_only=True)):
+    derivatives, prediction = engine.derivatives(field), _empty(field, signal)
+    for start, coords, _ in signal.blocks(engine.block_size(field, forward_only=True)):
         prediction[start : start + len(coords)] = derivatives.predict(coords)
     return prediction
 
@@ -94,6 +73,7 @@ def pullback(
     blocks: Iterable[tuple[int, Tensor, Tensor]],
     cotangent: Cotangent,
     *,
+    engine: Engine = EXACT,
     derivatives: Derivatives | None = None,
 ) -> list[Tensor]:
     """Accumulate J^T R, block by block.
@@ -102,13 +82,14 @@ def pullback(
         field: The network, with Jacobian J ((N C) x P) at its current parameters.
         blocks: (first row, coords, values) of each block; at least one.
         cotangent: Gives the rows of R for a block, from its prediction.
+        engine: How the field is computed.
         derivatives: What differentiates it, such as with respect to its last layer alone; None
             takes all parameters.
 
     Returns:
         J^T R, one tensor per parameter, in their order.
     """
-    through = derivatives or derivatives_of(field)
+    through = derivatives or engine.derivatives(field)
     for start, coords, values in blocks:
         block = through.linearise(coords)
         block.pull(cotangent(start, block.prediction, values))
@@ -121,6 +102,7 @@ def pull_coupled(
     loss_gradient: Callable[[Tensor], Tensor],
     *,
     by_coords: bool = False,
+    engine: Engine = EXACT,
 ) -> tuple[list[Tensor], Tensor | None]:
     """Compute the gradient of a loss that couples the points of a batch.
 
@@ -133,11 +115,12 @@ def pull_coupled(
         coords: (rows, D) of each block of the batch.
         loss_gradient: From the batch's prediction (B, C) to the loss's gradient (B, C) by it.
         by_coords: Whether the gradient by the coords is wanted too.
+        engine: How the field is computed.
 
     Returns:
         The gradient, one tensor per parameter, and the gradient by the coords (B, D) or None.
     """
-    derivatives = derivatives_of(field)
+    derivatives = engine.derivatives(field)
     device = next(field.parameters()).device.type
     kept = _KEPT_NUMBERS.get(device, _KEPT_NUMBERS["cuda"]) // field.width
     blocks: list[Block] | None = None
@@ -160,7 +143,7 @@ def pull_residual(
     field: Field,
     signal: Signal,
     *,
-    block: int | None = None,
+    engine: Engine = EXACT,
     derivatives: Derivatives | None = None,
 ) -> tuple[list[Tensor], Tensor]:
     """Compute J^T R for the residual R = prediction - values, and R itself, in one sweep.
@@ -168,7 +151,7 @@ def pull_residual(
     Args:
         field: The network.
         signal: The targets.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
         derivatives: As for `pullback`.
 
     Returns:
@@ -180,8 +163,8 @@ def pull_residual(
         rows = residual[start : start + len(values)]
         return torch.sub(prediction, values, out=rows)
 
-    blocks = signal.blocks(block or block_size(field))
-    return pullback(field, blocks, remember, derivatives=derivatives), residual
+    blocks = signal.blocks(engine.block_size(field))
+    return pullback(field, blocks, remember, engine=engine, derivatives=derivatives), residual
 
 
 def pushforward(
@@ -189,7 +172,7 @@ def pushforward(
     signal: Signal,
     tangent: Sequence[Tensor],
     *,
-    block: int | None = None,
+    engine: Engine = EXACT,
     derivatives: Derivatives | None = None,
 ) -> Tensor:
     """Compute J v, the change of all predictions along a direction in parameter space.
@@ -198,21 +181,21 @@ def pushforward(
         field: The network, with Jacobian J at its current parameters.
         signal: Where to predict; its values are not used.
         tangent: v, one tensor per parameter, in their order.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
         derivatives: As for `pullback`.
 
     Returns:
         J v (N, C), without a graph.
     """
     product = _empty(field, signal)
-    push = (derivatives or derivatives_of(field)).pusher(tangent)
-    for start, coords, _ in signal.blocks(block or block_size(field)):
+    push = (derivatives or engine.derivatives(field)).pusher(tangent)
+    for start, coords, _ in signal.blocks(engine.block_size(field)):
         product[start : start + len(coords)] = push(coords)[1]
     return product
 
 
 def push_residual(
-    field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
+    field: Field, signal: Signal, tangent: Sequence[Tensor], *, engine: Engine = EXACT
 ) -> tuple[Tensor, Tensor]:
     """Compute J v and the residual R = prediction - values, in one sweep.
 
@@ -220,20 +203,20 @@ def push_residual(
         field: The network, with Jacobian J at its current parameters.
         signal: The targets.
         tangent: v, one tensor per parameter, in their order.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Returns:
         J v (N, C) and R (N, C).
     """
     product, residual = _empty(field, signal), _empty(field, signal)
-    for start, pushed, error in pushed_blocks(field, signal, tangent, block=block):
+    for start, pushed, error in pushed_blocks(field, signal, tangent, engine=engine):
         product[start : start + len(pushed)] = pushed
         residual[start : start + len(pushed)] = error
     return product, residual
 
 
 def pushed_blocks(
-    field: Field, signal: Signal, tangent: Sequence[Tensor], *, block: int | None = None
+    field: Field, signal: Signal, tangent: Sequence[Tensor], *, engine: Engine = EXACT
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Compute J v and the residual block by block, where all of them at once would be too many.
 
@@ -241,37 +224,42 @@ def pushed_blocks(
         field: The network, with Jacobian J at its current parameters.
         signal: The targets.
         tangent: v, one tensor per parameter, in their order.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Yields:
         The index of the block's first point, and its rows of J v and of R, (rows, C) each.
     """
-    push = derivatives_of(field).pusher(tangent)
-    for start, coords, values in signal.blocks(block or block_size(field)):
+    push = engine.derivatives(field).pusher(tangent)
+    for start, coords, values in signal.blocks(engine.block_size(field)):
         prediction, product = push(coords)
         yield start, product, prediction - values
 
 
 def residual_blocks(
-    field: Field, signal: Signal, *, block: int | None = None
+    field: Field, signal: Signal, *, engine: Engine = EXACT
 ) -> Iterator[tuple[int, Tensor]]:
     """Compute the residual block by block, where all of it at once would be too much.
 
     Args:
         field: The network.
         signal: The targets.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Yields:
         The index of the block's first point, and prediction - values (rows, C).
     """
-    derivatives = derivatives_of(field)
-    for start, coords, values in signal.blocks(block or block_size(field, forward_only=True)):
+    derivatives = engine.derivatives(field)
+    for start, coords, values in signal.blocks(engine.block_size(field, forward_only=True)):
         yield start, derivatives.predict(coords) - values
 
 
 def pushforward_at(
-    field: Field, signal: Signal, indices: Tensor, tangent: Sequence[Tensor]
+    field: Field,
+    signal: Signal,
+    indices: Tensor,
+    tangent: Sequence[Tensor],
+    *,
+    engine: Engine = EXACT,
 ) -> Tensor:
     """Compute J v at some points alone.
 
@@ -280,28 +268,29 @@ def pushforward_at(
         signal: Where they are; its values are not used.
         indices: (M,) int64 of the points.
         tangent: v, one tensor per parameter, in their order.
+        engine: How the field is computed.
 
     Returns:
         J v (M, C), without a graph.
     """
-    push = derivatives_of(field).pusher(tangent)
-    parts = indices.split(block_size(field))
+    push = engine.derivatives(field).pusher(tangent)
+    parts = indices.split(engine.block_size(field))
     return torch.cat([push(signal.at(part)[0])[1] for part in parts])
 
 
-def self_leverage(field: Field, signal: Signal, *, block: int | None = None) -> Tensor:
+def self_leverage(field: Field, signal: Signal, *, engine: Engine = EXACT) -> Tensor:
     """Compute ||row (i, c) of J||^2 for all points: the diagonal of J J^T.
 
     Args:
         field: The network.
         signal: Where; its values are not used.
-        block: Coordinates at once; None chooses.
+        engine: How the field is computed.
 
     Returns:
         (N, C).
     """
-    leverage, derivatives = _empty(field, signal), derivatives_of(field)
-    for start, coords, _ in signal.blocks(block or block_size(field)):
+    leverage, derivatives = _empty(field, signal), engine.derivatives(field)
+    for start, coords, _ in signal.blocks(engine.block_size(field)):
         leverage[start : start + len(coords)] = derivatives.self_leverage(coords)
     return leverage
 
@@ -313,7 +302,7 @@ def _empty(field: Field, signal: Signal) -> Tensor:
 
 
 def predicted_blocks(
-    field: Field, signal: Signal, size: int, *, block: int | None = None
+    field: Field, signal: Signal, size: int, *, engine: Engine = EXACT
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Predict all values part by part, where all of them at once would be too many.
 
@@ -321,14 +310,14 @@ def predicted_blocks(
         field: The network.
         signal: Where to predict.
         size: Coordinates per part; the last one may be shorter.
-        block: Coordinates at once within a part; None chooses.
+        engine: How the field is computed.
 
     Yields:
         The index of the part's first point, its prediction (size, C), without a graph, and its
         values (size, C).
     """
-    derivatives = derivatives_of(field)
-    block = block or block_size(field, forward_only=True)
+    derivatives = engine.derivatives(field)
+    block = engine.block_size(field, forward_only=True)
     for start in range(0, len(signal), size):
         stop = min(start + size, len(signal))
         predictions, values = [], []

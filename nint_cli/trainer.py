@@ -1,7 +1,7 @@
 """The one training loop."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from nint_cli.average import Average
 from nint_cli.batch_gradient import batch_gradient
 from nint_cli.brevity import Brevity
 from nint_cli.clock import Clock
-from nint_cli.derivatives import products_in
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.fields import Field
 from nint_cli.guard import EvenError, Guard, Kept, Rescue, even_rows, is_even, relearns
 from nint_cli.pace import Pace
@@ -22,6 +22,7 @@ from nint_cli.probe import Probe
 from nint_cli.samplers import Observation, Sampler, Selection
 from nint_cli.signals import Signal
 from nint_cli.sweep import Passes
+from nint_cli.training.learning_rate import LearningRate
 
 
 @dataclass(frozen=True)
@@ -73,16 +74,15 @@ class Trainer:
         field: The network.
         signal: The target.
         sampler: Chooses the points of each step.
-        learning_rate: Gives the rate of a step, from 0.
+        learning_rate: The rate and Adam's decays at each step.
         pace: When to stop.
         brevity: Finds the size of the sampler's batches, and with it the rate; or None.
-        betas: Gives the decays of Adam's two running means at a step; None: the usual ones.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
         guard: Brings a fit that has diverged back; None lets it end.
         look_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
-        products: Type of the matrix products of a step, scoring included; None: the parameters'.
+        engine: How a step computes the field, scoring included.
         average: Follows the parameters, for whoever measures or keeps the field; or None.
     """
 
@@ -92,29 +92,27 @@ class Trainer:
         signal: Signal,
         sampler: Sampler,
         *,
-        learning_rate: Callable[[int], float],
-        betas: Callable[[int], tuple[float, float]] | None = None,
+        learning_rate: LearningRate,
         pace: Pace,
         brevity: Brevity | None = None,
         generator: torch.Generator,
         clock: Clock,
         guard: Guard | None = None,
         look_every: int = 1,
-        products: torch.dtype | None = None,
+        engine: Engine = EXACT,
         average: Average | None = None,
     ) -> None:
         self.field = field
         self.signal = signal
         self.sampler = sampler
         self.learning_rate = learning_rate
-        self.betas = betas or (lambda _: (0.9, 0.999))
         self.pace = pace
         self.brevity = brevity
         self.generator = generator
         self.clock = clock
         self.guard = guard
         self.look_every = look_every
-        self.products = products
+        self.engine = engine
         self.average = average
         self.passes = Passes()
         self.step = 0
@@ -138,9 +136,7 @@ class Trainer:
         """
         end = self.pace.end(self.step)
         while end is None:
-            with products_in(self.products):
-                healthy = self._train_step()
-            if not healthy and not self._rescue(self.step + 1, observer):
+            if not self._train_step() and not self._rescue(self.step + 1, observer):
                 return "diverged"
             reason = observer.after_step(self, Step(self.step, self._loss))
             end = reason or self.pace.end(self.step)
@@ -171,7 +167,8 @@ class Trainer:
             self.brevity.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
-            probe = Probe(self.field, self.signal, self.passes, self.optimiser.first_moment)
+            moment = self.optimiser.first_moment
+            probe = Probe(self.field, self.signal, self.passes, moment, self.engine)
             selection = self.sampler.select(self.step, probe, self.generator)
         with self.clock.measure("update_s"):
             healthy, observation = self._update(selection)
@@ -244,7 +241,7 @@ class Trainer:
         if self.guard is not None:
             even = EvenError(even_rows(selection.slots, len(selection.indices)))
         gradient, loss, observation = batch_gradient(
-            self.field, self.signal, self.sampler, selection, even
+            self.field, self.signal, self.sampler, selection, even, self.engine
         )
         share = len(selection.indices) / len(self.signal)
         self.passes.forward += share
@@ -259,12 +256,10 @@ class Trainer:
                 return False, observation
             if self.guard is not None and self.guard.wants_copy(self.step):
                 self.guard.keep(self.step, self.optimiser.state_dict())
-        factor = 1.0 if self.guard is None else self.guard.rate_factor(self.step)
-        factor *= 1.0 if self.brevity is None else self.brevity.rate_factor
-        rate = self.learning_rate(self.step)
-        self.optimiser.step(gradient, rate * factor, self.betas(self.step))
+        rate = self.learning_rate
+        self.optimiser.step(gradient, rate.applied(self.step), rate.betas(self.step))
         if self.average is not None:
-            self.average.update(self.step, rate)
+            self.average.update(self.step, rate.scheduled(self.step))
         return True, observation
 
     def _is_first(self, selection: Selection) -> bool:

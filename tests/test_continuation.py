@@ -21,7 +21,7 @@ LAST = "checkpoints/step-0000000030.safetensors"
 
 def stopping_at(monkeypatch, step):
     """Let a signal seem to arrive at a step."""
-    original = recorder.Recorder.after_step
+    original = recorder.RunObserver.after_step
 
     def after_step(self, trainer, done):
         reason = original(self, trainer, done)
@@ -30,7 +30,7 @@ def stopping_at(monkeypatch, step):
             return "signal"
         return reason
 
-    monkeypatch.setattr(recorder.Recorder, "after_step", after_step)
+    monkeypatch.setattr(recorder.RunObserver, "after_step", after_step)
 
 
 # Stopping
@@ -290,7 +290,7 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 ):
     words = [*smoke, "--target-psnr", 9]
     nint(capsys, *words, "-o", tmp_path / "through")
-    after_step = recorder.Recorder.after_step
+    after_step = recorder.RunObserver.after_step
 
     def signalled(self, trainer, done):
         self._control.stop_signal = lambda: signal.SIGTERM if done.number == 20 else None
@@ -298,7 +298,7 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 
     with monkeypatch.context() as patch:
         if how == "signal":
-            patch.setattr(recorder.Recorder, "after_step", signalled)
+            patch.setattr(recorder.RunObserver, "after_step", signalled)
             nint(capsys, *words, "-o", tmp_path / "stopped")
         else:
             patch.setattr(run.Fit, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))

@@ -8,7 +8,7 @@ import torch
 from nint_cli import cores, engine
 from nint_cli.config import EngineConfig
 from nint_cli.cores import cpu_quota, usable_cores
-from nint_cli.derivatives import derivatives_of, products_in
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.fields import Ffn, HashGrid, Siren
 from nint_cli.fields.finer import VariablePeriodicSine
 from nint_cli.fields.gauss import Gaussian
@@ -38,20 +38,17 @@ def close(rounded, exact):
 def test_products_in_bfloat16_are_close_and_leave_all_else_in_float32(field):
     direction = [torch.randn(p.shape, generator=generator(4)) for p in field.parameters()]
 
-    def everything():
-        pulled, residual = pull_residual(field, PICTURE)
-        pushed = pushforward(field, PICTURE, direction)
-        return [*pulled, residual, pushed, self_leverage(field, PICTURE), predict(field, PICTURE)]
+    def everything(engine):
+        pulled, residual = pull_residual(field, PICTURE, engine=engine)
+        pushed = pushforward(field, PICTURE, direction, engine=engine)
+        leverage = self_leverage(field, PICTURE, engine=engine)
+        return [*pulled, residual, pushed, leverage, predict(field, PICTURE, engine=engine)]
 
-    exact = everything()
-    with products_in(torch.bfloat16):
-        rounded = everything()
+    exact, rounded = everything(EXACT), everything(Engine(torch.bfloat16))
     for a, b in zip(rounded, exact, strict=True):
         assert a.dtype == torch.float32
         assert close(a, b) or torch.equal(a, b)
     assert close(rounded[-1], exact[-1])
-    for a, b in zip(everything(), exact, strict=True):  # the block is over
-        assert torch.equal(a, b)
 
 
 def test_coords_keep_every_digit():
@@ -59,8 +56,7 @@ def test_coords_keep_every_digit():
     field = Siren(2, 3, hidden_features=16, hidden_layers=2, generator=generator(1))
     assert len(field.chain().layers) == 3
     coords, _ = PICTURE.slice(0, 30)
-    with products_in(torch.bfloat16):
-        block = derivatives_of(field).linearise(coords)
+    block = Engine(torch.bfloat16).derivatives(field).linearise(coords)
     first, inner, last = block.inputs
     assert (first.dtype, inner.dtype, last.dtype) == (torch.float32, torch.bfloat16, torch.float32)
     assert torch.equal(first, coords)
@@ -70,8 +66,7 @@ def test_the_oracle_of_a_product_in_bfloat16():
     """A layer between others is act(W16 h16 + b16), rounded before and after the sine."""
     field = Siren(2, 3, hidden_features=16, hidden_layers=2, generator=generator(1))
     coords, _ = PICTURE.slice(0, 30)
-    with products_in(torch.bfloat16):
-        found = derivatives_of(field).linearise(coords)
+    found = Engine(torch.bfloat16).derivatives(field).linearise(coords)
     h = found.inputs[1].double()
     layer = field.chain().layers[1]
     weight = (layer.scale * layer.weight).detach().bfloat16().double()
@@ -105,7 +100,7 @@ def test_a_picture_is_learnt_in_bfloat16():
     siren = {"hidden_features": 32, "hidden_layers": 2}
     more = {"steps": 300, "batch": {"fraction": 0.5}, "siren": siren}
     trainer = trainer_of(engine={"precision": "bf16"}, **more)
-    assert trainer.products == torch.bfloat16
+    assert trainer.engine == Engine(torch.bfloat16)
     assert trainer.fit(Until()) == "steps"
     assert all(parameter.dtype == torch.float32 for parameter in trainer.field.parameters())
     _, values = SIGNAL.slice(0, 256)

@@ -14,11 +14,12 @@ from skimage.metrics import structural_similarity
 
 from nint_cli import load_run
 from nint_cli.config import RunConfig
+from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.modalities import image, strips
 from nint_cli.modalities.image import ImageSubject
 from nint_cli.perception import Perception
 from nint_cli.signals import read_picture, spread_indices
-from nint_cli.sweep import block_size, predict, predicted_blocks
+from nint_cli.sweep import predict, predicted_blocks
 from tests.conftest import smooth_pixels, tiny_field, tiny_points, tiny_signal
 from tests.test_cli import nint, strict
 
@@ -54,7 +55,7 @@ def source(tmp_path):
 @pytest.mark.parametrize(("size", "block"), [(1, None), (7, 3), (7, None), (12, 4), (1000, 1000)])
 def test_predicted_parts_are_the_prediction(signal, size, block):
     field = tiny_field(signal.value_dim, dims=signal.coord_dim)
-    parts = list(predicted_blocks(field, signal, size, block=block))
+    parts = list(predicted_blocks(field, signal, size, engine=Engine(block=block)))
     assert [start for start, _, _ in parts] == list(range(0, len(signal), size))
     prediction, values = (torch.cat([part[at] for part in parts]) for at in (1, 2))
     torch.testing.assert_close(prediction, predict(field, signal), rtol=0, atol=1e-12)
@@ -66,10 +67,12 @@ def test_parts_are_predicted_in_blocks(monkeypatch):
     signal, field, seen = tiny_signal((40, 50)), tiny_field(), []
     find = signal.slice
     monkeypatch.setattr(signal, "slice", lambda a, b: seen.append(b - a) or find(a, b))
-    monkeypatch.setattr("nint_cli.sweep._FORWARD_NUMBERS", dict.fromkeys(("cpu", "cuda"), 7 * 300))
+    monkeypatch.setattr(
+        "nint_cli.derivatives.engine._FORWARD_NUMBERS", dict.fromkeys(("cpu", "cuda"), 7 * 300)
+    )
     for _ in predicted_blocks(field, signal, 1000):
         pass
-    assert block_size(field, forward_only=True) == 300
+    assert EXACT.block_size(field, forward_only=True) == 300
     assert seen == [300, 300, 300, 100] * 2
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from nint_cli import ntk, sweep
+from nint_cli.derivatives.engine import Engine
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
 from nint_cli.probe import Probe
@@ -47,14 +48,14 @@ def test_product_is_the_dense_kernel_times_the_vector(channels, block):
     vector = torch.randn(30, channels, generator=generator(), dtype=torch.float64)
     expected = torch.einsum("iakb,kb->ia", oracles.dense_ntk(field, coords), vector)
     torch.testing.assert_close(
-        ntk.ntk_product(field, signal, vector, block=block), expected, **EXACT
+        ntk.ntk_product(field, signal, vector, engine=Engine(block=block)), expected, **EXACT
     )
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_scoring_pass_gives_the_dense_scores_and_the_residual(block):
     field, signal = tiny_field(), tiny_signal()
-    product, residual = ntk.ntk_residual_product(field, signal, block=block)
+    product, residual = ntk.ntk_residual_product(field, signal, engine=Engine(block=block))
     scores = torch.linalg.vector_norm(product, dim=1)
     torch.testing.assert_close(scores, oracles.ntk_scores(field, signal), **EXACT)
     torch.testing.assert_close(residual, oracles.residual(field, signal), **EXACT)
@@ -71,13 +72,13 @@ def test_the_score_is_not_the_squared_prediction():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_diagonal_is_that_of_the_dense_kernel(channels, monkeypatch):
+def test_diagonal_is_that_of_the_dense_kernel(channels):
     field, signal = tiny_field(channels), tiny_signal((3, 4), channels)
     coords, _ = oracles.all_points(signal)
     expected = torch.einsum("icic->ic", oracles.dense_ntk(field, coords))
     torch.testing.assert_close(ntk.ntk_diagonal(field, coords), expected, **EXACT)
-    monkeypatch.setattr(ntk, "block_size", lambda _: 1)  # one point at a time
-    torch.testing.assert_close(ntk.ntk_diagonal(field, coords), expected, **EXACT)
+    one = Engine(block=1)
+    torch.testing.assert_close(ntk.ntk_diagonal(field, coords, engine=one), expected, **EXACT)
 
 
 def test_a_linear_field_has_the_closed_form():
@@ -147,22 +148,37 @@ def test_what_a_probe_gives_is_what_the_dense_kernel_says(channels):
     kernel, residual = oracles.dense_ntk(field, coords), oracles.residual(field, signal)
     probe = Probe(field, signal, passes := Passes())
     diagonal = torch.einsum("icic->ic", kernel)
-    torch.testing.assert_close(probe.self_leverage(), diagonal, **EXACT)
-    assert passes == Passes(forward=1, backward=channels / 2)
+    [(_, scores, found)] = probe.self_leverage_blocks()
+    torch.testing.assert_close(scores, diagonal * residual, **EXACT)
+    torch.testing.assert_close(found, residual, **EXACT)
+    assert passes == Passes(forward=2, backward=channels / 2)
     last = oracles.jacobian(field, coords, field.last_layer())
     product = torch.einsum("icp,jdp,jd->ic", last, last, residual)
-    torch.testing.assert_close(probe.last_layer_product(), product, **EXACT)
-    torch.testing.assert_close(probe.residual(), residual, **EXACT)
-    assert passes.forward == 3  # the residual came with the product
+    [(_, scores, found)] = probe.last_layer_blocks()
+    torch.testing.assert_close(scores, product, **EXACT)
+    torch.testing.assert_close(found, residual, **EXACT)
+    assert passes.forward == 4  # the residual came with the product
+    [(_, scores, found)] = probe.product_blocks()
+    full = torch.einsum("icjd,jd->ic", kernel, residual)
+    torch.testing.assert_close(scores, full, **EXACT)
+    torch.testing.assert_close(found, residual, **EXACT)
+    assert (passes.vjp, passes.jvp, passes.forward) == (1, 1, 4)
+    [(_, scores, found)] = probe.residual_score_blocks()
+    torch.testing.assert_close(scores, residual, **EXACT)
+    torch.testing.assert_close(found, residual, **EXACT)
+    prediction, found = probe.prediction_and_residual()
+    torch.testing.assert_close(prediction, sweep.predict(field, signal), **EXACT)
+    torch.testing.assert_close(found, residual, **EXACT)
+    assert passes.forward == 6
 
 
 def test_a_sketch_is_an_unbiased_estimate_of_the_product():
     field, signal = tiny_field(1), tiny_signal((3, 4), 1)
     probe = Probe(field, signal, passes := Passes())
     rounds, rng = 400, generator(5)
-    draws = torch.stack([probe.sketched_product(rng, 4) for _ in range(rounds)])
-    assert passes == Passes(forward=1, jvp=4 * rounds)
-    exact = probe.ntk_product()
+    draws = torch.stack([next(probe.sketched_blocks(rng, 4))[1] for _ in range(rounds)])
+    assert passes == Passes(forward=rounds, jvp=4 * rounds)
+    exact, _ = ntk.ntk_residual_product(field, signal)
     standard_error = draws.std(0) / rounds**0.5
     assert ((draws.mean(0) - exact).abs() < 5 * standard_error).all()
     assert (standard_error < 0.1 * exact.abs().max()).all()  # or the test could not fail

@@ -106,7 +106,8 @@ def test_the_best_are_those_of_the_new_points():
     nint.forget()
     selection = nint.select(1, Probe(field, signal, Passes()), generator())
     slots = dict(selection.slots)
-    score = Probe(field, signal, Passes()).ntk_product().abs().sum(1)
+    blocks = Probe(field, signal, Passes()).product_blocks()
+    score = torch.cat([product for _, product, _ in blocks]).abs().sum(1)
     best = score.topk(slots["ntk"]).indices
     assert set(selection.indices[: slots["ntk"]].tolist()) == set(best.tolist())
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nint_cli import schedules
+from nint_cli.derivatives.engine import Engine
 from nint_cli.probe import Probe
 from nint_cli.samplers import BatchPlan, Int, Mixture, Nint, NintReleased, Uniform
 from nint_cli.samplers.draw import draw_distinct
@@ -280,7 +281,8 @@ def test_a_score_asks_for_no_more_than_it_needs(kind, passes):
 
 def test_sketches_are_drawn_from_the_generator_as_many_as_are_asked_for():
     field = perturbed(0)
-    estimate = Probe(field, SIGNAL, Passes()).sketched_product(generator(5), 3)
+    probe = Probe(field, SIGNAL, Passes())
+    estimate = torch.cat([part for _, part, _ in probe.sketched_blocks(generator(5), 3)])
     expected = estimate.square().sum(1).topk(10).indices
     sampler = Nint(PLAN, score="sketch", sketches=3)
     found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), generator(5)))
@@ -375,11 +377,11 @@ def test_rankings_never_hold_a_number_for_every_point(sampler, monkeypatch):
     def too_much(*_):
         raise AssertionError("a tensor of N rows")
 
-    for name in ("prediction", "residual", "ntk_product", "moment_product"):
-        monkeypatch.setattr(Probe, name, too_much)
-    monkeypatch.setattr("nint_cli.sweep.block_size", lambda *_, **__: 32)
+    monkeypatch.setattr(Probe, "prediction_and_residual", too_much)
+    engine = Engine(block=32)
     passes = Passes()
     for step in range(3):
-        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), generator())
+        probe = Probe(perturbed(step), SIGNAL, passes, engine=engine)
+        selection = sampler.select(step, probe, generator())
         assert len(selection.indices.unique()) == 36
     assert passes.forward + passes.jvp >= 3  # all points were looked at, at every step

@@ -158,7 +158,9 @@ def test_blocks_do_not_change_the_gradient(monkeypatch):
     """One step of Adam, in one block and in many."""
     results = []
     for numbers in (1 << 18, 1):
-        monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": numbers, "cuda": 0})
+        monkeypatch.setattr(
+            "nint_cli.derivatives.engine._BLOCK_NUMBERS", {"cpu": numbers, "cuda": 0}
+        )
         trainer = trainer_of("full", steps=1)
         trainer.fit(Until())
         results.append(list(trainer.optimiser.state_dict().values()))
@@ -217,7 +219,7 @@ def largest_error(prediction, values):
 def test_a_loss_of_the_whole_batch_is_followed(monkeypatch, kept, blocks):
     """Against autograd, with activations kept and with the batch predicted twice."""
     monkeypatch.setattr("nint_cli.sweep._KEPT_NUMBERS", {"cpu": kept, "cuda": 0})
-    monkeypatch.setattr("nint_cli.sweep._BLOCK_NUMBERS", {"cpu": blocks, "cuda": 0})
+    monkeypatch.setattr("nint_cli.derivatives.engine._BLOCK_NUMBERS", {"cpu": blocks, "cuda": 0})
     trainer, reference = trainer_of(steps=1), trainer_of(steps=1)
     trainer.sampler = Watching(largest_error)
     watch = Until()

@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
-from nint_cli.derivatives.precision import product_dtype
 from nint_cli.fields import Chain, Encoding, Layer
 from nint_cli.fields.base import Activation, Place
 
@@ -37,9 +36,16 @@ class ByHand(Derivatives):
     Args:
         chain: The parts of a field.
         parameters: Their parameters, in the order in which gradients are wanted.
+        products: See `Engine.products`.
     """
 
-    def __init__(self, chain: Chain, parameters: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        parameters: Sequence[Tensor],
+        *,
+        products: torch.dtype | None = None,
+    ) -> None:
         self._parameters = parameters
         self._layers = chain.layers
         self._encoding = chain.encoding
@@ -49,7 +55,7 @@ class ByHand(Derivatives):
             # The first layer reads coords, which need every digit, and the last is narrow.
             inner = range(1, len(chain.layers) - 1)
             self._dtypes = [
-                (product_dtype() if index in inner else None) or weight.dtype
+                (products if index in inner else None) or weight.dtype
                 for index, weight in enumerate(self._weights)
             ]
             self._factors = [
@@ -312,9 +318,10 @@ def _scaled(factor: float, tensor: Tensor) -> Tensor:
 class Prefix(Encoding):
     """All of a chain but its last layer, as fixed features."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, *, products: torch.dtype | None = None) -> None:
         parameters = [part for layer in chain.layers[:-1] for part in (layer.weight, layer.bias)]
-        self._inner = ByHand(Chain(chain.layers[:-1], chain.encoding), parameters)
+        rest = Chain(chain.layers[:-1], chain.encoding)
+        self._inner = ByHand(rest, parameters, products=products)
 
     def features(self, coords: Tensor) -> Tensor:
         """Give what the last layer reads; see `Encoding.features`."""

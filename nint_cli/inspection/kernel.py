@@ -9,11 +9,12 @@ import math
 import torch
 from torch import Tensor
 
+from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields import Field
 from nint_cli.inspection.evidence import Correlation, Coupling, Leverage
 from nint_cli.ntk import dense_ntk
 from nint_cli.signals import Signal
-from nint_cli.sweep import block_size, pullback, push_residual, self_leverage
+from nint_cli.sweep import pullback, push_residual, self_leverage
 
 _BINS = 40
 TOP = 0.2
@@ -58,7 +59,7 @@ def scores(field: Field, signal: Signal, points: Signal) -> tuple[Tensor, Tensor
     Returns:
         K R and R at these, (M, C) each, in float64, which holds the squares of what they are.
     """
-    blocks = signal.blocks(block_size(field))
+    blocks = signal.blocks(EXACT.block_size(field))
     gradient = pullback(field, blocks, lambda _, prediction, values: prediction - values)
     product, residual = push_residual(field, points, gradient)
     return product.double(), residual.double()

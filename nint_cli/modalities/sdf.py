@@ -15,6 +15,7 @@ from torch import Tensor
 from nint_cli import surface
 from nint_cli.config import RunConfig
 from nint_cli.config.modality_settings import SdfConfig
+from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields import Field
 from nint_cli.metrics.shape import iou, sdf_error, surface_distances
 from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
@@ -28,7 +29,6 @@ from nint_cli.signals.distance import DistanceField
 from nint_cli.signals.meshfile import read_shape
 from nint_cli.signals.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
 from nint_cli.signals.shape import sample_surface
-from nint_cli.sweep import block_size
 
 RECONSTRUCTION = "reconstruction.ply"
 PREVIEW = "preview.png"
@@ -324,7 +324,7 @@ def field_distance(field: Field, half_range: float) -> surface.Distance:
         A function of coords (M, 3) in [-1, 1]; distances (M,).
     """
     device = next(field.parameters()).device
-    size = block_size(field)
+    size = EXACT.block_size(field)
 
     def distance(coords: Tensor) -> Tensor:
         parts = (coords * half_range).to(device).split(size)

@@ -1,13 +1,13 @@
 """NINT: points whose training moves the whole function."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from nint_cli import schedules
-from nint_cli.probe import Probe
+from nint_cli.probe import Probe, ScoredBlocks
 from nint_cli.ranking import TopK
 from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
 from nint_cli.samplers.int import residual_score
@@ -197,37 +197,29 @@ class Nint(Sampler):
         }
         if not rankings:
             return
-        blocks = self._scored_blocks(probe, generator, product=_NTK in rankings)
-        for start, product, residual in blocks:
-            if product is not None:
-                rankings[_NTK].add(start, self._norm(product))
-            if _RESIDUAL in rankings:
+        if _NTK in rankings:
+            for start, scores, residual in self._scored_blocks(probe, generator):
+                rankings[_NTK].add(start, self._norm(scores))
+                if _RESIDUAL in rankings:
+                    rankings[_RESIDUAL].add(start, residual_score(residual))
+        else:
+            for start, residual in probe.residual_blocks():
                 rankings[_RESIDUAL].add(start, residual_score(residual))
         self._ranked |= {slot: ranking.indices() for slot, ranking in rankings.items()}
 
-    def _scored_blocks(
-        self, probe: Probe, generator: torch.Generator, *, product: bool
-    ) -> Iterator[tuple[int, Tensor | None, Tensor]]:
-        """Give what is ranked by its norm over channels, if it is wanted, and the residual."""
-        if product and self.score == "product":
-            yield from probe.product_blocks(by_moment=self.gradient == "moment")
-            return
-        scores = self._channel_scores(probe, generator) if product else None
-        for start, residual in probe.residual_blocks():
-            rows = slice(start, start + len(residual))
-            yield start, None if scores is None else scores[rows], residual
-
-    def _channel_scores(self, probe: Probe, generator: torch.Generator) -> Tensor:
-        """Give the cheaper stand-ins for K R, (N, C)."""
+    def _scored_blocks(self, probe: Probe, generator: torch.Generator) -> ScoredBlocks:
+        """Compute what the first slot ranks, by channel, and the residual."""
         match self.score:
+            case "product":
+                return probe.product_blocks(by_moment=self.gradient == "moment")
             case "self_leverage":
-                return probe.self_leverage() * probe.residual()
+                return probe.self_leverage_blocks()
             case "residual":
-                return probe.residual()
+                return probe.residual_score_blocks()
             case "last_layer":
-                return probe.last_layer_product()
+                return probe.last_layer_blocks()
             case "sketch":
-                return probe.sketched_product(generator, self.sketches)
+                return probe.sketched_blocks(generator, self.sketches)
         raise ValueError(f"unknown NTK score {self.score!r}")
 
     def _norm(self, scores: Tensor) -> Tensor:

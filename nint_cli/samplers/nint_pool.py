@@ -127,7 +127,7 @@ class NintPool(Sampler):
         candidates = draw_distinct(
             self._population, min(self._population, self.pool * count), generator
         )
-        score = torch.linalg.vector_norm(probe.estimated_product(candidates), dim=1)
+        score = torch.linalg.vector_norm(probe.products_at(candidates), dim=1)
         return candidates[score.topk(count).indices]
 
     def _hardest(self, step: int, count: int, taken: Tensor, generator: torch.Generator) -> Tensor:

@@ -76,19 +76,20 @@ class NintReleased(Sampler):
         calls = step + 1
         void = self._bright.pop(_VOID, None) is not None
         due = void or calls == 1 or calls % self.alpha == 0
+        prediction, residual = probe.prediction_and_residual()
         if due and share >= self.min_share:
-            score = probe.prediction().square().sum(dim=1)
+            score = prediction.square().sum(dim=1)
             self._bright["ntk"] = score.topk(bright_count).indices
         bright = self._bright.get("ntk", torch.empty(0, dtype=torch.int64, device=probe.device))
         bright = bright[:bright_count]
-        score = residual_score(probe.residual()).index_fill(0, bright, -1.0)
+        score = residual_score(residual).index_fill(0, bright, -1.0)
         residual_count = min(int(count * (1 - share - self.xi)), population - len(bright))
-        residual = score.topk(residual_count, sorted=False).indices
-        guided = torch.cat([bright, residual])
+        hard = score.topk(residual_count, sorted=False).indices
+        guided = torch.cat([bright, hard])
         rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
         return Selection(
             torch.cat([guided, rest]),
-            slots=(("ntk", len(bright)), ("residual", len(residual)), ("uniform", len(rest))),
+            slots=(("ntk", len(bright)), ("residual", len(hard)), ("uniform", len(rest))),
         )
 
     def state_dict(self) -> dict[str, Tensor]:
