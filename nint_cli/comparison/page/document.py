@@ -122,11 +122,13 @@ def _margin(text: str, summary: Summary, figure: str, baseline: str) -> str:
     where = "above" if gain.value >= 0 else "below"
     apart = f"{summary.variant} is {abs(gain.value):{form}}{unit} {where} {baseline}"
     if gain.low is None or gain.high is None:
-        return f"{text} {apart}, by one pair of runs, which leaves chance out of account."
+        one = "by one pair of runs" if gain.pairs == 1 else "on one input"
+        return f"{text} {apart}, {one}, which leaves chance out of account."
     interval = f"95 % interval of the difference {gain.low:+{form}} to {gain.high:+{form}}{unit}"
     if gain.low <= 0 <= gain.high:
         return f"{text} But no clear difference: {apart}, {interval}."
-    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs."
+    over = f" on {gain.groups} inputs" if summary.input is None else ""
+    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs{over}."
 
 
 def _lead(comparison: Comparison) -> str:
