@@ -83,7 +83,7 @@ def describe(
 
 
 _PACKAGES = (
-    "filelock imagecodecs matplotlib numpy pillow pydantic pystoi pyyaml rich safetensors "
+    "filelock imagecodecs jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich safetensors "
     "scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
 ).split()
 
