@@ -83,8 +83,8 @@ def describe(
 
 
 _PACKAGES = (
-    "filelock imagecodecs jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich safetensors "
-    "scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
+    "filelock imagecodecs imageio jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich "
+    "safetensors scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
 ).split()
 
 
