@@ -35,6 +35,7 @@ class Average:
     window reaches no further back than that.
 
     The mean takes no part in training; a run is measured by it, and leaves it.
+    PyTorch's `AveragedModel` keeps a second network, and weighs by a count, not by step and rate.
 
     Args:
         field: The network.

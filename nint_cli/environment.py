@@ -77,8 +77,8 @@ def describe(
 
 
 _PACKAGES = (
-    "filelock imagecodecs matplotlib numpy pillow pydantic pystoi pyyaml rich safetensors "
-    "scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
+    "filelock imagecodecs imageio jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich "
+    "safetensors scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
 ).split()
 
 

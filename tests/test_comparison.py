@@ -2,10 +2,8 @@
 
 import csv
 import io
-import itertools
 import math
 
-import numpy as np
 import pytest
 
 from nint_cli.comparison import files, statistics, summary, tuning
@@ -107,31 +105,61 @@ def test_a_target_costs_what_the_first_evaluation_at_it_had_cost():
     assert statistics.cost_to(log, 41.0) is None
 
 
-def test_the_interval_is_that_of_all_resamples():
-    """Of three differences there are 27 resamples; the drawn percentiles come near to theirs."""
-    pairs = [(1.0, 0.0), (2.0, 0.0), (6.0, 0.0)]
-    found = statistics.mean_difference(pairs)
-    means = sorted(sum(each) / 3 for each in itertools.product([1.0, 2.0, 6.0], repeat=3))
+def test_the_interval_is_student_s_of_the_mean():
+    """Differences 1, 2 and 6: mean 3, deviation root 7; t is 4.3027 in tables for 2 degrees."""
+    found = statistics.mean_difference([[(1.0, 0.0)], [(5.0, 3.0)], [(7.0, 1.0)]])
     assert found is not None
-    assert found.value == 3.0
-    assert found.low == np.percentile(means, 2.5, method="inverted_cdf")
-    assert found.high == np.percentile(means, 97.5, method="inverted_cdf")
-    assert statistics.mean_difference(pairs) == found
+    half = 4.3027 * math.sqrt(7) / math.sqrt(3)
+    assert (found.value, found.pairs, found.groups) == (3.0, 3, 3)
+    assert found.low == pytest.approx(3 - half, abs=1e-4)
+    assert found.high == pytest.approx(3 + half, abs=1e-4)
+
+
+def test_pairs_of_one_group_are_averaged_before_the_interval():
+    """Groups of means 1 and 3: mean 2, half a width of 12.706 times 1."""
+    found = statistics.mean_difference([[(0.0, 0.0), (2.0, 0.0)], [], [(3.0, 0.0)]])
+    assert found is not None
+    assert (found.value, found.pairs, found.groups) == (2.0, 3, 2)
+    assert found.low == pytest.approx(2 - 12.706, abs=1e-3)
+    assert found.high == pytest.approx(2 + 12.706, abs=1e-3)
 
 
 def test_a_speed_up_is_the_geometric_mean_of_quotients():
-    found = statistics.speed_up([(1.0, 2.0), (1.0, 8.0), (0.0, 5.0)])
+    """Quotients 2 and 8: the logarithms differ from their mean by log 2, and t is 12.706."""
+    found = statistics.speed_up([[(1.0, 2.0)], [(1.0, 8.0)], [(0.0, 5.0)]])
     assert found is not None
-    assert (found.value, found.pairs) == (pytest.approx(4.0), 2)
-    assert found.low == pytest.approx(2.0)
-    assert found.high == pytest.approx(8.0)
+    assert (found.value, found.pairs, found.groups) == (pytest.approx(4.0), 2, 2)
+    assert found.low == pytest.approx(4.0 / 2**12.706, rel=1e-3)
+    assert found.high == pytest.approx(4.0 * 2**12.706, rel=1e-3)
 
 
 def test_one_pair_has_no_interval_and_none_has_nothing():
-    one = statistics.mean_difference([(2.0, 1.0)])
+    one = statistics.mean_difference([[(2.0, 1.0)]])
     assert one is not None
     assert (one.value, one.low, one.high, one.pairs) == (1.0, None, None, 1)
     assert statistics.mean_difference([]) is None
+    assert statistics.speed_up([[(0.0, 1.0)]]) is None
+
+
+def test_equal_differences_have_an_interval_of_no_width():
+    found = statistics.mean_difference([[(2.0, 1.0)], [(3.0, 2.0)]])
+    assert found is not None
+    assert (found.low, found.high) == (1.0, 1.0)
+
+
+def test_seeds_are_independent_on_one_input_and_inputs_over_all():
+    runs = []
+    for name, ahead in (("a", (1.0, 3.0)), ("b", (4.0, 4.0))):
+        for seed, gain in enumerate(ahead):
+            runs.append(run("uniform", seed, (1, 1.0, 20.0), name=name))
+            runs.append(run("nint", seed, (1, 1.0, 20.0 + gain), name=name))
+    found = compared(runs, inputs=("a", "b"), targets=[10.0])
+    gains = {each.input: each.gain for each in found.summaries if each.variant == "nint"}
+    sizes = {name: (gain.value, gain.pairs, gain.groups) for name, gain in gains.items()}
+    assert sizes == {"a": (2.0, 2, 2), "b": (4.0, 2, 2), None: (3.0, 4, 2)}
+    assert gains["b"].low == gains["b"].high == 4.0
+    assert gains[None].high == pytest.approx(3 + 12.706, abs=1e-3)
+    assert found.summaries[-1].to_target["10"].speedup_passes.groups == 2
 
 
 def test_pairs_are_of_one_input_and_one_seed():

@@ -60,6 +60,14 @@ def test_png_keeps_every_channel_and_bit(tmp_path, channels, bits):
     np.testing.assert_array_equal(read_picture(str(path)).pixels, pixels)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 1), (1, 4, 3), (3, 4, 2), (3, 3, 4)])
+def test_a_picture_as_small_as_a_pixel_s_channels_is_one_picture(tmp_path, shape):
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    buffer = io.BytesIO(encode_picture(pixels))
+    with Image.open(buffer) as image:
+        np.testing.assert_array_equal(np.asarray(image).reshape(shape), pixels)
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("compression", [None, "deflate", "lzw"])
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -51,7 +51,9 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
     assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
-    assert {f"nint_cli/comparison/page/page.{kind}" for kind in ("css", "js")} <= names
+    page = "nint_cli/comparison/page"
+    assert {f"{page}/page.{kind}" for kind in ("css", "js")} <= names
+    assert {f"{page}/{name}.html.j2" for name in ("report", "parts", "gallery")} <= names
     for kind in ("image", "audio", "sdf"):
         assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)

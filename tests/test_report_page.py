@@ -2,13 +2,17 @@
 
 import base64
 import hashlib
+import html
 import io
 import json
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jinja2
 import numpy as np
 import pytest
 import soundfile
@@ -17,6 +21,7 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.comparison.page import gallery, media, render
 from nint_cli.comparison.page.document import verdict
+from nint_cli.comparison.page.template import environment
 from nint_cli.comparison.record import Comparison
 from tests.conftest import smooth_pixels
 from tests.test_comparison import compared, run
@@ -142,7 +147,7 @@ def test_nothing_is_loaded_and_only_the_page_s_own_script_may_run(comparison, ru
     assert len(script) == 1
     assert len(script[0].encode()) < 10_000
     digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
-    assert f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page  # fmt: skip  # noqa: E501
+    assert f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in html.unescape(page)  # fmt: skip  # noqa: E501
 
 
 def test_without_the_script_everything_is_there(comparison, runs):
@@ -166,7 +171,7 @@ def test_names_are_shown_and_do_nothing(comparison, runs):
     assert Reader(page).tags.count("script") == 1
     assert "\x1b" not in page
     assert "\u202e" not in page
-    assert "&lt;script&gt;x&lt;/script&gt;&quot;&#x27;\\x1b\\u202e\\n" in page
+    assert "&lt;script&gt;x&lt;/script&gt;&#34;&#39;\\x1b\\u202e\\n" in page
 
 
 def test_large_pictures_are_shown_smaller_and_the_original_once(comparison, runs):
@@ -248,13 +253,39 @@ def test_only_the_first_inputs_are_shown_and_the_page_stays_small(comparison, ru
         entries.append(comparison.inputs[0].model_copy(update={"name": name}))
         found += [each.model_copy(update={"input": name}) for each in comparison.runs]
     many = comparison.model_copy(update={"inputs": entries, "runs": found})
-    page = gallery.gallery(many, runs)
+    page = render(many, runs)
     assert page.count("--original:") == gallery.MOST_INPUTS
     assert "2 more inputs left out here" in page
-    monkeypatch.setattr(gallery, "MOST_CHARACTERS", 10)
-    page = gallery.gallery(many, runs)
-    assert page.count("--original:") == 1
-    assert f"{gallery.MOST_INPUTS + 1} more inputs left out here" in page
+    first = gallery.gallery(many, runs).entries[0]
+    uris = re.findall(r"data:image/webp;base64,[\w+/=]+", render(comparison, runs))
+    bar = gallery.gallery(many, runs).heat_bar
+    assert first.characters == sum(len(uri) for uri in uris if uri != bar)
+    monkeypatch.setattr(gallery, "MOST_CHARACTERS", first.characters)
+    page = render(many, runs)
+    assert page.count("--original:") == 2
+    assert f"{gallery.MOST_INPUTS} more inputs left out here" in page
+
+
+def test_a_name_of_several_lines_stays_a_command_that_can_be_copied(comparison, tmp_path):
+    command = "nint fit image 'a\nb<.png'"
+    page = render(comparison.model_copy(update={"command": command}), tmp_path)
+    code = re.findall(r"<code>(.*?)</code>", page, re.DOTALL)
+    commands = [command, *(each.command for each in comparison.runs)]
+    assert [html.unescape(each) for each in code] == ["\n".join(filter(None, commands))]
+
+
+def test_a_template_without_a_value_is_an_error():
+    with pytest.raises(jinja2.UndefinedError):
+        environment().from_string("{{ nothing }}").render()
+
+
+def test_jinja_is_loaded_for_a_report_only():
+    script = (
+        "import sys, nint_cli.comparison.files\n"
+        "found = {name for name in sys.modules if name.partition('.')[0] == 'jinja2'}\n"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_players_hold_a_bounded_part_and_say_so(tmp_path, monkeypatch):

@@ -116,9 +116,15 @@ class Interval(_Part):
     """A mean over pairs of runs of one input and seed, a method's and the baseline's."""
 
     value: float
-    low: float | None = Field(description="2.5 % point of the paired bootstrap; null for one pair")
-    high: float | None = Field(description="97.5 % point; null for one pair")
+    low: float | None = Field(
+        description="lower end of Student's 95 % interval of the mean; null for one group"
+    )
+    high: float | None = Field(description="its upper end; null for one group")
     pairs: int
+    groups: int = Field(
+        description="values that the mean is of: pairs on one input, or inputs where all are "
+        "summed up, each with the mean of its pairs"
+    )
 
 
 class TargetSummary(_Part):

@@ -2,13 +2,14 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
 
 from nint_cli.comparison.record import Cost, Curve, Interval, Spread
 
-_RESAMPLES = 10_000
+_LEVEL = 0.95
+
+Pairs = Sequence[tuple[float, float]]
 
 
 def spread(values: Sequence[float | None]) -> Spread:
@@ -75,43 +76,50 @@ def cost_to(curve: Curve, target: float) -> Cost | None:
     return None
 
 
-def mean_difference(pairs: Sequence[tuple[float, float]]) -> Interval | None:
-    """Give how far a method is ahead of the baseline.
+def mean_difference(groups: Sequence[Pairs]) -> Interval | None:
+    """Compute how far a method is ahead of the baseline.
 
     Args:
-        pairs: (the method's figure, the baseline's) of one input and seed each.
+        groups: Pairs (the method's figure, the baseline's) of one input and seed each. Pairs of
+            one group are averaged first, for only groups are independent of each other.
 
     Returns:
         The mean difference and its 95 % interval; None without pairs.
     """
-    return _bootstrap([ours - theirs for ours, theirs in pairs])
+    return _interval(groups, lambda ours, theirs: ours - theirs)
 
 
-def speed_up(pairs: Sequence[tuple[float, float]]) -> Interval | None:
-    """Give how many times less a method costs than the baseline.
+def speed_up(groups: Sequence[Pairs]) -> Interval | None:
+    """Compute how many times less a method costs than the baseline.
 
     Args:
-        pairs: (the method's cost, the baseline's) of one input and seed each, in any one unit.
+        groups: As for `mean_difference`, of costs in any one unit. Pairs without two positive
+            costs are left out.
 
     Returns:
-        The geometric mean of baseline / method and its 95 % interval; None without pairs of
-        positive costs.
+        The geometric mean of baseline / method and its 95 % interval; None without pairs.
     """
-    logarithms = [math.log(theirs / ours) for ours, theirs in pairs if ours > 0 and theirs > 0]
-    found = _bootstrap(logarithms)
+    positive = [[pair for pair in group if min(pair) > 0] for group in groups]
+    found = _interval(positive, lambda ours, theirs: math.log(theirs / ours))
     if found is None:
         return None
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
-    return Interval(value=math.exp(found.value), low=low, high=high, pairs=found.pairs)
+    return found.model_copy(update={"value": math.exp(found.value), "low": low, "high": high})
 
 
-def _bootstrap(values: Sequence[float]) -> Interval | None:
-    """Give the mean and its percentile interval (Efron, 1979), the same at every call."""
-    if not values:
+def _interval(
+    groups: Sequence[Pairs], difference: Callable[[float, float], float]
+) -> Interval | None:
+    """Compute the mean over groups and Student's t interval of it."""
+    means = [fmean(difference(*pair) for pair in group) for group in groups if group]
+    if not means:
         return None
-    sample = np.asarray(values, np.float64)
-    low = high = None
-    if len(sample) > 1:
-        drawn = np.random.default_rng(0).integers(len(sample), size=(_RESAMPLES, len(sample)))
-        low, high = map(float, np.percentile(sample[drawn].mean(axis=1), [2.5, 97.5]))
-    return Interval(value=float(sample.mean()), low=low, high=high, pairs=len(sample))
+    mean, low, high = fmean(means), None, None
+    if len(means) > 1:
+        from scipy import stats  # slow to load, and most commands have no use for it
+
+        quantile = float(stats.t.ppf((1 + _LEVEL) / 2, len(means) - 1))
+        half = quantile * stdev(means) / math.sqrt(len(means))
+        low, high = mean - half, mean + half
+    pairs = sum(map(len, groups))
+    return Interval(value=mean, low=low, high=high, pairs=pairs, groups=len(means))

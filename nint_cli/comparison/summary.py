@@ -7,13 +7,12 @@ from nint_cli.comparison.reading import target_key, with_targets
 from nint_cli.comparison.record import (
     Comparison,
     InputEntry,
-    Interval,
     RunEntry,
     Summary,
     TargetSummary,
     VariantEntry,
 )
-from nint_cli.comparison.statistics import at_time, mean_difference, speed_up, spread
+from nint_cli.comparison.statistics import Pairs, at_time, mean_difference, speed_up, spread
 
 _ROUND_TARGETS = {
     "psnr_db": (20, 25, 30, 35, 40, 50, 60),
@@ -21,8 +20,6 @@ _ROUND_TARGETS = {
     "iou": (0.5, 0.8, 0.9, 0.95, 0.98, 0.99),
 }
 _MOST_TARGETS = 4
-
-Pairs = list[tuple[float, float]]
 
 
 def default_baseline(variants: Sequence[str]) -> str:
@@ -139,33 +136,42 @@ class _Summariser:
             passes=spread([run.passes for run in mine]),
             equal_time_s=None if name is None else self._equal_s.get(name),
             at_equal_time=spread([self._at_equal_time(run) for run in mine]),
-            gain=None if own else self._gain(mine, lambda run: run.value),
-            gain_at_equal_time=None if own else self._gain(mine, self._at_equal_time),
-            to_target={target_key(t): self._to_target(mine, t, own=own) for t in self._targets},
+            gain=None if own else mean_difference(self._pairs(name, mine, lambda run: run.value)),
+            gain_at_equal_time=None
+            if own
+            else mean_difference(self._pairs(name, mine, self._at_equal_time)),
+            to_target={
+                target_key(t): self._to_target(name, mine, t, own=own) for t in self._targets
+            },
         )
 
     def _at_equal_time(self, run: RunEntry) -> float | None:
         seconds = self._equal_s.get(run.input)
         return None if seconds is None else at_time(run.curve, seconds)
 
-    def _gain(
-        self, mine: Iterable[RunEntry], figure: Callable[[RunEntry], float | None]
-    ) -> Interval | None:
-        return mean_difference(self._pairs(mine, figure))
-
     def _pairs(
-        self, mine: Iterable[RunEntry], figure: Callable[[RunEntry], float | None]
-    ) -> Pairs:
-        """Give a figure of each run and of the baseline's on the same input with the same seed."""
-        found = []
+        self,
+        name: str | None,
+        mine: Iterable[RunEntry],
+        figure: Callable[[RunEntry], float | None],
+    ) -> list[Pairs]:
+        """Pair each run with the baseline's on the same input with the same seed.
+
+        Seeds of one input are groups of their own. Where all inputs are summed up, the seeds of
+        each are one group: they say how sure its mean is, and nothing of other inputs.
+        """
+        found: dict[str | int, list[tuple[float, float]]] = {}
         for run in mine:
             other = self._runs.get((run.input, run.seed, self._baseline))
             ours, theirs = figure(run), None if other is None else figure(other)
             if ours is not None and theirs is not None:
-                found.append((ours, theirs))
-        return found
+                group = run.input if name is None else run.seed
+                found.setdefault(group, []).append((ours, theirs))
+        return list(found.values())
 
-    def _to_target(self, mine: Sequence[RunEntry], target: float, *, own: bool) -> TargetSummary:
+    def _to_target(
+        self, name: str | None, mine: Sequence[RunEntry], target: float, *, own: bool
+    ) -> TargetSummary:
         key = target_key(target)
         costs = [run.to_target[key] for run in mine]
 
@@ -182,8 +188,8 @@ class _Summariser:
             of=len(costs),
             train_s=spread([seconds(run) for run in mine]),
             passes=spread([passes(run) for run in mine]),
-            speedup_train_s=None if own else speed_up(self._pairs(mine, seconds)),
-            speedup_passes=None if own else speed_up(self._pairs(mine, passes)),
+            speedup_train_s=None if own else speed_up(self._pairs(name, mine, seconds)),
+            speedup_passes=None if own else speed_up(self._pairs(name, mine, passes)),
         )
 
 

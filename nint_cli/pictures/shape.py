@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from nint_cli.pictures.palette import SLOT_COLOURS
 from nint_cli.pictures.tracing import Camera, View, view
 from nint_cli.samplers import Selection
+from nint_cli.signals import encode_picture
 from nint_cli.surface import Distance, values_at
 
 Floats = NDArray[np.float32]
@@ -120,9 +121,7 @@ def selection_picture(
     row: list[Bytes] = []
     for one in panels:
         row += [one, gap]
-    buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(row[:-1], axis=1)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return encode_picture(np.concatenate(row[:-1], axis=1))
 
 
 def _shaded(seen: View, camera: Camera) -> Bytes:

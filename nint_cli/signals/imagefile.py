@@ -2,7 +2,8 @@
 
 Pillow decodes, with a short list of formats. It has no colour mode of more than 8 bits and cuts
 16-bit colour down without a word, so such PNG files go to imagecodecs; and it holds a picture
-several times while it decodes, so TIFF, the format of large ones, goes to `tiff`.
+several times while it decodes, so TIFF, the format of large ones, goes to `tiff`. imageio writes 8
+bits; it does not read here, because it tells no size before it decodes and cuts 16 bits down, too.
 """
 
 import hashlib
@@ -149,13 +150,14 @@ def encode_picture(pixels: Pixels) -> bytes:
     Returns:
         The file's content.
     """
+    stored = pixels.squeeze(2) if pixels.shape[2] == 1 else pixels
     if pixels.dtype == np.uint16:
         import imagecodecs
 
-        return bytes(imagecodecs.png_encode(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+        return bytes(imagecodecs.png_encode(stored))
+    import imageio.v3 as imageio
+
+    return imageio.imwrite("<bytes>", stored, extension=".png", plugin="pillow", is_batch=False)
 
 
 def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]) -> Pixels:

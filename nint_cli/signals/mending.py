@@ -1,10 +1,14 @@
 """What is done to triangles before anything is computed from them.
 
+Most of it is ours because trimesh's own tools give something else: `merge_vertices` and
+`nondegenerate_faces` go by absolute distances, `unique_faces` takes either side for the same,
+`fix_winding` needs networkx, takes a hundred times as long and lets any face decide which side is
+out, and `volume` of a mesh with holes depends on where it lies.
+
 Legend: V vertices, F faces, E edges.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,22 +70,12 @@ def without_copies(faces: Faces) -> Faces:
     Returns:
         The others, in their order.
     """
-    corners = np.sort(faces, axis=1)
-    turn = np.argmin(faces, axis=1)
-    second = faces[np.arange(len(faces)), (turn + 1) % 3]
-    reverse = second != corners[:, 1]
-    kept = _first(np.column_stack([corners, reverse]))
-    pairs = _first(corners[kept])
-    return faces[kept[pairs] if 2 * len(pairs) == len(kept) else kept]
+    from trimesh.grouping import unique_rows  # which loads much that other signals never need
 
-
-def _first(rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Give where each different row stands first, in order."""
-    order = np.lexsort(rows.T[::-1])
-    ordered = rows[order]
-    first = np.ones(len(rows), bool)
-    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return np.sort(order[first])
+    turns = (np.argmin(faces, axis=1)[:, None] + np.arange(3)) % 3
+    kept = np.sort(unique_rows(np.take_along_axis(faces, turns, axis=1))[0])
+    pairs = np.sort(unique_rows(np.sort(faces[kept], axis=1))[0])
+    return np.asarray(faces[kept[pairs] if 2 * len(pairs) == len(kept) else kept])
 
 
 @dataclass(frozen=True)

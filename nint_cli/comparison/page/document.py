@@ -2,12 +2,12 @@
 
 import base64
 import hashlib
-from importlib import resources
+from collections.abc import Iterable
 from pathlib import Path
 
 from nint_cli.comparison.page import figures, gallery, methods
-from nint_cli.comparison.page.markup import escape
-from nint_cli.comparison.record import Comparison, Summary
+from nint_cli.comparison.page.template import environment
+from nint_cli.comparison.record import Comparison, RunEntry, Summary
 from nint_cli.comparison.table import overall
 from nint_cli.report import label, shown
 
@@ -34,38 +34,41 @@ def render(comparison: Comparison, root: Path) -> str:
         A page that needs no other file and no network, and of which only the sliders and tabs
         need its script. The same comparison and folders give the same page.
     """
-    style, script = _resource("page.css"), _resource("page.js")
+    templates = environment()
+    assert templates.loader is not None
+    script, *_ = templates.loader.get_source(templates, "page.js")
+    return templates.get_template("report.html.j2").render(
+        title=_title(comparison),
+        policy=_policy(script),
+        verdict=verdict(comparison),
+        compared=_compared(comparison),
+        notes=comparison.notes,
+        summaries=figures.summary_tables(comparison),
+        plots=figures.plots(comparison),
+        targets=figures.target_tables(comparison),
+        gallery=gallery.gallery(comparison, root),
+        tuning=methods.tuning(comparison),
+        variants=methods.variant_table(comparison),
+        runs=methods.run_table(comparison),
+        incomplete=sum(run.status != "complete" for run in comparison.runs),
+        versions=sorted({run.nint_version for run in comparison.runs if run.nint_version}),
+        version=comparison.nint_version,
+        commands=_commands(comparison),
+        machines=_machines(comparison.runs),
+    )
+
+
+def _title(comparison: Comparison) -> str:
     names = ", ".join(entry.name for entry in comparison.inputs)
-    title = f"{', '.join(v.name for v in comparison.variants)} on {names}"
+    return f"{', '.join(each.name for each in comparison.variants)} on {names}"
+
+
+def _policy(script: str) -> str:
+    """Allow what is on the page, and no script but its own."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
+    return (
         "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        _lead(comparison),
-        _notes(comparison),
-        "<h2>Result</h2>",
-        figures.summary_tables(comparison),
-        "<h2>Quality against cost</h2>",
-        figures.plots(comparison),
-        figures.target_tables(comparison),
-        gallery.gallery(comparison, root),
-        methods.tuning(comparison),
-        "<h2>What was run</h2>",
-        methods.variant_table(comparison),
-        methods.run_table(comparison),
-        _origin(comparison),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in parts if part)
-        + f"\n</main>\n<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
@@ -121,66 +124,43 @@ def _margin(text: str, summary: Summary, figure: str, baseline: str) -> str:
     where = "above" if gain.value >= 0 else "below"
     apart = f"{summary.variant} is {abs(gain.value):{form}}{unit} {where} {baseline}"
     if gain.low is None or gain.high is None:
-        return f"{text} {apart}, by one pair of runs, which leaves chance out of account."
+        one = "by one pair of runs" if gain.pairs == 1 else "on one input"
+        return f"{text} {apart}, {one}, which leaves chance out of account."
     interval = f"95 % interval of the difference {gain.low:+{form}} to {gain.high:+{form}}{unit}"
     if gain.low <= 0 <= gain.high:
         return f"{text} But no clear difference: {apart}, {interval}."
-    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs."
+    over = f" on {gain.groups} inputs" if summary.input is None else ""
+    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs{over}."
 
 
-def _lead(comparison: Comparison) -> str:
+def _compared(comparison: Comparison) -> str:
+    """Say what was compared."""
     inputs = ", ".join(f"{entry.name} ({entry.described})" for entry in comparison.inputs)
     seeds = sorted({run.seed for run in comparison.runs})
     tuned = ", each at its own best learning rate" if comparison.tuned else ""
-    what = (
+    return (
         f"{len(comparison.variants)} variants{tuned} on {inputs}, "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}. "
         f"Baseline: {comparison.baseline}."
     )
-    return (
-        f'<p class="verdict">{escape(verdict(comparison))}</p><p class="soft">{escape(what)}</p>'
+
+
+def _commands(comparison: Comparison) -> list[str]:
+    """List the lines of the commands that make all of this again; a name may have several."""
+    commands = [comparison.command, *(run.command for run in comparison.runs)]
+    return "\n".join(filter(None, commands)).split("\n") if any(commands) else []
+
+
+def _machines(runs: Iterable[RunEntry]) -> list[tuple[tuple[str, str], ...]]:
+    """Say what runs were made with, once where it is the same."""
+    return list(
+        dict.fromkeys(
+            tuple(
+                (_VERSIONS[key], "float32" if key == "products" and value is None else str(value))
+                for key, value in run.environment.items()
+                if key in _VERSIONS
+            )
+            for run in runs
+            if run.environment
+        )
     )
-
-
-def _notes(comparison: Comparison) -> str:
-    if not comparison.notes:
-        return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
-    return f'<ul class="notes">{items}</ul>'
-
-
-def _origin(comparison: Comparison) -> str:
-    """Say how to make all of this again, and what it was made with."""
-    commands = [comparison.command] if comparison.command else []
-    commands += [run.command for run in comparison.runs if run.command]
-    ran = {
-        tuple(
-            (_VERSIONS[key], "float32" if key == "products" and value is None else str(value))
-            for key, value in run.environment.items()
-            if key in _VERSIONS
-        ): None
-        for run in comparison.runs
-        if run.environment
-    }
-    lists = "".join(
-        "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in each) + "</dl>"
-        for each in ran
-    )
-    versions = sorted({run.nint_version for run in comparison.runs if run.nint_version})
-    shell = escape("\n".join(commands), lines=True)
-    block = (
-        f'<div class="copy"><button type="button">Copy</button><pre tabindex="0"><code>{shell}'
-        "</code></pre></div>"
-        if commands
-        else ""
-    )
-    return (
-        "<h2>How it was made</h2>"
-        f"<p>nint {escape(', '.join(versions) or '-')}; report by nint "
-        f"{escape(comparison.nint_version)}.</p>{block}{lists}"
-    )
-
-
-def _resource(name: str) -> str:
-    found = resources.files("nint_cli.comparison.page").joinpath(name)
-    return found.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """What can be looked at and listened to: pictures, error maps, selections, sounds, renders."""
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nint_cli import traces
-from nint_cli.comparison.page.markup import data_uri
 from nint_cli.comparison.reading import read_metrics
 from nint_cli.comparison.record import RunEntry
 from nint_cli.config import RunConfig
@@ -264,7 +264,7 @@ def _encoded(pixels: Picture, side: int) -> str:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "WEBP", lossless=True, method=4)  # a third smaller than PNG
-    return data_uri(file.getvalue(), "image/webp")
+    return _data_uri(file.getvalue(), "image/webp")
 
 
 def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
@@ -297,4 +297,9 @@ def _wav(waveform: NDArray[np.float32], rate: int) -> str:
     file = io.BytesIO()
     clipped = np.clip(waveform[:, :_PLAYED_CHANNELS], -1, 1)
     soundfile.write(file, clipped, rate, format="WAV", subtype="PCM_16")
-    return data_uri(file.getvalue(), "audio/wav")
+    return _data_uri(file.getvalue(), "audio/wav")
+
+
+def _data_uri(content: bytes, media_type: str) -> str:
+    """Write a file's content as an address that loads nothing."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

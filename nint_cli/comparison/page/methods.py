@@ -1,7 +1,15 @@
 """What was compared: the variants, the learning rates they were given, and every run."""
 
-from nint_cli.comparison.page.markup import cell, escape, figure, table
-from nint_cli.comparison.page.numbers import NOTHING, amount, measure
+from nint_cli.comparison.page.numbers import (
+    NOTHING,
+    Cell,
+    Key,
+    Table,
+    amount,
+    count,
+    measure,
+    words,
+)
 from nint_cli.comparison.page.plots import style
 from nint_cli.comparison.record import Comparison, RunEntry
 from nint_cli.report import label
@@ -15,16 +23,15 @@ _NAMES = {
 }  # fmt: skip
 
 
-def key(comparison: Comparison, variant: str) -> str:
-    """Write a variant's name with the line that it has in plots."""
+def key(comparison: Comparison, variant: str) -> Key:
+    """Find the line that a variant has in plots."""
     index = [each.name for each in comparison.variants].index(variant)
     colour, dashes = style(index)
-    kind = "solid" if not dashes else "dotted" if dashes[0] < 2 else "dashed"
-    return f'<span class="key" style="border-top:3px {kind} {colour}"></span>{escape(variant)}'
+    return Key(variant, colour, "solid" if not dashes else "dotted" if dashes[0] < 2 else "dashed")
 
 
-def variant_table(comparison: Comparison) -> str:
-    """Write what each variant is: sampler, field, learning rate, and in what else it differs."""
+def variant_table(comparison: Comparison) -> Table:
+    """Say what each variant is: sampler, field, learning rate, and in what else it differs."""
     rows = []
     for number, each in enumerate(comparison.variants):
         others = [
@@ -32,44 +39,44 @@ def variant_table(comparison: Comparison) -> str:
             for name, value in each.settings.items()
             if name not in {"sampler", "field", "optimiser.lr"}
         ]
-        rows.append((
-            key(comparison, each.name),
-            f'<td class="text">{escape(each.sampler)}</td>',
-            f'<td class="text">{escape(each.field)}</td>',
+        cells = [
+            words(each.sampler),
+            words(each.field),
             amount(each.lr, f"/variants/{number}/lr", "g"),
-            f'<td class="text long">{escape(", ".join(others))}</td>' if others else NOTHING,
-        ))
+            words(", ".join(others), "text long") if others else NOTHING,
+        ]
+        rows.append((key(comparison, each.name), cells))
     header = ["variant", "sampler", "field", "optimiser.lr", "differs in"]
-    return table(header, rows, caption="The variants")
+    return Table(header, rows, caption="The variants", name="The variants")
 
 
-def tuning(comparison: Comparison) -> str:
-    """Write which learning rates were tried, where each variant chose its own."""
+def tuning(comparison: Comparison) -> Table | None:
+    """Say which learning rates were tried, where each variant chose its own."""
     if not comparison.tuned:
-        return ""
+        return None
     headline = comparison.headline
     rows = []
     for number, variant in enumerate(comparison.variants):
         for index, trial in enumerate(variant.tuning):
             path = f"/variants/{number}/tuning/{index}"
-            rows.append((
-                key(comparison, variant.name),
+            cells = [
                 amount(trial.lr, f"{path}/lr", "g"),
                 measure(headline, trial.value, f"{path}/value"),
-                f'<td class="text">{escape(trial.status)}</td>',
-                cell(figure(str(trial.rescues), trial.rescues, f"{path}/rescues")),
-                f'<td class="text">{"chosen" if trial.lr == variant.lr else ""}</td>',
-            ))
+                words(trial.status),
+                Cell(count(trial.rescues, f"{path}/rescues")),
+                words("chosen" if trial.lr == variant.lr else ""),
+            ]
+            rows.append((key(comparison, variant.name), cells))
     caption = (
         "One run each on the first input, with a seed that is not among those compared; a rate "
         "that was halved to rescue its run is chosen only where there is no other"
     )
     header = ["variant", "learning rate", label(headline), "status", "rescues", ""]
-    return "<h2>Learning rates</h2>" + table(header, rows, caption=caption)
+    return Table(header, rows, caption=caption, name=caption)
 
 
-def run_table(comparison: Comparison) -> str:
-    """Write every run with all its measures, open where one of them has no result."""
+def run_table(comparison: Comparison) -> Table:
+    """List every run with all its measures."""
     measures = list(dict.fromkeys(name for run in comparison.runs for name in run.figures))
     measures = [m for m in measures if any(r.figures.get(m) is not None for r in comparison.runs)]
     several = len(comparison.inputs) > 1
@@ -81,31 +88,27 @@ def run_table(comparison: Comparison) -> str:
     rows = [
         (
             key(comparison, run.variant),
-            *([f'<td class="text">{escape(run.input)}</td>'] if several else []),
-            *_cells(run, f"/runs/{number}", measures),
-            *([f'<td class="text">{escape(run.error or "")}</td>'] if errors else []),
+            [
+                *([words(run.input)] if several else []),
+                *_cells(run, f"/runs/{number}", measures),
+                *([words(run.error or "")] if errors else []),
+            ],
         )
         for number, run in enumerate(comparison.runs)
     ]
-    bad = sum(run.status != "complete" for run in comparison.runs)
-    said = f", {bad} of them not complete" if bad else ""
-    return (
-        f"<details{' open' if bad else ''}><summary>All {len(rows)} runs{said}</summary>"
-        + table([escape(name) for name in header], rows, caption="Every run, measured at its end")
-        + "</details>"
-    )
+    caption = "Every run, measured at its end"
+    return Table(header, rows, caption=caption, name=caption)
 
 
-def _cells(run: RunEntry, path: str, measures: list[str]) -> list[str]:
-    status = run.status if run.status != "complete" else f"complete, by {run.stop_reason}"
-    kind = "text" if run.status == "complete" else "text bad"
+def _cells(run: RunEntry, path: str, measures: list[str]) -> list[Cell]:
+    complete = run.status == "complete"
     return [
-        cell(figure(str(run.seed), run.seed, f"{path}/seed")),
-        f'<td class="{kind}">{escape(status)}</td>',
-        cell(figure(str(run.steps), run.steps, f"{path}/steps")),
+        Cell(count(run.seed, f"{path}/seed")),
+        words(f"complete, by {run.stop_reason}") if complete else words(run.status, "text bad"),
+        Cell(count(run.steps, f"{path}/steps")),
         amount(run.train_s, f"{path}/train_s", ".1f"),
         amount(run.sampler_s, f"{path}/sampler_s", ".1f"),
         amount(run.passes, f"{path}/passes", ".0f"),
-        cell(figure(str(run.rescues), run.rescues, f"{path}/rescues")),
+        Cell(count(run.rescues, f"{path}/rescues")),
         *(measure(name, run.figures.get(name), f"{path}/figures/{name}") for name in measures),
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from nint_cli.comparison.page.markup import visible
+from nint_cli.comparison.page.template import visible
 from nint_cli.comparison.record import Curve, RunEntry
 
 # Okabe and Ito's palette, less its yellow and black, which are hard to see on white or on dark.
