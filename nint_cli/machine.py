@@ -115,7 +115,7 @@ def kind_of_work(field: Field, products: torch.dtype | None) -> str:
     where = [processor_name(), f"{torch.get_num_threads()} threads"]
     if parameter.device.type == "cuda":
         where = [torch.cuda.get_device_name(parameter.device)]
-        where += ["tf32"] * torch.backends.cuda.matmul.allow_tf32
+        where += ["tf32"] * (torch.backends.cuda.matmul.fp32_precision == "tf32")
     words = [
         *where,
         f"torch {torch.__version__}",

@@ -11,13 +11,13 @@ from nint_cli import heap
 
 FAULTS = """
 import resource, statistics, torch
-from nint_cli.config import EngineConfig
-from nint_cli.engine import prepare
 from nint_cli.fields import Siren
+from nint_cli.heap import keep_freed_memory
 from nint_cli.signals import GridSignal
 from nint_cli.sweep import pull_residual
 
-prepare(EngineConfig(threads=1), torch.device("cpu"))
+torch.set_num_threads(1)
+keep_freed_memory()
 field = Siren(2, 3, generator=torch.Generator().manual_seed(0))
 signal = GridSignal(torch.zeros(4096, 3, dtype=torch.uint8), (64, 64), scale=255.0)
 counts = []
