@@ -148,22 +148,29 @@ def legacy():
 @pytest.mark.parametrize("before", ["highest", "high", "medium"])
 def test_tf32_is_for_cuda_and_for_a_fit(before):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    matmul = torch.backends.cuda.matmul
     torch.set_float32_matmul_precision(before)
     try:
         found = legacy()
         with engine.prepared(EngineConfig(precision="tf32"), cpu):
             assert legacy() == found
         for precision, expected in (("tf32", "tf32"), ("full", "ieee"), ("bf16", "ieee")):
-            with (
-                pytest.raises(KeyError),
-                engine.prepared(EngineConfig(precision=precision), cuda),
-            ):
-                assert matmul.fp32_precision == expected
-                raise KeyError
+            with engine.prepared(EngineConfig(precision=precision), cuda):
+                assert torch.backends.cuda.matmul.fp32_precision == expected
             assert legacy() == found
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_a_fit_that_fails_puts_everything_back():
+    threads, found = torch.get_num_threads(), legacy()
+
+    def fail():
+        with engine.prepared(EngineConfig(threads=3, precision="tf32"), torch.device("cuda")):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert (torch.get_num_threads(), legacy()) == (threads, found)
 
 
 def test_what_has_no_effect_is_said():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nint_cli import heap
+from nint_cli import cli, heap
 
 FAULTS = """
 import resource, statistics, torch
@@ -67,3 +67,13 @@ def test_another_c_library_is_left_alone(monkeypatch, error):
 
     monkeypatch.setattr(ctypes, "CDLL", none)
     assert not heap.keep_freed_memory()
+
+
+def test_the_command_line_asks_for_it(monkeypatch):
+    """And nothing that Python calls does, which `test_caller` sees to."""
+    asked = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append(True))
+    monkeypatch.setattr(sys, "argv", ["nint", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert asked == [True]

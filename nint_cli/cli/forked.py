@@ -122,8 +122,10 @@ def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
     os.dup2(stderr.fileno(), 2)
     stderr.close()
     void = os.open(os.devnull, os.O_RDWR)
-    # Who reads what nint prints would wait for multiprocessing's tracker as long as this lives.
-    for number in (0, 1, resource_tracker.getfd()):
+    # Or who reads what nint prints waits for multiprocessing's tracker as long as this lives.
+    tracker = resource_tracker.getfd()
+    assert tracker is not None
+    for number in (0, 1, tracker):
         os.dup2(void, number)
     os.close(void)
     os.environ.clear()

@@ -5,10 +5,10 @@ It computes nothing, so that a fit finds no threads and no device in use.
 
 import gc
 import os
+from importlib import import_module
 
-import nint_cli.cli.fit
-import nint_cli.run  # noqa: F401 (loads PyTorch)
-
+for _name in ("nint_cli.cli.fit", "nint_cli.run"):
+    import_module(_name)
 _void = os.open(os.devnull, os.O_WRONLY)
 for _number in (1, 2):  # or who reads what nint prints would wait for the server to end, too
     os.dup2(_void, _number)
