@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nint_cli import checkpoint, runfolder
+from nint_cli.build import resolve_device
 from nint_cli.checkpoint import Checkpoint, Origin
 from nint_cli.clock import Clock
 from nint_cli.config import (
@@ -17,6 +18,7 @@ from nint_cli.config import (
     resolve,
 )
 from nint_cli.control import Control
+from nint_cli.engine import prepared
 from nint_cli.errors import ConfigError
 from nint_cli.results import DOCUMENT, RunMetrics
 from nint_cli.run import Fit, Outcome
@@ -73,32 +75,39 @@ def resume(
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
         resolved = _resolve(folder, saved, steps, time_budget_s)
-        fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.kept)
-        finished = _finished(folder, fit)
-        if finished is not None:
-            control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")
-            return Outcome(path, finished, kept=True)
-        row = folder.rewind_log(fit.trainer.step)
-        if row.get("step") != fit.trainer.step:
-            control.note(
-                f"'{path / runfolder.LOG}' has no row for step {fit.trainer.step}: the time of "
-                "some earlier steps is not counted"
-            )
-        fit.logged_step = row.get("step")
-        _restore_clock(fit.clock, row)
-        folder.remove(runfolder.METRICS)  # which would say that the run is over
-        # Damaged checkpoints that were passed over, and steps that will be done again, or never.
-        folder.forget_after(fit.trainer.step)
-        if saved.state.numbers.get("compiled"):
-            control.note(
-                f"'{path}' began with compiled passes, which were removed: the bits may differ "
-                "from those of a run that was never stopped"
-            )
-        elsewhere = _elsewhere(saved.origin)
-        if elsewhere is not None:
-            control.note(f"'{path}' {elsewhere}")
-        control.note(f"'{path}': going on from step {fit.trainer.step}{_length(resolved.config)}")
-        return Outcome(path, fit.run(folder, control), files=fit.subject.files)
+        with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
+            fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.kept)
+            return _go_on(folder, fit, saved, control)
+
+
+def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> Outcome:
+    """Run what is left of a fit."""
+    path = folder.path
+    finished = _finished(folder, fit)
+    if finished is not None:
+        control.note(f"'{path}' is complete after {finished.steps} steps; nothing to do")
+        return Outcome(path, finished, kept=True)
+    row = folder.rewind_log(fit.trainer.step)
+    if row.get("step") != fit.trainer.step:
+        control.note(
+            f"'{path / runfolder.LOG}' has no row for step {fit.trainer.step}: the time of "
+            "some earlier steps is not counted"
+        )
+    fit.logged_step = row.get("step")
+    _restore_clock(fit.clock, row)
+    folder.remove(runfolder.METRICS)  # which would say that the run is over
+    # Damaged checkpoints that were passed over, and steps that will be done again, or never.
+    folder.forget_after(fit.trainer.step)
+    if saved.state.numbers.get("compiled"):
+        control.note(
+            f"'{path}' began with compiled passes, which were removed: the bits may differ from "
+            "those of a run that was never stopped"
+        )
+    elsewhere = _elsewhere(saved.origin)
+    if elsewhere is not None:
+        control.note(f"'{path}' {elsewhere}")
+    control.note(f"'{path}': going on from step {fit.trainer.step}{_length(fit.resolved.config)}")
+    return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
 def _resolve(

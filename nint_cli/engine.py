@@ -1,10 +1,12 @@
 """What PyTorch is told before it computes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from nint_cli.config import EngineConfig
 from nint_cli.cores import usable_cores
-from nint_cli.heap import keep_freed_memory
 
 
 def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
@@ -27,23 +29,42 @@ def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None
     return None
 
 
-def prepare(settings: EngineConfig, device: torch.device) -> list[str]:
-    """Set threads, precision, and what becomes of freed memory, before anything is computed.
+@contextmanager
+def prepared(settings: EngineConfig, device: torch.device) -> Iterator[None]:
+    """Set threads and precision for what is computed within, and put both back after it.
+
+    Args:
+        settings: How to compute.
+        device: Where.
+    """
+    threads, matmul = torch.get_num_threads(), torch.backends.cuda.matmul
+    precision = matmul.fp32_precision
+    # PyTorch's own number obeys OMP_NUM_THREADS, and whoever set it from Python.
+    wanted = settings.threads or min(threads, usable_cores())
+    try:
+        if wanted != threads:
+            torch.set_num_threads(wanted)
+        if device.type == "cuda":
+            # By this name alone: the older `allow_tf32` forgets two of the states it may be in.
+            matmul.fp32_precision = "tf32" if settings.precision == "tf32" else "ieee"
+        yield
+    finally:
+        if wanted != threads:
+            torch.set_num_threads(threads)
+        matmul.fp32_precision = precision
+
+
+def without_effect(settings: EngineConfig, device: torch.device) -> list[str]:
+    """Say which settings have no effect on a device, a line each.
 
     Args:
         settings: How to compute.
         device: Where.
 
     Returns:
-        What of the settings has no effect there, a line each.
+        The lines.
     """
-    # PyTorch's own number obeys OMP_NUM_THREADS, and whoever set it from Python.
-    threads = settings.threads or min(torch.get_num_threads(), usable_cores())
-    if threads != torch.get_num_threads():
-        torch.set_num_threads(threads)
-    keep_freed_memory()
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
         return []
     if settings.precision == "tf32":
         return [f"precision tf32 has no effect on {device.type}"]

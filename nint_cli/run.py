@@ -17,7 +17,7 @@ from nint_cli.checkpoint import Checkpoint
 from nint_cli.clock import device_clock
 from nint_cli.config import Resolved
 from nint_cli.control import Control
-from nint_cli.engine import prepare
+from nint_cli.engine import prepared, without_effect
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
 from nint_cli.modalities import Kept, modality, nothing_kept
 from nint_cli.recorder import RunObserver, Targets
@@ -42,6 +42,8 @@ def config_digest(settings: dict[str, Any]) -> str:
 
 class Fit:
     """A fit of one input, from its configuration to its run folder.
+
+    It is for use within `prepared`.
 
     Args:
         kind: The modality, one of `modalities.KINDS`.
@@ -69,7 +71,7 @@ class Fit:
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
-        self._notes = prepare(config.engine, self.device)
+        self._notes = without_effect(config.engine, self.device)
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
@@ -287,7 +289,15 @@ def fit_input(
     """
     control = control or Control()
     path = path or runfolder.default_folder(source, resolved.config.sampler)
-    fit = Fit(kind, source, resolved)
+    with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
+        fit = Fit(kind, source, resolved)
+        return _fit_into(path, fit, control, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _fit_into(
+    path: Path, fit: Fit, control: Control, *, overwrite: bool, skip_existing: bool
+) -> Outcome:
+    """Fit into a folder, unless what is there will do."""
     if skip_existing and path.exists():
         difference = _why_not_the_same(path, fit)
         if difference is None:
@@ -300,11 +310,11 @@ def fit_input(
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
     results_of = fit.subject.files.values()
-    with RunFolder.create(path, source, results=results_of, overwrite=overwrite) as folder:
+    with RunFolder.create(path, fit.source, results=results_of, overwrite=overwrite) as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
         for conversion in fit.subject.conversions:
-            control.note(f"'{source}': {conversion}")
+            control.note(f"'{fit.source}': {conversion}")
         control.note(_describe(fit))
         return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 

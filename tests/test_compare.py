@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nint_cli import cli
+from nint_cli.cli import console
 from nint_cli.comparison.plan import Variant
 from nint_cli.comparison.record import Comparison
 from nint_cli.config import preset_layer, resolve, set_layer
@@ -129,17 +129,23 @@ def test_a_run_that_saved_nothing_is_made_again_without_a_word_of_settings(capsy
     assert "other settings" not in capsys.readouterr().err
 
 
-def test_a_run_that_another_process_works_on_is_waited_for(capsys, request):
+def test_a_run_that_another_process_works_on_is_waited_for(request, monkeypatch):
     request.getfixturevalue("fits_within")
     made(*TWO)
     before = written()
+    notes = []
     with RunFolder.open(Path("out/runs/photo/uniform/0"), lock=True) as folder:
-        timer = threading.Timer(0.5, folder.close)
-        timer.start()
+
+        def note(message):
+            notes.append(message)
+            if "waiting" in message:
+                folder.close()
+
+        monkeypatch.setattr(console, "note", note)
         made(*TWO)
-        timer.join()
-    assert "1/2" not in (said := capsys.readouterr().err.partition("waiting")[2])
-    assert "which works on it" in said
+    (waiting,) = notes
+    assert waiting.startswith("2/2 uniform on photo, seed 0: waiting for process ")
+    assert waiting.endswith(", which works on it")
     assert written() == before
 
 

@@ -124,22 +124,55 @@ def test_going_on_in_bfloat16_equals_never_having_stopped():
 
 def test_threads_are_those_asked_for_or_no_more_than_there_are(monkeypatch):
     cpu = torch.device("cpu")
-    engine.prepare(EngineConfig(threads=3), cpu)
-    assert torch.get_num_threads() == 3
-    for usable, expected in ((2, 2), (8, 2)):
-        monkeypatch.setattr(engine, "usable_cores", lambda usable=usable: usable)
-        engine.prepare(EngineConfig(), cpu)
-        assert torch.get_num_threads() == expected
+    with engine.prepared(EngineConfig(threads=3), cpu):
+        assert torch.get_num_threads() == 3
+        for usable, expected in ((2, 2), (8, 3)):
+            monkeypatch.setattr(engine, "usable_cores", lambda usable=usable: usable)
+            with engine.prepared(EngineConfig(), cpu):
+                assert torch.get_num_threads() == expected
+            assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 1
 
 
-def test_tf32_is_for_cuda():
+def legacy():
+    """Give what may be said of TF32 by its older names."""
+    matmul = torch.backends.cuda.matmul
+    return matmul.fp32_precision, matmul.allow_tf32, torch.get_float32_matmul_precision()
+
+
+@pytest.mark.parametrize("before", ["highest", "high", "medium"])
+def test_tf32_is_for_cuda_and_for_a_fit(before):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    torch.set_float32_matmul_precision(before)
+    try:
+        found = legacy()
+        with engine.prepared(EngineConfig(precision="tf32"), cpu):
+            assert legacy() == found
+        for precision, expected in (("tf32", "tf32"), ("full", "ieee"), ("bf16", "ieee")):
+            with engine.prepared(EngineConfig(precision=precision), cuda):
+                assert torch.backends.cuda.matmul.fp32_precision == expected
+            assert legacy() == found
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_a_fit_that_fails_puts_everything_back():
+    threads, found = torch.get_num_threads(), legacy()
+
+    def fail():
+        with engine.prepared(EngineConfig(threads=3, precision="tf32"), torch.device("cuda")):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert (torch.get_num_threads(), legacy()) == (threads, found)
+
+
+def test_what_has_no_effect_is_said():
+    asked = EngineConfig(precision="tf32")
     note = "precision tf32 has no effect on cpu"
-    assert engine.prepare(EngineConfig(precision="tf32"), cpu) == [note]
-    assert not torch.backends.cuda.matmul.allow_tf32
-    for precision in ("tf32", "full"):
-        assert engine.prepare(EngineConfig(precision=precision), cuda) == []
-        assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+    assert engine.without_effect(asked, torch.device("cpu")) == [note]
+    assert engine.without_effect(asked, torch.device("cuda")) == []
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ import sys
 
 import pytest
 
-from nint_cli import heap
+from nint_cli import cli, heap
 
 FAULTS = """
 import resource, statistics, torch
-from nint_cli.config import EngineConfig
-from nint_cli.engine import prepare
 from nint_cli.fields import Siren
+from nint_cli.heap import keep_freed_memory
 from nint_cli.signals import GridSignal
 from nint_cli.sweep import pull_residual
 
-prepare(EngineConfig(threads=1), torch.device("cpu"))
+torch.set_num_threads(1)
+keep_freed_memory()
 field = Siren(2, 3, generator=torch.Generator().manual_seed(0))
 signal = GridSignal(torch.zeros(4096, 3, dtype=torch.uint8), (64, 64), scale=255.0)
 counts = []
@@ -67,3 +67,13 @@ def test_another_c_library_is_left_alone(monkeypatch, error):
 
     monkeypatch.setattr(ctypes, "CDLL", none)
     assert not heap.keep_freed_memory()
+
+
+def test_the_command_line_asks_for_it(monkeypatch):
+    """And nothing that Python calls does, which `test_caller` sees to."""
+    asked = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append(True))
+    monkeypatch.setattr(sys, "argv", ["nint", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert asked == [True]

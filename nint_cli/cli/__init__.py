@@ -17,6 +17,7 @@ from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
 from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.heap import keep_freed_memory
 
 app = typer.Typer(
     name="nint",
@@ -56,6 +57,7 @@ def _options(
 def main() -> None:
     """Run the command line; every error becomes one line and its exit code."""
     console.open_standard_streams()
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,7 +1,7 @@
 """Fits in processes of their own, which signals steer as they would steer a single fit.
 
-On Linux they are copies of one process that has loaded PyTorch (`template`); elsewhere each loads
-it for itself.
+On Linux and macOS a server that has loaded PyTorch forks them (`forked`); elsewhere each loads it
+for itself.
 """
 
 import os
@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from nint_cli.cli.template import Copy, Template
+if TYPE_CHECKING:
+    from nint_cli.cli.forked import Forked
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ class Children:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._running: set[subprocess.Popen[bytes] | Copy] = set()
-        self._template: Template | None = None
-        self._starting = Lock()
+        self._running: set[subprocess.Popen[bytes] | Forked] = set()
         self.stopped_by: int | None = None
 
     def run(self, words: Sequence[str]) -> Ended:
@@ -64,22 +63,25 @@ class Children:
         Returns:
             How it ended.
         """
-        child = self._copy(words) or self._process(words)
+        child = self._forked(words) or self._process(words)
         self._running.add(child)
         if self.stopped_by is not None:
             child.send_signal(self.stopped_by)
-        code, said = child.end() if isinstance(child, Copy) else _end(child)
+        code, said = _end(child) if isinstance(child, subprocess.Popen) else child.end()
         self._running.discard(child)
         lines = said.decode(errors="replace").splitlines()
         return Ended(code if code >= 0 else 128 - code, lines)
 
-    def _copy(self, words: Sequence[str]) -> Copy | None:
-        """Start one as a copy of what has loaded everything already, where that can be had."""
-        if sys.platform != "linux":
+    def _forked(self, words: Sequence[str]) -> "Forked | None":
+        """Start one from what has loaded PyTorch already, where that can be had."""
+        if sys.platform not in {"linux", "darwin"}:
             return None
-        with self._starting:
-            self._template = self._template or Template(self._threads)
-        return self._template.copy(words)
+        from nint_cli.cli.forked import Forked
+
+        try:
+            return Forked(words, self._threads)
+        except (OSError, EOFError):
+            return None
 
     def _process(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -105,7 +107,7 @@ class Children:
     def at_work(self) -> Iterator[None]:
         """Let signals steer the processes; a second SIGINT or SIGTERM ends everything at once.
 
-        `run` is for use within; what it keeps between processes is given up at the end.
+        `run` is for use within.
         """
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -126,12 +128,9 @@ class Children:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            if self._template is not None:
-                self._template.close()
-                self._template = None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> tuple[int, bytes]:
-    """Wait for a process to end; give its exit code and its stderr."""
+    """Wait for a process to end; return its exit code and its stderr."""
     said = process.communicate()[1]
     return process.returncode, said

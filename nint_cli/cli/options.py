@@ -1,4 +1,4 @@
-"""The options that every `nint fit` command shares, and how a command comes by them."""
+"""The options that the commands of `fit` and of `compare` share, and how one comes by them."""
 
 import inspect
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from nint_cli.cli import names
 
 ProgressMode = Literal["auto", "always", "never"]
 Modality = Literal["image", "audio", "sdf"]
+
+_MOST_SEEDS = 1000  # the seed after the last of them is that of tuning
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,89 @@ class FitOptions:
     print_config: Annotated[
         bool,
         typer.Option("--print-config", help="Show every setting and where it comes from; no fit."),
+    ] = False
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What any modality is compared by; each field is an option of the same name."""
+
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A sampler; repeat it.", autocompletion=names.samplers),
+    ] = None
+    field: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A field; repeat it.", autocompletion=names.fields),
+    ] = None
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:KEY=VALUE,...",
+            help="A method of its own, by its settings over the others; repeat it.",
+        ),
+    ] = None
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, max=_MOST_SEEDS, help="Seeds 0 to N - 1.")
+    ] = 1
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="T", help="Training time of each run: 90s, 5m.")
+    ] = None
+    tune: Annotated[
+        Literal["lr"] | None,
+        typer.Option(
+            help="lr: give every variant its own best learning rate first, by runs on the first "
+            "input with a seed that is not compared."
+        ),
+    ] = None
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="VARIANT", help="What the others are compared with."),
+    ] = None
+    target: Annotated[
+        list[float] | None,
+        typer.Option(metavar="VALUE", help="A value to time (PSNR, SI-SNR, IoU); repeat it."),
+    ] = None
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the report and its runs."),
+    ] = Path("runs/compare")
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=names.presets)
+    ] = "default"
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting for all variants; may be repeated.",
+            autocompletion=names.keys,
+        ),
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Products in training: auto, full, tf32 or bf16."),
+    ] = None
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Run that many at once; times then hold for shared cores."
+        ),
+    ] = 1
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
+    ] = False
+    json: Annotated[
+        bool, typer.Option("--json", help="Print compare.json instead of the page's path.")
     ] = False
 
 

@@ -2,21 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from nint_cli.cli.options import CompareOptions, Modality
 from nint_cli.cli.settings import resolve_layers
 from nint_cli.cli.steering import seconds
 from nint_cli.comparison.plan import Variant
 from nint_cli.errors import ConfigError
 
-if TYPE_CHECKING:
-    from nint_cli.cli.compare import CompareOptions
-    from nint_cli.cli.options import Modality
-
 _EVALUATIONS = 20
 
 
-def variants(kind: "Modality", options: "CompareOptions") -> list[Variant]:
+def variants(kind: Modality, options: CompareOptions) -> list[Variant]:
     """Give every sampler with every field, and every variant that is spelt out.
 
     Args:
@@ -43,7 +39,7 @@ def variants(kind: "Modality", options: "CompareOptions") -> list[Variant]:
 
 
 def _spelt_out(
-    kind: "Modality", options: "CompareOptions", text: str, sampler: str | None, field: str | None
+    kind: Modality, options: CompareOptions, text: str, sampler: str | None, field: str | None
 ) -> Variant:
     """Read ``NAME:KEY=VALUE,...``; a sampler or a field of its own goes before the given one."""
     name, colon, rest = text.partition(":")
@@ -65,8 +61,8 @@ def _spelt_out(
 
 
 def _variant(
-    kind: "Modality",
-    options: "CompareOptions",
+    kind: Modality,
+    options: CompareOptions,
     name: str,
     sampler: str | None,
     field: str | None,

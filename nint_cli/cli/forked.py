@@ -1,0 +1,141 @@
+"""A command of nint in a process that multiprocessing's fork server forks.
+
+Loading PyTorch takes seconds. The server loads it once (`preload`), and a batch or a comparison
+need not pay for it with every fit.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing.connection import Connection
+from threading import Lock
+
+from nint_cli.modalities import KINDS
+
+# Several threads start processes and wait for them, which multiprocessing is not made for.
+_one_at_a_time = Lock()
+_HELD_BACK = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+
+
+class Forked:
+    """A process that runs a command.
+
+    Args:
+        words: Of its command line, after ``nint``.
+        threads: How many it may use, unless OMP_NUM_THREADS says otherwise.
+
+    Raises:
+        OSError: If the fork server cannot be started, or does not live to fork.
+        EOFError: Likewise.
+    """
+
+    def __init__(self, words: Sequence[str], threads: int) -> None:
+        self._stderr, theirs = multiprocessing.Pipe(duplex=False)
+        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
+        self._process = multiprocessing.get_context("forkserver").Process(
+            target=_run, args=(list(words), environment, theirs)
+        )
+        try:
+            with _one_at_a_time, _script_left_alone():
+                _ensure_server(words)
+                self._process.start()
+        except BaseException:
+            self._stderr.close()
+            raise
+        finally:
+            theirs.close()
+        assert self._process.pid is not None
+        self._pid = self._process.pid
+        self._ended = False
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if not self._ended:
+            try:
+                os.kill(self._pid, number)
+            except ProcessLookupError:
+                return
+
+    def end(self) -> tuple[int, bytes]:
+        """Wait for its end; return its exit code, negative for a signal, and its stderr."""
+        with self._stderr, os.fdopen(self._stderr.fileno(), "rb", closefd=False) as stderr:
+            said = stderr.read()
+        connection.wait([self._process.sentinel])
+        with _one_at_a_time:
+            self._process.join()
+        self._ended = True
+        assert self._process.exitcode is not None
+        return self._process.exitcode, said
+
+
+def _ensure_server(words: Sequence[str]) -> None:
+    """Start the fork server if it does not run, with signals held back in it for good.
+
+    A Ctrl-C in the terminal would end it while it loads. What it forks inherits that, too, so
+    that a signal waits until the command can handle it.
+    """
+    kind = [f"nint_cli.modalities.{name}" for name in words[1:2] if name in KINDS]
+    forkserver.set_forkserver_preload([*kind, "nint_cli.cli.preload"])
+    resource_tracker.ensure_running()  # before, because it lets the signals through in the end
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _script_left_alone() -> Iterator[None]:
+    """Keep multiprocessing from running the script of this process in the new one again.
+
+    It leaves out what a module of this name says that it is; a command needs nothing of it.
+    """
+    script = sys.modules["__main__"]
+    before, script.__spec__ = script.__spec__, ModuleSpec("__main__", None)
+    try:
+        yield
+    finally:
+        script.__spec__ = before
+
+
+def _run(words: list[str], environment: dict[str, str], stderr: Connection) -> None:
+    """Be the process of a command."""
+    code = 128 + signal.SIGINT
+    try:
+        _stand_alone(environment, stderr)
+        from nint_cli import cli
+
+        code = cli.run(words)
+    except KeyboardInterrupt:  # before anybody was there to handle it
+        pass
+    sys.exit(code)
+
+
+def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
+    """Part from the process that asked for this one, so that signals come from it alone."""
+    os.setpgid(0, 0)
+    os.dup2(stderr.fileno(), 2)
+    stderr.close()
+    void = os.open(os.devnull, os.O_RDWR)
+    # Or who reads what nint prints waits for multiprocessing's tracker as long as this lives.
+    tracker = resource_tracker.getfd()
+    assert tracker is not None
+    for number in (0, 1, tracker):
+        os.dup2(void, number)
+    os.close(void)
+    os.environ.clear()
+    os.environ.update(environment)
+    import torch
+
+    from nint_cli.heap import keep_freed_memory
+
+    keep_freed_memory()
+    if environment["OMP_NUM_THREADS"].isdecimal():  # the server has read another one, or none
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # there is nothing to save yet
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
