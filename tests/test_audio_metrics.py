@@ -226,6 +226,22 @@ def test_stoi_where_it_is_not_defined():
     assert speech.stoi(0 * values, values, 16000).value == pytest.approx(0, abs=1e-6)
 
 
+def test_stoi_is_defined_at_the_very_bounds(monkeypatch):
+    values = speech_like(3)
+    assert speech.stoi(values[:12000], values[:12000], 192_000).value is None  # 0.06 s of it
+    shortest = np.ones((256 + 30 * 128, 1)) + speech_like(1)[: 256 + 30 * 128]
+    asked = []
+    monkeypatch.setattr("pystoi.stoi", lambda *_, **__: asked.append(1) or 0.5)
+    assert speech.stoi(shortest, shortest, 10_000).value == 0.5
+    assert speech.stoi(shortest[:-1], shortest[:-1], 10_000).value is None
+    assert speech.stoi(values, values, 8000).value == 0.5
+    long = np.ones((speech.LONGEST_STOI_S * 8000, 1))
+    assert speech.stoi(long, long, 8000).value == 0.5
+    highest = np.ones((192_000, 1))
+    assert speech.stoi(highest, highest, 192_000).value == 0.5
+    assert len(asked) == 4
+
+
 class FakePesqError(RuntimeError):
     pass
 
@@ -290,6 +306,8 @@ def test_pesq_where_it_is_not_defined(fake_pesq):
     long = np.ones((20 * 16000 + 1, 1))
     assert "longer than 20 s; cut it with --duration" in speech.pesq(long, long, 16000).reason
     assert fake_pesq.calls == []
+    fake_pesq.answers.append(2.0)
+    assert speech.pesq(long[:-1], long[:-1], 16000) == Measured(2.0)
 
 
 def test_pesq_without_its_extra_says_how_to_get_it(monkeypatch):
