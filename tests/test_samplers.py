@@ -56,16 +56,16 @@ def test_draws_are_distinct_in_range_and_never_excluded(population, count, exclu
     assert not torch.isin(drawn, exclude).any()
 
 
-@pytest.mark.parametrize("count", [1, 9, 10])
-def test_up_to_an_eighth_is_drawn_by_rejection(count):
+@pytest.mark.parametrize(("population", "count"), [(80, 1), (80, 10), (800, 100)])
+def test_up_to_an_eighth_is_drawn_by_rejection(population, count):
     """A seed keeps its points only as long as the bound and the sizes of the draws stay."""
     rng = generator(5)
     found = torch.empty(0, dtype=torch.int64)
     while len(found) < count:
-        more = torch.randint(80, (count + count // 8 + 16,), generator=rng)
+        more = torch.randint(population, (count + count // 8 + 16,), generator=rng)
         found = torch.unique(torch.cat([found, more]))
     expected = found[torch.randperm(len(found), generator=rng)[:count]]
-    assert draw_distinct(80, count, generator(5)).tolist() == expected.tolist()
+    assert draw_distinct(population, count, generator(5)).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("count", [11, 12, 80])

@@ -69,7 +69,8 @@ def test_the_memory_of_a_decay_goes_in_proportion_to_the_rate(share, expected):
 def test_a_decay_is_exact_where_nothing_changes_it():
     for share in (0.0, 0.3, 1.0):
         assert schedules.adam_decay(0.999, 0.999, share) == 0.999
-    assert schedules.adam_decay(0.999, 0.9, 1.0) == 0.999
+    assert 1 - 1 / (1 / (1 - 0.3)) != 0.3
+    assert schedules.adam_decay(0.3, 0.9, 1.0) == 0.3
     assert schedules.adam_decay(0.999, 0.9, 1.5) == 0.999
 
 
