@@ -16,8 +16,6 @@ from nint_cli.cli.children import Children, Ended
 from nint_cli.fields import Siren
 from nint_cli.signals import GridSignal, PointSignal, Sound
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_own_rng():

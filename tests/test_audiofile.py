@@ -12,7 +12,6 @@ import soundfile
 
 from nint_cli.errors import InputError
 from nint_cli.signals import encode_sound, read_sound, wavfile
-from tests.conftest import SHARED
 
 
 def waves(frames=4000, channels=1, amplitude=0.6):
@@ -243,11 +242,13 @@ def test_a_pipe_is_read_once(tmp_path):
     assert sound.sha256 == expected.sha256
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the shared sounds")
-def test_real_sounds():
-    sound = read_sound(str(SHARED / "audio" / "libri-00.flac"), duration_s=2)
-    assert (sound.samples.shape, sound.sample_rate_hz) == ((32000, 1), 16000)
-    assert read_sound(str(SHARED / "audio" / "bach.wav")).samples.dtype == np.float32
+def test_a_stretch_of_a_compressed_sound(tmp_path):
+    levels = np.round(waves(48_000) * 2**15).astype(np.int16)
+    path = save(tmp_path / "a.flac", levels, subtype="PCM_16")
+    sound = read_sound(path, duration_s=2)
+    assert sound.sample_rate_hz == 16000
+    np.testing.assert_array_equal(sound.samples, levels[:32_000])
+    np.testing.assert_array_equal(read_sound(path, start_s=1).samples, levels[16_000:])
 
 
 # Bad files

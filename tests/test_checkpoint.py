@@ -337,3 +337,19 @@ def test_tensors_are_checked_before_anything_is_built(
     path = tmp_path / "a.safetensors"
     path.write_bytes(sealed(about, tensors))
     refused(path, reason)
+
+
+@pytest.mark.parametrize("name", ["selection.last", "sampler.ntk", "kept.sampler.ntk"])
+def test_an_index_counts_from_zero_and_stays_below_the_count_of_points(
+    about, tensors, tmp_path, name
+):
+    points = RECORD.population
+    path = tmp_path / "a.safetensors"
+    for index in (0, points - 1):
+        tensors[name][0] = index
+        path.write_bytes(sealed(about, tensors))
+        assert checkpoint.read(path).state.tensors[name][0] == index
+    for index in (-1, points):
+        tensors[name][0] = index
+        path.write_bytes(sealed(about, tensors))
+        refused(path, f"{name} names points that the signal does not have")

@@ -23,7 +23,8 @@ from nint_cli.evaluation import evaluate_run
 from nint_cli.modalities.image import ImageSubject
 from nint_cli.results import ImageMetrics
 from nint_cli.signals import encode_picture, read_picture
-from tests.conftest import SHARED, smooth_pixels
+from nint_cli.signals.samples import picture_path
+from tests.conftest import smooth_pixels
 
 
 def nint(capsys, *arguments):
@@ -488,8 +489,9 @@ def test_python_dash_m_works_without_a_home(tmp_path):
     assert (done.returncode, done.stdout) == (0, "nint 0.1.0\n")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared pictures are not here")
-def test_a_real_photograph(capsys, tmp_path):
-    source = SHARED / "images" / "kodak-03.png"
+def test_a_photograph_in_a_file_of_its_own(capsys, tmp_path):
+    source = tmp_path / "cat.png"
+    source.write_bytes(picture_path("cat").read_bytes())
     code, _, err = nint(capsys, "fit", "image", source, "--preset", "smoke", "-o", tmp_path / "r")
     assert code == 0, err
+    assert strict(tmp_path / "r" / "metrics.json")["psnr_db"] > 10

@@ -14,9 +14,9 @@ from nint_cli import api, surface
 from nint_cli.evaluation import evaluate_run
 from nint_cli.modalities import sdf
 from nint_cli.results import SdfMetrics
-from tests.conftest import SHARED
 from tests.test_cli import nint, strict
 from tests.test_continuation import LAST, stopping_at
+from tests.test_meshfile import textured
 
 # Small enough for a second each.
 FAST = ["--preset", "smoke", "--progress", "never"]
@@ -369,6 +369,9 @@ def test_half_the_range_is_the_same_shape(capsys):
     np.testing.assert_allclose(*bounds, atol=0.15)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared meshes are not here")
-def test_a_real_mesh(capsys):
-    assert fit(capsys, SHARED / "meshes" / "spot.obj", "run")[0] == 0
+def test_a_mesh_of_a_thousand_faces_with_textures(capsys):
+    mesh = trimesh.creation.icosphere(3)
+    code, _, err = fit(capsys, textured(mesh, "m.obj"), "run")
+    assert code == 0, err
+    given = strict(Path("run/metrics.json"))["input"]
+    assert (given["watertight"], given["faces"]) == (True, 1280)

@@ -12,7 +12,6 @@ import trimesh
 from nint_cli.errors import InputError
 from nint_cli.signals.distance import DistanceField
 from nint_cli.signals.meshfile import read_shape
-from tests.conftest import SHARED
 
 HALF = np.array([0.5, 0.25, 0.75])
 CENTRE = np.array([10.0, -20.0, 30.0])
@@ -39,6 +38,18 @@ def saved(mesh, name="mesh.ply", **options):
 
 def bare(vertices, faces):
     return trimesh.Trimesh(vertices, faces, process=False)
+
+
+def textured(mesh, name):
+    """Write what modelling programs do: a texture point and a normal for each corner."""
+    lines = [f"v {x:.17g} {y:.17g} {z:.17g}" for x, y, z in mesh.vertices]
+    for number, (face, normal) in enumerate(zip(mesh.faces, mesh.face_normals, strict=True)):
+        lines += [f"vt {corner / 2} {number / len(mesh.faces)}" for corner in range(3)]
+        lines += ["vn {} {} {}".format(*normal)]
+        corners = (f"{v + 1}/{3 * number + k + 1}/{number + 1}" for k, v in enumerate(face))
+        lines += [f"f {' '.join(corners)}"]
+    Path(name).write_text("\n".join(lines))
+    return name
 
 
 def said(shape):
@@ -106,11 +117,12 @@ def test_the_same_content_has_the_same_hash_and_other_content_another():
     assert read_shape("sample:torus").sha256 == read_shape("sample:torus").sha256
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared meshes are not here")
-@pytest.mark.parametrize("name", ["spot", "stanford-bunny"])
-def test_real_meshes(name):
-    shape = read_shape(str(SHARED / "meshes" / f"{name}.obj"))
-    assert len(shape.faces) > 1000
+def test_corners_of_their_own_texture_and_normal_do_not_tear_a_surface():
+    mesh = ball()
+    path = textured(mesh, "m.obj")
+    shape = read_shape(path)
+    assert (len(shape.vertices), len(shape.faces)) == (len(mesh.vertices), len(mesh.faces))
+    assert shape.watertight
     np.testing.assert_allclose(np.ptp(shape.vertices, axis=0).max(), 1.8, rtol=1e-12)
 
 

@@ -67,6 +67,17 @@ def test_a_batch_chooses_no_more_than_a_share_of_the_signal(population, most, ex
     assert ntk == int(expected * math.exp(-0.7) + 1e-9)
 
 
+def test_a_share_as_small_as_the_smallest_is_not_left_out():
+    assert Mixture(xi=0.5, min_share=0.5).slots(0, 1000, 1000) == (500, 0)
+    assert Mixture(xi=0.5, min_share=0.5).slots(1, 1000, 1000) == (0, 500)
+
+
+def test_rounding_takes_no_residual_point_away():
+    """Of 10 points 0.9 are drawn; in floating point the rest is a little less than 1."""
+    assert 10 * (1 - 0.9) < 1
+    assert Mixture(xi=0.9, min_share=1.0).slots(0, 10, 1000) == (0, 1)
+
+
 @pytest.mark.parametrize("most", [0.01, 0.05, 0.08, 1.0])
 @pytest.mark.parametrize("kind", [Nint, NintPool])
 def test_no_more_is_chosen_than_may_be(kind, most):

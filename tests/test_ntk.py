@@ -137,6 +137,27 @@ def test_a_dense_kernel_that_is_too_large_is_refused():
         ntk.dense_ntk(tiny_field(), torch.zeros(1_000_000, 2, dtype=torch.float64))
 
 
+def test_a_dense_kernel_fits_up_to_the_bound_and_no_further(monkeypatch):
+    field = tiny_field()
+    parameters = field.parameter_count()
+    few, many = 2, parameters  # points of 3 channels: the Jacobian is larger, or the kernel
+    for count, numbers in ((few, 3 * few * parameters), (many, (3 * many) ** 2)):
+        monkeypatch.setattr(ntk, "_DENSE_NUMBERS", numbers)
+        assert ntk.dense_fits(field, count)
+        monkeypatch.setattr(ntk, "_DENSE_NUMBERS", numbers - 1)
+        assert not ntk.dense_fits(field, count)
+
+
+def test_blocks_shrink_with_the_width_and_are_never_tiny(monkeypatch):
+    """Sums are split by blocks, so a seed keeps its bits only as long as their sizes stay."""
+    assert sweep.block_size(tiny_field(width=7)) == 2**18 // 7
+    assert sweep.block_size(tiny_field(width=7), forward_only=True) == 2**19 // 7
+    monkeypatch.setattr(sweep, "_BLOCK_NUMBERS", {"cpu": 65 * 7, "cuda": 1})
+    assert sweep.block_size(tiny_field(width=7)) == 65
+    monkeypatch.setattr(sweep, "_BLOCK_NUMBERS", {"cpu": 63 * 7, "cuda": 1})
+    assert sweep.block_size(tiny_field(width=7)) == 64
+
+
 def test_passes_add_up_in_forward_units():
     assert sweep.Passes(forward=1, backward=0.5, vjp=1, jvp=2).total == 1 + 1 + 3 + 6
 

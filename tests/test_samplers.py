@@ -57,6 +57,24 @@ def test_draws_are_distinct_in_range_and_never_excluded(population, count, exclu
     assert not torch.isin(drawn, exclude).any()
 
 
+@pytest.mark.parametrize(("population", "count"), [(80, 1), (80, 10), (800, 100)])
+def test_up_to_an_eighth_is_drawn_by_rejection(population, count):
+    """A seed keeps its points only as long as the bound and the sizes of the draws stay."""
+    rng = generator(5)
+    found = torch.empty(0, dtype=torch.int64)
+    while len(found) < count:
+        more = torch.randint(population, (count + count // 8 + 16,), generator=rng)
+        found = torch.unique(torch.cat([found, more]))
+    expected = found[torch.randperm(len(found), generator=rng)[:count]]
+    assert draw_distinct(population, count, generator(5)).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("count", [11, 12, 80])
+def test_beyond_an_eighth_a_draw_is_the_beginning_of_a_permutation(count):
+    expected = torch.randperm(80, generator=generator(5))[:count]
+    assert draw_distinct(80, count, generator(5)).tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize(("count", "exclude"), [(3, []), (25, []), (3, [0, 1, 7, 39]), (20, [5])])
 def test_every_point_is_equally_likely(count, exclude):
     """Pearson's statistic over 4000 draws of both ways to draw, sparse and dense."""

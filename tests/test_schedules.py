@@ -53,6 +53,27 @@ def test_constant_learning_rate_ignores_the_step():
     assert {schedules.learning_rate("constant", 1e-4, s, 9) for s in range(9)} == {1e-4}
 
 
+def test_a_run_of_nothing_but_warm_up_ends_at_its_peak():
+    rates = [schedules.learning_rate("cosine", 1e-3, s, 10, warmup=1.0) for s in range(11)]
+    assert rates == pytest.approx([1e-3 * (s + 1) / 10 for s in range(10)] + [1e-3])
+
+
+# The memory 1 / (1 - decay): of 0.99 it is 100 steps, of 0.9 it is 10, halfway 55, a tenth 19.
+@pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, 0.99), (0.5, 1 - 1 / 55), (0.1, 1 - 1 / 19), (0.0, 0.9)]
+)
+def test_the_memory_of_a_decay_goes_in_proportion_to_the_rate(share, expected):
+    assert schedules.adam_decay(0.99, 0.9, share) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_decay_is_exact_where_nothing_changes_it():
+    for share in (0.0, 0.3, 1.0):
+        assert schedules.adam_decay(0.999, 0.999, share) == 0.999
+    assert 1 - 1 / (1 / (1 - 0.3)) != 0.3
+    assert schedules.adam_decay(0.3, 0.9, 1.0) == 0.3
+    assert schedules.adam_decay(0.999, 0.9, 1.5) == 0.999
+
+
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, 0.3), (10, 0.3 / math.e), (50, 0.3 * math.exp(-5)), (5, 0.18196)]
 )

@@ -99,6 +99,22 @@ def test_points_are_drawn_by_area():
     assert np.array_equal(points, again)
 
 
+def test_a_point_as_far_as_the_threshold_is_too_far():
+    normals = np.array([[0.0, 0, 1], [0, 0, 1]])
+    points = np.array([[0.0, 0, 0], [1, 0, 0]])
+    moved = points + np.array([0, 0, 0.25])
+    for threshold, expected in ((0.25, 0.0), (np.nextafter(0.25, 1), 1.0)):
+        found = surface_distances((points, normals), (moved, normals), threshold=threshold)
+        assert found.f_score == expected
+
+
+def test_rounding_does_not_lift_the_consistency_of_normals_above_one():
+    points, normal = np.zeros((1, 3)), np.array([[0.6, 0.8, np.sqrt(2) * 1e-8]])
+    assert (normal * normal).sum() > 1
+    found = surface_distances((points, normal), (points, normal))
+    assert found.normal_consistency == 1
+
+
 @pytest.mark.parametrize("faces", [np.zeros((0, 3), int), np.array([[0, 0, 1], [2, 2, 2]])])
 def test_a_surface_without_area_is_refused(faces):
     with pytest.raises(ValueError, match="no area"):

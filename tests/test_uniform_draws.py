@@ -76,6 +76,10 @@ def test_afresh_and_of_huge_signals_it_is_what_it_was(monkeypatch):
     huge = UniformDraws(True)
     assert huge.draw(180, 50, generator()).tolist() == plain.tolist()
     assert huge.state_dict() == UniformDraws().state_dict() == {}
+    monkeypatch.setattr(uniform_draws, "MOST_SHUFFLED", 180)
+    largest = UniformDraws(True)
+    largest.draw(180, 50, generator())
+    assert largest.state_dict().keys() == {"seed", "place"}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,22 @@ def test_others_of_an_epoch_are_found_without_chance_and_all_of_them_soon():
         seen |= set(draws.others(180, 60, turn, rng, drawn).tolist())
         assert torch.equal(rng.get_state(), before)
     assert seen == set(range(180))
+
+
+def test_others_are_as_many_as_asked_for_whatever_the_sizes_are():
+    """All places and counts of a small signal: the order is enough, and nothing is drawn."""
+    population, rng = 11, generator()
+    for count in range(1, population + 1):
+        for place in range(count, population + 1, count):
+            draws = UniformDraws(True)
+            for _ in range(place // count):
+                drawn = draws.draw(population, count, rng)
+            before = rng.get_state()
+            for others in range(population - count + 1):
+                for turn in range(population + 2):
+                    found = draws.others(population, others, turn, rng, drawn)
+                    assert len(torch.cat([drawn, found]).unique()) == count + others
+            assert torch.equal(rng.get_state(), before)
 
 
 def test_others_are_none_of_what_else_is_taken():
