@@ -7,11 +7,10 @@ not repeated:
     python scripts/bench.py --json runs/bench.json
     python scripts/bench.py --only gemm step sweep scoring
     python scripts/bench.py --only targets --pictures a.png b.png --seeds 3 --jobs 2
-    python scripts/bench.py --only blocks --rows 65536 --repeats 3
     python scripts/bench.py --only size    # a picture of 16384x16384, on request only
 
-After a change of nint's own code, use another --runs: of a run that is there only input's name
-and settings are compared.
+After a change of nint's own code, use another --runs: of a run that is there, only the input's
+name and the settings are compared.
 """
 
 import argparse
@@ -25,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import costs
-import passes
 import processes
 import rates
 import size
@@ -42,10 +40,8 @@ TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
     "step": ("Training steps", rates.share_table),
     "sweep": ("Sweeps", rates.share_table),
-    "passes": ("Passes of a step by field, precision and compiling", passes.passes_table),
-    "blocks": ("A sweep by block size", costs.blocks_table),
+    "passes": ("Passes of a step by field and precision", costs.passes_table),
     "scoring": ("A NINT scoring pass", costs.scoring_table),
-    "samplers": ("What samplers do besides asking for passes", costs.samplers_table),
     "startup": ("Starting", processes.startup_table),
     "memory": ("Memory of a scoring pass", processes.memory_table),
     "targets": ("Training time to a target", target_tables.targets_table),
@@ -104,10 +100,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if {"gemm", "step", "sweep"} & set(wanted):
         yield rates.bench_rates(rows, repeats, wanted, options.gemm_seconds)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "passes": lambda: passes.bench_passes(min(rows, passes.POINTS), repeats),
-        "blocks": lambda: costs.bench_blocks(rows, repeats),
+        "passes": lambda: costs.bench_passes(min(rows, costs.STEP_POINTS), repeats),
         "scoring": lambda: costs.bench_scoring(rows, repeats),
-        "samplers": lambda: costs.bench_samplers(rows, repeats),
         "startup": lambda: processes.bench_startup(repeats),
         "memory": lambda: processes.bench_memory(rows),
         "targets": lambda: targets.bench_targets(options),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import grid
+import tables
 import torch
 from timing import Job, interleaved, medians, picture, siren
 
@@ -106,7 +106,7 @@ def memory_table(found: Mapping[str, Any]) -> str:
     """Write how much memory a scoring pass takes."""
     header = ["points", "MB beyond what was there", "MB of residual, product, score", "MB beyond"]
     keys = ("peak_growth_bytes", "residual_product_score_bytes", "beyond_the_vectors_bytes")
-    return grid.markdown(
+    return tables.markdown(
         header,
         (
             [f"{run['coordinates']:,}", *(f"{run[key] / 1e6:.1f}" for key in keys)]
@@ -123,4 +123,4 @@ def startup_table(found: Mapping[str, Any]) -> str:
         "before_the_first_step_s": "`nint fit image` before its first step",
         "fit_of_one_step_s": "`nint fit image --steps 1`, whole",
     }
-    return grid.markdown(["", "s"], ([text, f"{found[key]:.2f}"] for key, text in names.items()))
+    return tables.markdown(["", "s"], ([text, f"{found[key]:.2f}"] for key, text in names.items()))

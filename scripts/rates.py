@@ -1,4 +1,11 @@
-"""How fast this machine multiplies matrices, and how much of that a step and a sweep reach."""
+"""How fast this machine multiplies matrices, and how much of that a step and a sweep reach.
+
+Only matrix products are counted, with a multiply-add as two operations. A layer of n inputs and m
+outputs takes 2 B n m for B points forwards (z = h W^T + b), as many again for the gradient by the
+weight (delta^T h), and as many for the gradient by its input (delta W), which the first layer does
+not need. So SIREN 5x256 for colour pictures takes 526,848 operations per point of a sweep and
+1,579,520 per point of a step.
+"""
 
 import math
 import statistics
@@ -7,14 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import grid
+import tables
 import torch
-from operations import forward_operations, layer_sizes, step_operations
 from timing import Job, interleaved, picture, siren
 
 from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import preset_layer, resolve, set_layer
+from nint_cli.fields import Siren
 from nint_cli.guard import Rescue
 from nint_cli.signals import GridSignal
 from nint_cli.sweep import block_size, predict
@@ -23,6 +30,22 @@ from nint_cli.trainer import Step, Trainer
 WIDTH = 256
 PUBLISHED_BATCH = 8192
 STEPS_AT_ONCE = 3
+
+
+def layer_sizes(field: Siren) -> list[tuple[int, int]]:
+    """Return (inputs n, outputs m) of each layer."""
+    return [(weight.shape[1], weight.shape[0]) for weight in field.weights]
+
+
+def forward_operations(layers: Iterable[tuple[int, int]], rows: int) -> int:
+    """Count the operations of a forward."""
+    return sum(2 * rows * n * m for n, m in layers)
+
+
+def step_operations(layers: Sequence[tuple[int, int]], rows: int) -> int:
+    """Count those of a forward and a backward."""
+    n, m = layers[0]
+    return 3 * forward_operations(layers, rows) - 2 * rows * n * m
 
 
 def products(rows: int, generator: torch.Generator) -> dict[str, Job]:
@@ -215,11 +238,11 @@ def gemm_table(found: Mapping[str, Any]) -> str:
     kinds = list(found["best_gflops"])
     counts = dict.fromkeys(name.split()[1] for name in found["gflops"])
     rows = [
-        [count, *(grid.shown(found["gflops"][f"{kind} {count}"], 1) for kind in kinds)]
+        [count, *(tables.shown(found["gflops"][f"{kind} {count}"], 1) for kind in kinds)]
         for count in counts
     ]
-    rows.append(["best", *(grid.shown(found["best_gflops"][kind], 1) for kind in kinds)])
-    table = grid.markdown(["rows", *(f"{kind}, GFLOP/s" for kind in kinds)], rows)
+    rows.append(["best", *(tables.shown(found["best_gflops"][kind], 1) for kind in kinds)])
+    table = tables.markdown(["rows", *(f"{kind}, GFLOP/s" for kind in kinds)], rows)
     return (
         f"{table}\nProducts alone would make a sweep run at {found['sweep_gflops']:.1f} GFLOP/s "
         f"and a step at {found['step_gflops']:.1f}; the peak is {found['peak_gflops']:.1f}.\n"
@@ -229,13 +252,13 @@ def gemm_table(found: Mapping[str, Any]) -> str:
 def share_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Write what steps or sweeps reach."""
     header = ["points", "ms", "GFLOP/s", "share of its products' rate", "share of the peak"]
-    return grid.markdown(
+    return tables.markdown(
         header,
         (
             [
                 f"{row['points']:,}",
-                grid.shown(1000 * row["seconds"], 1),
-                grid.shown(row["gflops"], 1),
+                tables.shown(1000 * row["seconds"], 1),
+                tables.shown(row["gflops"], 1),
                 f"{100 * row['share_of_gemm']:.0f} %",
                 f"{100 * row['share_of_peak']:.0f} %",
             ]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import grid
 import numpy as np
+import tables
 import tifffile
 from rates import Pause
 from timing import Job, interleaved, medians
@@ -126,4 +126,4 @@ def size_table(found: Mapping[str, Any]) -> str:
             f"{run['pixel_bytes'] / 1e6:.0f}",
             f"{run['peak_rss_bytes'] / 1e6:.0f}",
         ])
-    return grid.markdown(header, rows)
+    return tables.markdown(header, rows)

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import grid
+import tables
 
 BASELINES = ("paper-full", "paper-nint_released")
 FIRST_FIELD = "siren"
@@ -19,13 +19,13 @@ Run = dict[str, Any]
 
 
 def cost(run: Run, target: str, key: str = "train_s") -> float | None:
-    """Give what a run took to a target; None where it did not get there."""
+    """Return what a run took to a target; None where it did not get there."""
     found = run["to_db"][target]
     return None if found is None else float(found[key])
 
 
 def median(values: Iterable[float | None]) -> float | None:
-    """Give the median where None is more than any number; None where that is the median."""
+    """Return the median where None is more than any number; None where that is the median."""
     numbers = [math.inf if value is None else value for value in values]
     found = statistics.median(numbers) if numbers else math.inf
     return found if math.isfinite(found) else None
@@ -110,20 +110,20 @@ def _faster(found: dict[str, Any] | None) -> str:
     if not found or found["paired"] is None:
         return "-"
     least = "≥ " if found["at_least"] else ""
-    return f"{least}{found['paired']:.1f} ({grid.shown(found['of_medians'], 1)})"
+    return f"{least}{found['paired']:.1f} ({tables.shown(found['of_medians'], 1)})"
 
 
 def _row(row: dict[str, Any]) -> list[str]:
     field, speedups = row["field"], row["speedup"]
-    seconds = grid.shown(row["median_train_s"], 1)
+    seconds = tables.shown(row["median_train_s"], 1)
     if row["median_train_s"] is None:
         seconds = f"not reached in {row['median_train_s_given']:.0f} s"
     memory = row["median_peak_rss_bytes"]
     cells = [field, row["method"], f"{row['reached']} of {row['runs']}", seconds]
-    cells += [grid.shown(row["median_step"], 0), grid.shown(row["median_passes"], 0)]
+    cells += [tables.shown(row["median_step"], 0), tables.shown(row["median_passes"], 0)]
     for other in (field, FIRST_FIELD):
         cells += [_faster(speedups[f"{other} {baseline}"]) for baseline in BASELINES]
-    return [*cells, grid.shown(None if memory is None else memory / 1e6, 0)]
+    return [*cells, tables.shown(None if memory is None else memory / 1e6, 0)]
 
 
 def targets_table(found: dict[str, Any]) -> str:
@@ -145,7 +145,7 @@ def targets_table(found: dict[str, Any]) -> str:
     header.append("peak MB")
     for target in found["targets"]:
         rows = [_row(row) for row in found["summary"] if row["target_db"] == target]
-        text += f"To {target:g} dB:\n\n{grid.markdown(header, rows)}\n"
+        text += f"To {target:g} dB:\n\n{tables.markdown(header, rows)}\n"
     return text + _by_picture(found)
 
 
@@ -160,12 +160,12 @@ def _by_picture(found: dict[str, Any]) -> str:
         [
             *key,
             *(
-                " / ".join(grid.shown(median(cost(r, t) for r in runs), 1) for t in targets)
+                " / ".join(tables.shown(median(cost(r, t) for r in runs), 1) for t in targets)
                 for runs in by_picture.values()
             ),
         ]
         for key, by_picture in groups.items()
     ]
     pictures = list(next(iter(groups.values())))
-    table = grid.markdown(["field", "method", *pictures], rows)
+    table = tables.markdown(["field", "method", *pictures], rows)
     return f"Seconds to {' / '.join(targets)} dB, medians over seeds:\n\n{table}"
