@@ -36,18 +36,45 @@ from nint_cli.config import FIELD_NAMES
 from nint_cli.cores import processor_name
 from nint_cli.heap import keep_freed_memory
 
-TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
-    "step": ("Training steps", rates.share_table),
-    "sweep": ("Sweeps", rates.share_table),
-    "passes": ("Passes of a step by field and precision", costs.passes_table),
-    "scoring": ("A NINT scoring pass", costs.scoring_table),
-    "startup": ("Starting", processes.startup_table),
-    "memory": ("Memory of a scoring pass", processes.memory_table),
-    "targets": ("Training time to a target", target_tables.targets_table),
-    "size": ("A large picture beside a small one", size.size_table),
+Part = tuple[str, Callable[[Any], str], Callable[[argparse.Namespace], Any] | None]
+
+PARTS: dict[str, Part] = {
+    "gemm": ("Matrix products of the field's sizes", rates.gemm_table, None),
+    "step": ("Training steps", rates.share_table, None),
+    "sweep": ("Sweeps", rates.share_table, None),
+    "passes": (
+        "Passes of a step by field and precision",
+        costs.passes_table,
+        lambda given: costs.bench_passes(min(given.rows, costs.STEP_POINTS), given.repeats),
+    ),
+    "scoring": (
+        "A NINT scoring pass",
+        costs.scoring_table,
+        lambda given: costs.bench_scoring(given.rows, given.repeats),
+    ),
+    "startup": (
+        "Starting",
+        processes.startup_table,
+        lambda given: processes.bench_startup(given.repeats),
+    ),
+    "memory": (
+        "Memory of a scoring pass",
+        processes.memory_table,
+        lambda given: processes.bench_memory(given.rows),
+    ),
+    "targets": (
+        "Training time to a target",
+        target_tables.targets_table,
+        targets.bench_targets,
+    ),
+    "size": (
+        "A large picture beside a small one",
+        size.size_table,
+        lambda given: size.bench_size(given.side, given.repeats),
+    ),
 }
-"""What can be measured, in the order of the report: its title, and how it is written."""
+"""What can be measured, in the order of the report: its title, how it is written, and how it is
+measured; None where parts take turns in one process."""
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -55,8 +82,8 @@ def arguments() -> argparse.ArgumentParser:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=TABLES, default=[name for name in TABLES if name != "size"],
-        metavar="PART", help=f"some of: {', '.join(TABLES)}; default: all but size")  # fmt: skip
+    add("--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "size"],
+        metavar="PART", help=f"some of: {', '.join(PARTS)}; default: all but size")  # fmt: skip
     add("--format", choices=["table", "json"], default="table", help="what stdout carries")
     add("--json", type=Path, metavar="FILE", help="write the JSON there, after every part")
     add("--rows", type=int, default=1 << 20, help="coordinates to sweep over")
@@ -95,21 +122,13 @@ def machine() -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure part by part, in the order of the report; those that share a process at once."""
-    wanted = [name for name in TABLES if name in options.only]
-    rows, repeats = options.rows, options.repeats
+    wanted = [name for name in PARTS if name in options.only]
     if {"gemm", "step", "sweep"} & set(wanted):
-        yield rates.bench_rates(rows, repeats, wanted, options.gemm_seconds)
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "passes": lambda: costs.bench_passes(min(rows, costs.STEP_POINTS), repeats),
-        "scoring": lambda: costs.bench_scoring(rows, repeats),
-        "startup": lambda: processes.bench_startup(repeats),
-        "memory": lambda: processes.bench_memory(rows),
-        "targets": lambda: targets.bench_targets(options),
-        "size": lambda: size.bench_size(options.side, repeats),
-    }
-    for name, part in parts.items():
-        if name in wanted:
-            yield {name: part()}
+        yield rates.bench_rates(options.rows, options.repeats, wanted, options.gemm_seconds)
+    for name in wanted:
+        measured = PARTS[name][2]
+        if measured is not None:
+            yield {name: measured(options)}
 
 
 def machine_line(found: dict[str, Any]) -> str:
@@ -140,7 +159,7 @@ def main() -> None:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if options.format == "table":
             for name, part in found.items():
-                title, table = TABLES[name]
+                title, table, _ = PARTS[name]
                 print(f"## {title}\n\n{table(part)}", flush=True)
     if options.format == "json":
         print(json.dumps(report, indent=2))

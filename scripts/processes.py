@@ -18,7 +18,7 @@ from nint_cli.ntk import ntk_residual_product
 
 
 def scoring_growth(rows: int) -> int:
-    """Give the bytes by which a scoring pass raises the process's peak memory."""
+    """Return the bytes by which a scoring pass raises the process's peak memory."""
     field, small, signal = siren(), picture(16_384), picture(rows)
     ntk_residual_product(field, small)  # libraries, threads and block buffers
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
@@ -79,26 +79,15 @@ def bench_startup(repeats: int) -> dict[str, Any]:
         def process(*command: str) -> Job:
             return lambda: subprocess.run(command, check=True, capture_output=True)
 
-        found = medians(
-            interleaved(
-                {
-                    "help": process(*nint, "--help"),
-                    "import_torch": process(sys.executable, "-c", "import torch"),
-                    "fit_of_one_step": fit,
-                },
-                repeats,
-            )
-        )
-    loads = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "nint_cli", "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stderr
+        jobs = {
+            "help": process(*nint, "--help"),
+            "import_torch": process(sys.executable, "-c", "import torch"),
+            "fit_of_one_step": fit,
+        }
+        found = medians(interleaved(jobs, repeats))
     return {
         **{f"{name}_s": seconds for name, seconds in found.items()},
         "before_the_first_step_s": statistics.median(before[1:]),
-        "help_imports_torch": "| torch\n" in loads,
     }
 
 
@@ -106,13 +95,11 @@ def memory_table(found: Mapping[str, Any]) -> str:
     """Write how much memory a scoring pass takes."""
     header = ["points", "MB beyond what was there", "MB of residual, product, score", "MB beyond"]
     keys = ("peak_growth_bytes", "residual_product_score_bytes", "beyond_the_vectors_bytes")
-    return tables.markdown(
-        header,
-        (
-            [f"{run['coordinates']:,}", *(f"{run[key] / 1e6:.1f}" for key in keys)]
-            for run in found["runs"]
-        ),
+    rows = (
+        [f"{run['coordinates']:,}", *(f"{run[key] / 1e6:.1f}" for key in keys)]
+        for run in found["runs"]
     )
+    return tables.markdown(header, rows)
 
 
 def startup_table(found: Mapping[str, Any]) -> str:

@@ -49,16 +49,7 @@ def step_operations(layers: Sequence[tuple[int, int]], rows: int) -> int:
 
 
 def products(rows: int, generator: torch.Generator) -> dict[str, Job]:
-    """Make the three products of a hidden layer, each into memory that is there already.
-
-    Args:
-        rows: B.
-        generator: Source of the factors.
-
-    Returns:
-        By kind: ``forward`` (B, 256) x (256, 256) plus a bias, ``by_input`` (B, 256) x (256, 256),
-        ``by_weight`` (256, B) x (B, 256) added to what is there. Each is 2 B 256^2 operations.
-    """
+    """Make the three products of a hidden layer by kind, into memory that is there already."""
     h = torch.randn(rows, WIDTH, generator=generator)
     delta = torch.randn(rows, WIDTH, generator=generator)
     weight = torch.randn(WIDTH, WIDTH, generator=generator) / WIDTH
@@ -72,7 +63,7 @@ def products(rows: int, generator: torch.Generator) -> dict[str, Job]:
 
 
 def sustained(job: Job, seconds: float) -> tuple[Job, int]:
-    """Repeat a job so often that it takes about so long; give that, and how often."""
+    """Repeat a job so often that it takes about so long; return that, and how often."""
     job()
     start = time.perf_counter()
     job()
@@ -105,11 +96,8 @@ class Pause:
 def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]:
     """Build the trainer of `--preset default --field siren --sampler uniform`, without an end.
 
-    Its products are in float32, as those that its rate is related to.
-
-    Args:
-        signal: What to fit.
-        batch: Points of a step; None takes the recipe's.
+    Its products are in float32, as those that its rate is related to. Batches are the recipe's
+    unless a size is given.
 
     Returns:
         The trainer, and the points of a step.
@@ -126,7 +114,7 @@ def trainer(signal: GridSignal, batch: int | None = None) -> tuple[Trainer, int]
 
 
 def step_jobs(rows: int) -> dict[str, tuple[Job, int]]:
-    """Make jobs of some training steps; give with each the operations it takes."""
+    """Make jobs of some training steps, each with the operations it takes."""
     signal, jobs = picture(rows), dict[str, tuple[Job, int]]()
     for wanted in (None, PUBLISHED_BATCH):
         fit, batch = trainer(signal, wanted)
@@ -162,15 +150,10 @@ def gemm_jobs(row_counts: Iterable[int], seconds: float) -> dict[str, tuple[Job,
 
 
 def gemm_rates(rates: Mapping[str, float]) -> dict[str, Any]:
-    """Sum up the rates of products: by kind, the best of any number of rows.
+    """Sum up GFLOP/s by ``kind rows``.
 
-    Args:
-        rates: GFLOP/s by ``kind rows``.
-
-    Returns:
-        All rates; the best by kind; what a sweep would reach by products alone, which is the best
-        forward; what a step would, which has as many of each kind, so their harmonic mean; and
-        the peak, the best of all.
+    A sweep does forward products alone, so that the best of these bounds it. A step does as many
+    of each kind, so that the harmonic mean of the best of each does.
     """
     best: dict[str, float] = {}
     for name, rate in rates.items():
@@ -252,16 +235,13 @@ def gemm_table(found: Mapping[str, Any]) -> str:
 def share_table(found: Sequence[Mapping[str, Any]]) -> str:
     """Write what steps or sweeps reach."""
     header = ["points", "ms", "GFLOP/s", "share of its products' rate", "share of the peak"]
-    return tables.markdown(
-        header,
-        (
-            [
-                f"{row['points']:,}",
-                tables.shown(1000 * row["seconds"], 1),
-                tables.shown(row["gflops"], 1),
-                f"{100 * row['share_of_gemm']:.0f} %",
-                f"{100 * row['share_of_peak']:.0f} %",
-            ]
-            for row in found
-        ),
+    rows = (
+        [
+            f"{row['points']:,}",
+            f"{1000 * row['seconds']:.1f}",
+            f"{row['gflops']:.1f}",
+            *(f"{100 * row[key]:.0f} %" for key in ("share_of_gemm", "share_of_peak")),
+        ]
+        for row in found
     )
+    return tables.markdown(header, rows)

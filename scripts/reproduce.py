@@ -11,7 +11,6 @@ report.html there has the curves. Finished runs are kept.
 import argparse
 import json
 import sys
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,49 +48,30 @@ PUBLISHED: dict[str, tuple[tuple[float, float, float], tuple[float, float] | Non
 }
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How large a reproduction is.
-
-    Attributes:
-        size: Longest side in pixels; None leaves pictures as they are.
-        pictures: How many of the folder; None takes all.
-        steps: Steps of every run, which all schedules refer to.
-        at: Steps of the table.
-        every: Steps between evaluations, and so the grain of times to a target.
-        seeds: Seeds per picture.
-        jobs: Runs at once.
-    """
-
-    size: int | None
-    pictures: int | None
-    steps: int
-    at: tuple[int, ...]
-    every: int
-    seeds: int
-    jobs: int
+SCALES: dict[str, dict[str, Any]] = {
+    "small": {"size": 128, "pictures": 2, "steps": 500, "at": [100, 250, 500], "every": 10,
+              "seeds": 1, "jobs": 2},
+    "paper": {"size": None, "pictures": None, "steps": 5000, "at": [250, 1000, 5000],
+              "every": 50, "seeds": 3, "jobs": 1},
+}  # fmt: skip
+"""Options by scale: longest side, pictures of the folder (None: all), steps of every run, steps of
+the table, steps between evaluations and so the grain of times, seeds, and runs at once."""
 
 
-SCALES = {
-    "small": Scale(128, 2, 500, (100, 250, 500), 10, 1, 2),
-    "paper": Scale(None, None, 5000, (250, 1000, 5000), 50, 3, 1),
-}
-
-
-def compare(options: argparse.Namespace, scale: Scale) -> Comparison:
+def compare(options: argparse.Namespace) -> Comparison:
     """Run what is missing."""
     pictures = sorted(p for p in options.images.iterdir() if p.suffix.lower() in SUFFIXES)
     if not pictures:
         sys.exit(f"no picture in '{options.images}'")
-    settings = [f"evaluation.every={scale.every}", "evaluation.ssim=true"]
+    settings = [f"evaluation.every={options.every}", "evaluation.ssim=true"]
     settings += ["evaluation.selections=false"]
-    settings += [] if scale.size is None else [f"image.size={scale.size}"]
-    words = ["--preset=paper", f"--steps={scale.steps}", f"--seeds={scale.seeds}"]
-    words += [f"--jobs={scale.jobs}", f"--device={options.device}"]
+    settings += [] if options.size is None else [f"image.size={options.size}"]
+    words = ["--preset=paper", f"--steps={options.steps}", f"--seeds={options.seeds}"]
+    words += [f"--jobs={options.jobs}", f"--device={options.device}"]
     words += [f"--set={setting}" for setting in settings]
     words += [f"--target={target}" for target in TARGETS]
     words += [f"--variant={name}:{METHODS[name]}" for name in options.methods.split(",")]
-    sources = [str(path) for path in pictures[: scale.pictures]]
+    sources = [str(path) for path in pictures[: options.pictures]]
     return tables.compare("image", sources, options.output, *words)
 
 
@@ -102,17 +82,17 @@ def log(root: Path, run: RunEntry) -> dict[int, dict[str, Any]]:
     return {row["step"]: row for row in rows if "event" not in row}
 
 
-def quality(found: Comparison, root: Path, scale: Scale) -> str:
+def quality(found: Comparison, options: argparse.Namespace) -> str:
     """Write the table of quality at given steps."""
     kinds = {"PSNR": ("psnr_db", 2), "SSIM": ("ssim", 4)}
-    header = ["method", *(f"{kind} at {step}" for step in scale.at for kind in kinds)]
+    header = ["method", *(f"{kind} at {step}" for step in options.at for kind in kinds)]
     header += ["FLIP", "LPIPS", "published PSNR at 250 / 1000 / 5000"]
     rows = []
     for method in found.variants:
         runs = [run for run in found.runs if run.variant == method.name]
-        logs = [log(root, run) for run in runs]
+        logs = [log(options.output, run) for run in runs]
         cells = [method.name]
-        for step in scale.at:
+        for step in options.at:
             for key, digits in kinds.values():
                 value = tables.mean(each.get(step, {}).get(key) for each in logs)
                 cells.append(tables.shown(value, digits))
@@ -152,16 +132,16 @@ def speed(found: Comparison) -> str:
     return tables.markdown(header, rows)
 
 
-def report(found: Comparison, root: Path, scale: Scale) -> str:
+def report(found: Comparison, options: argparse.Namespace) -> str:
     """Write what was run, on what, and both tables."""
     there = found.runs[0].environment
     inputs = ", ".join(f"{each.name} ({each.described})" for each in found.inputs)
     return (
-        f"{inputs}, seeds 0 to {scale.seeds - 1}, {scale.steps} steps, SIREN 5x256, Adam at 1e-4, "
-        f"batches of 20 %; nint {found.nint_version}, PyTorch {there['torch']}, "
-        f"{there['device']} with {there['threads']} threads a run, {scale.jobs} runs at once.\n\n"
+        f"{inputs}, seeds 0 to {options.seeds - 1}, {options.steps} steps, SIREN 5x256, "
+        f"Adam at 1e-4, batches of 20 %; nint {found.nint_version}, PyTorch {there['torch']}, "
+        f"{there['device']} with {there['threads']} threads a run, {options.jobs} at once.\n\n"
         "Means over pictures and seeds; a dash where a run lacks the figure.\n\n"
-        f"{quality(found, root, scale)}\n{speed(found)}"
+        f"{quality(found, options)}\n{speed(found)}"
     )
 
 
@@ -173,15 +153,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/reproduction"))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--device", default="auto")
-    for field in fields(Scale):
-        if field.name != "at":
-            parser.add_argument(f"--{field.name}", type=int, help="instead of the scale's")
+    for name in SCALES["small"]:
+        nargs = "+" if name == "at" else None
+        parser.add_argument(f"--{name}", type=int, nargs=nargs, help="instead of the scale's")
     options = parser.parse_args()
-    given = {f.name: getattr(options, f.name, None) for f in fields(Scale)}
-    scale = replace(SCALES[options.scale], **{k: v for k, v in given.items() if v is not None})
-    if options.steps is not None:
-        scale = replace(scale, at=(scale.steps,))
-    text = report(compare(options, scale), options.output, scale)
+    if options.steps is not None and options.at is None:
+        options.at = [options.steps]
+    for name, value in SCALES[options.scale].items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    text = report(compare(options), options)
     (options.output / "results.md").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 

@@ -7,6 +7,7 @@ highest 20 % are compared with the exact ones. Then each has a run of its own.
 """
 
 import argparse
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -101,7 +102,7 @@ def main() -> None:
         f"--variant={name.replace(' ', '-')}:sampler=nint,{_ALWAYS}{',' * bool(own)}{own}"
         for name, (own, _) in SCORES.items()
     ]
-    found = experiment.compare(options, ["--sampler=uniform", *words])
+    found = experiment.compare(options, "--sampler=uniform", *words)
     uniform = experiment.summary(found, "uniform")
     rows = [["uniform", "-", "-", f"{uniform.value.mean:.2f}", f"{uniform.train_s.mean:.0f}"]]
     ends = {}
@@ -109,13 +110,8 @@ def main() -> None:
         each = experiment.summary(found, name.replace(" ", "-"))
         ends[name] = each.value.mean or 0.0
         overlaps, ranks = observer.overlaps[name], observer.ranks[name]
-        rows.append([
-            name,
-            f"{sum(overlaps) / len(overlaps):.2f}",
-            f"{sum(ranks) / len(ranks):.2f}",
-            f"{ends[name]:.2f}",
-            f"{each.train_s.mean:.0f}",
-        ])
+        figures = (statistics.mean(overlaps), statistics.mean(ranks), ends[name])
+        rows.append([name, *(f"{value:.2f}" for value in figures), f"{each.train_s.mean:.0f}"])
     cheap = max((name for name in SCORES if name != "exact"), key=ends.__getitem__)
     experiment.tell(
         options,
