@@ -36,45 +36,19 @@ from nint_cli.config import FIELD_NAMES
 from nint_cli.cores import processor_name
 from nint_cli.heap import keep_freed_memory
 
-Part = tuple[str, Callable[[Any], str], Callable[[argparse.Namespace], Any] | None]
-
-PARTS: dict[str, Part] = {
-    "gemm": ("Matrix products of the field's sizes", rates.gemm_table, None),
-    "step": ("Training steps", rates.share_table, None),
-    "sweep": ("Sweeps", rates.share_table, None),
-    "passes": (
-        "Passes of a step by field and precision",
-        costs.passes_table,
-        lambda given: costs.bench_passes(min(given.rows, costs.STEP_POINTS), given.repeats),
-    ),
-    "scoring": (
-        "A NINT scoring pass",
-        costs.scoring_table,
-        lambda given: costs.bench_scoring(given.rows, given.repeats),
-    ),
-    "startup": (
-        "Starting",
-        processes.startup_table,
-        lambda given: processes.bench_startup(given.repeats),
-    ),
-    "memory": (
-        "Memory of a scoring pass",
-        processes.memory_table,
-        lambda given: processes.bench_memory(given.rows),
-    ),
-    "targets": (
-        "Training time to a target",
-        target_tables.targets_table,
-        targets.bench_targets,
-    ),
-    "size": (
-        "A large picture beside a small one",
-        size.size_table,
-        lambda given: size.bench_size(given.side, given.repeats),
-    ),
+PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable[[Any], str]]] = {
+    "gemm": ("Matrix products of the field's sizes", None, rates.gemm_table),
+    "step": ("Training steps", None, rates.share_table),
+    "sweep": ("Sweeps", None, rates.share_table),
+    "passes": ("Passes of a step by precision", costs.bench_passes, costs.passes_table),
+    "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
+    "startup": ("Starting", processes.bench_startup, processes.startup_table),
+    "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),
+    "targets": ("Training time to a target", targets.bench_targets, target_tables.targets_table),
+    "size": ("A large picture beside a small one", size.bench_size, size.size_table),
 }
-"""What can be measured, in the order of the report: its title, how it is written, and how it is
-measured; None where parts take turns in one process."""
+"""What can be measured, in the order of the report: a title, how it is measured (None: in turn, by
+`bench_rates`), and how it is written."""
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -124,9 +98,9 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure part by part, in the order of the report; those that share a process at once."""
     wanted = [name for name in PARTS if name in options.only]
     if {"gemm", "step", "sweep"} & set(wanted):
-        yield rates.bench_rates(options.rows, options.repeats, wanted, options.gemm_seconds)
+        yield rates.bench_rates(options)
     for name in wanted:
-        measured = PARTS[name][2]
+        measured = PARTS[name][1]
         if measured is not None:
             yield {name: measured(options)}
 
@@ -159,7 +133,7 @@ def main() -> None:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if options.format == "table":
             for name, part in found.items():
-                title, table, _ = PARTS[name]
+                title, _, table = PARTS[name]
                 print(f"## {title}\n\n{table(part)}", flush=True)
     if options.format == "json":
         print(json.dumps(report, indent=2))

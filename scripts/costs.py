@@ -3,6 +3,7 @@
 What is compared is timed in turn, again and again, in one process, and medians are divided.
 """
 
+import argparse
 import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,9 +32,9 @@ MAKERS: dict[str, Callable[[torch.Generator], Field]] = {
 """Every field that is a chain of layers."""
 
 
-def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
+def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
     """Compare a NINT scoring pass, and its halves, with a plain forward sweep."""
-    field, signal = siren(), picture(rows)
+    field, signal = siren(), picture(options.rows)
     gradient, _ = pull_residual(field, signal)
     jobs = {
         "forward": lambda: predict(field, signal),
@@ -42,7 +43,7 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
         "vjp": lambda: pull_residual(field, signal),
         "jvp": lambda: pushforward(field, signal, gradient),
     }
-    found = medians(interleaved(jobs, repeats))
+    found = medians(interleaved(jobs, options.repeats))
     return {
         "coordinates": len(signal),
         **{f"{name}_s": seconds for name, seconds in found.items()},
@@ -50,17 +51,13 @@ def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def bench_passes(points: int, repeats: int) -> dict[str, Any]:
-    """Time forward and backward of a step of so many points in float32 and by bfloat16 products.
+def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
+    """Time forward and backward of a step in float32 and by bfloat16 products, by field.
 
-    Args:
-        points: Points of the step.
-        repeats: Rounds.
-
-    Returns:
-        By field, seconds of both, and the relative error of the gradient that rounding makes, on
-        average over the parameters of a fresh network.
+    The error is that of the gradient of a fresh network by bfloat16, relative to its norm, on
+    average over the parameters.
     """
+    points = min(options.rows, STEP_POINTS)
     generator = torch.Generator().manual_seed(0)
     stored = torch.randint(0, 256, (points, 3), generator=generator, dtype=torch.uint8)
     signal = GridSignal(stored, (1, points), scale=255.0)
@@ -75,7 +72,7 @@ def bench_passes(points: int, repeats: int) -> dict[str, Any]:
         pairs = zip(gradient(torch.bfloat16), gradient(None), strict=True)
         error = statistics.mean(float((a - b).norm() / b.norm()) for a, b in pairs)
         jobs = {"full": lambda: gradient(None), "rounded": lambda: gradient(torch.bfloat16)}
-        fields[name] = {"s": medians(interleaved(jobs, repeats)), "error": error}
+        fields[name] = {"s": medians(interleaved(jobs, options.repeats)), "error": error}
     return {"points": points, "fields": fields}
 
 

@@ -1,5 +1,6 @@
 """What takes a process of its own to measure: peak memory, and what it takes to start."""
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -37,10 +38,10 @@ def status_bytes(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def bench_memory(rows: int) -> dict[str, Any]:
+def bench_memory(options: argparse.Namespace) -> dict[str, Any]:
     """Measure peak memory of a scoring pass, each size in a process of its own."""
     found = []
-    for count in (rows // 4, rows):
+    for count in (options.rows // 4, options.rows):
         script = Path(__file__).with_name("bench.py")
         command = [sys.executable, str(script), "--growth", str(count)]
         growth = int(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -54,7 +55,7 @@ def bench_memory(rows: int) -> dict[str, Any]:
     return {"runs": found}
 
 
-def bench_startup(repeats: int) -> dict[str, Any]:
+def bench_startup(options: argparse.Namespace) -> dict[str, Any]:
     """Time whole processes: `nint --help`, `import torch`, and a fit of one step.
 
     The fit is of 256 x 256 pixels by `--preset default`; what it takes before its first step is
@@ -84,7 +85,7 @@ def bench_startup(repeats: int) -> dict[str, Any]:
             "import_torch": process(sys.executable, "-c", "import torch"),
             "fit_of_one_step": fit,
         }
-        found = medians(interleaved(jobs, repeats))
+        found = medians(interleaved(jobs, options.repeats))
     return {
         **{f"{name}_s": seconds for name, seconds in found.items()},
         "before_the_first_step_s": statistics.median(before[1:]),

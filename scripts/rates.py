@@ -7,6 +7,7 @@ not need. So SIREN 5x256 for colour pictures takes 526,848 operations per point 
 1,579,520 per point of a step.
 """
 
+import argparse
 import math
 import statistics
 import time
@@ -168,32 +169,23 @@ def gemm_rates(rates: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def bench_rates(rows: int, repeats: int, wanted: Iterable[str], seconds: float) -> dict[str, Any]:
-    """Measure products, steps and sweeps in turn.
-
-    Args:
-        rows: Points of the large sweep; steps and the small one have a quarter of them.
-        repeats: Rounds.
-        wanted: What to measure beside the products: ``step``, ``sweep``.
-        seconds: How long one measurement of a product takes.
-
-    Returns:
-        ``gemm`` and what was wanted.
-    """
-    wanted, steps = set(wanted), step_jobs(rows // 4)
-    field, batches = siren(), [int(name.split()[1]) for name in steps]
+def bench_rates(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure products, and the steps and sweeps that are wanted, in turn."""
+    rows, seconds, wanted = options.rows, options.gemm_seconds, options.only
+    steps, field = step_jobs(rows // 4), siren()
+    batches = [int(name.split()[1]) for name in steps]
     blocks = {block_size(field), block_size(field, forward_only=True)}
     jobs = gemm_jobs(sorted(blocks | set(batches)), seconds)
     jobs |= steps if "step" in wanted else {}
     jobs |= sweep_jobs(rows) if "sweep" in wanted else {}
-    taken = interleaved({name: job for name, (job, _) in jobs.items()}, repeats)
+    taken = interleaved({name: job for name, (job, _) in jobs.items()}, options.repeats)
     rates = {
         name: statistics.median(operations / 1e9 / each for each in taken[name])
         for name, (_, operations) in jobs.items()
     }
     of_products = {k: v for k, v in rates.items() if k.split()[0] not in {"step", "sweep"}}
     gemm = gemm_rates(of_products)
-    found: dict[str, Any] = {"gemm": gemm | {"rounds": repeats, "seconds_each": seconds}}
+    found: dict[str, Any] = {"gemm": gemm | {"rounds": options.repeats, "seconds_each": seconds}}
     for part in ("step", "sweep"):
         if part in wanted:
             found[part] = [

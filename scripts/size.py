@@ -1,5 +1,6 @@
 """Whether a picture's size costs anything: steps and memory of a large one beside a small one."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -81,10 +82,11 @@ def whole_run(source: Path, folder: Path) -> dict[str, object]:
     }
 
 
-def bench_size(side: int, repeats: int) -> dict[str, object]:
+def bench_size(options: argparse.Namespace) -> dict[str, object]:
     """Compare a large picture with a small one: time of a step, and memory of a whole run."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    side = options.side
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         paths = {
             f"{SMALL_SIDE}": folder / "small.tif",
             f"{side}": folder / "large.tif",
@@ -92,7 +94,7 @@ def bench_size(side: int, repeats: int) -> dict[str, object]:
         }
         for (name, path), size in zip(paths.items(), (SMALL_SIDE, side, side), strict=True):
             write_picture(path, size, compressed="tiles" in name)
-        seconds = step_seconds(paths, repeats)
+        seconds = step_seconds(paths, options.repeats)
         small = seconds[f"{SMALL_SIDE}"]
         return {
             "batch": BATCH,

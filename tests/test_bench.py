@@ -380,7 +380,7 @@ def test_passes_are_timed_in_both_precisions(script, monkeypatch):
     makers = {"finer": lambda g: Finer(2, 3, generator=g, **small)}
     makers["siren"] = lambda g: Siren(2, 3, generator=g, **small)
     monkeypatch.setattr(costs, "MAKERS", makers)
-    found = costs.bench_passes(64, 1)
+    found = costs.bench_passes(argparse.Namespace(rows=64, repeats=1))
     assert found["fields"].keys() == makers.keys()
     for each in found["fields"].values():
         assert each["s"].keys() == {"full", "rounded"}
