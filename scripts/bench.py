@@ -7,11 +7,10 @@ not repeated:
     python scripts/bench.py --json runs/bench.json
     python scripts/bench.py --only gemm step sweep scoring
     python scripts/bench.py --only targets --pictures a.png b.png --seeds 3 --jobs 2
-    python scripts/bench.py --only blocks --rows 65536 --repeats 3
     python scripts/bench.py --only size    # a picture of 16384x16384, on request only
 
-After a change of nint's own code, use another --runs: of a run that is there only input's name
-and settings are compared.
+After a change of nint's own code, use another --runs: of a run that is there, only the input's
+name and the settings are compared.
 """
 
 import argparse
@@ -25,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import costs
-import passes
 import processes
 import rates
 import size
@@ -38,20 +36,19 @@ from nint_cli.config import FIELD_NAMES
 from nint_cli.cores import processor_name
 from nint_cli.heap import keep_freed_memory
 
-TABLES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "gemm": ("Matrix products of the field's sizes", rates.gemm_table),
-    "step": ("Training steps", rates.share_table),
-    "sweep": ("Sweeps", rates.share_table),
-    "passes": ("Passes of a step by field and precision", passes.passes_table),
-    "blocks": ("A sweep by block size", costs.blocks_table),
-    "scoring": ("A NINT scoring pass", costs.scoring_table),
-    "samplers": ("What samplers do besides asking for passes", costs.samplers_table),
-    "startup": ("Starting", processes.startup_table),
-    "memory": ("Memory of a scoring pass", processes.memory_table),
-    "targets": ("Training time to a target", target_tables.targets_table),
-    "size": ("A large picture beside a small one", size.size_table),
+PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable[[Any], str]]] = {
+    "gemm": ("Matrix products of the field's sizes", None, rates.gemm_table),
+    "step": ("Training steps", None, rates.share_table),
+    "sweep": ("Sweeps", None, rates.share_table),
+    "passes": ("Passes of a step by precision", costs.bench_passes, costs.passes_table),
+    "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
+    "startup": ("Starting", processes.bench_startup, processes.startup_table),
+    "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),
+    "targets": ("Training time to a target", targets.bench_targets, target_tables.targets_table),
+    "size": ("A large picture beside a small one", size.bench_size, size.size_table),
 }
-"""What can be measured, in the order of the report: its title, and how it is written."""
+"""What can be measured, in the order of the report: a title, how it is measured (None: in turn, by
+`bench_rates`), and how it is written."""
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -59,8 +56,8 @@ def arguments() -> argparse.ArgumentParser:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=TABLES, default=[name for name in TABLES if name != "size"],
-        metavar="PART", help=f"some of: {', '.join(TABLES)}; default: all but size")  # fmt: skip
+    add("--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "size"],
+        metavar="PART", help=f"some of: {', '.join(PARTS)}; default: all but size")  # fmt: skip
     add("--format", choices=["table", "json"], default="table", help="what stdout carries")
     add("--json", type=Path, metavar="FILE", help="write the JSON there, after every part")
     add("--rows", type=int, default=1 << 20, help="coordinates to sweep over")
@@ -99,23 +96,13 @@ def machine() -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure part by part, in the order of the report; those that share a process at once."""
-    wanted = [name for name in TABLES if name in options.only]
-    rows, repeats = options.rows, options.repeats
+    wanted = [name for name in PARTS if name in options.only]
     if {"gemm", "step", "sweep"} & set(wanted):
-        yield rates.bench_rates(rows, repeats, wanted, options.gemm_seconds)
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "passes": lambda: passes.bench_passes(min(rows, passes.POINTS), repeats),
-        "blocks": lambda: costs.bench_blocks(rows, repeats),
-        "scoring": lambda: costs.bench_scoring(rows, repeats),
-        "samplers": lambda: costs.bench_samplers(rows, repeats),
-        "startup": lambda: processes.bench_startup(repeats),
-        "memory": lambda: processes.bench_memory(rows),
-        "targets": lambda: targets.bench_targets(options),
-        "size": lambda: size.bench_size(options.side, repeats),
-    }
-    for name, part in parts.items():
-        if name in wanted:
-            yield {name: part()}
+        yield rates.bench_rates(options)
+    for name in wanted:
+        measured = PARTS[name][1]
+        if measured is not None:
+            yield {name: measured(options)}
 
 
 def machine_line(found: dict[str, Any]) -> str:
@@ -146,7 +133,7 @@ def main() -> None:
             options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         if options.format == "table":
             for name, part in found.items():
-                title, table = TABLES[name]
+                title, _, table = PARTS[name]
                 print(f"## {title}\n\n{table(part)}", flush=True)
     if options.format == "json":
         print(json.dumps(report, indent=2))

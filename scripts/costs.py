@@ -1,179 +1,97 @@
-"""What sweeps in other blocks, scoring passes and samplers cost in time.
+"""What a scoring pass costs in sweeps, and what a step's passes cost by field and precision.
 
-All ratios come from one process: what is compared is timed in turn, again and again, and medians
-are divided.
+What is compared is timed in turn, again and again, in one process, and medians are divided.
 """
 
+import argparse
 import statistics
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import grid
+import tables
 import torch
-from timing import Job, interleaved, medians, picture, siren
+from timing import interleaved, medians, picture, siren
+from torch import Tensor
 
-from nint_cli.build import build_sampler
-from nint_cli.config import SAMPLER_NAMES, RunConfig
-from nint_cli.fields import Siren
-from nint_cli.probe import Probe
-from nint_cli.samplers import Observation, Sampler
+from nint_cli.derivatives import products_in
+from nint_cli.fields import Ffn, Field, Finer, Gauss, HashGrid, Mlp, Pemlp, Siren
+from nint_cli.ntk import ntk_residual_product
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import (
-    Passes,
-    block_size,
-    predict,
-    pull_residual,
-    pullback,
-    pushforward,
-)
+from nint_cli.sweep import predict, pull_residual, push_residual, pushforward
 
-_SCORING = ("forward", "scoring", "by_moment", "vjp", "jvp")
-HAND_PICKED = [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144]
-
-
-def bench_blocks(rows: int, repeats: int) -> dict[str, Any]:
-    """Compare the chosen block size with every size tried by hand."""
-    field, signal = siren(), picture(rows)
-    jobs: dict[str, Job] = {"chosen": lambda: predict(field, signal)}
-    for block in HAND_PICKED:
-        jobs[str(block)] = lambda block=block: predict(field, signal, block=block)  # type: ignore[misc]
-    found = medians(interleaved(jobs, repeats))
-    chosen = found.pop("chosen")
-    best = min(found, key=lambda name: found[name])
-    return {
-        "coordinates": len(signal),
-        "chosen_block": block_size(field, forward_only=True),
-        "chosen_s": chosen,
-        "by_hand_s": found,
-        "best_by_hand": int(best),
-        "chosen_over_best": chosen / found[best],
-        "builds_a_graph": predict(field, signal).requires_grad,
-    }
+STEP_POINTS = 8192
+MAKERS: dict[str, Callable[[torch.Generator], Field]] = {
+    "siren": lambda generator: Siren(2, 3, generator=generator),
+    "finer": lambda generator: Finer(2, 3, generator=generator),
+    "gauss": lambda generator: Gauss(2, 3, generator=generator),
+    "mlp": lambda generator: Mlp(2, 3, generator=generator),
+    "ffn": lambda generator: Ffn(2, 3, generator=generator),
+    "pemlp": lambda generator: Pemlp(2, 3, generator=generator),
+    "hashgrid": lambda generator: HashGrid((256, 256), 3, generator=generator),
+}
+"""Every field that is a chain of layers."""
 
 
-def bench_scoring(rows: int, repeats: int) -> dict[str, Any]:
+def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
     """Compare a NINT scoring pass, and its halves, with a plain forward sweep."""
-    field, signal = siren(), picture(rows)
+    field, signal = siren(), picture(options.rows)
     gradient, _ = pull_residual(field, signal)
-
-    def scored(*, by_moment: bool = False) -> object:
-        probe = Probe(field, signal, Passes(), lambda: gradient)
-        return list(probe.product_blocks(by_moment=by_moment))
-
-    found = medians(
-        interleaved(
-            {
-                "forward": lambda: predict(field, signal),
-                "scoring": scored,
-                "by_moment": lambda: scored(by_moment=True),
-                "vjp": lambda: pull_residual(field, signal),
-                "jvp": lambda: pushforward(field, signal, gradient),
-            },
-            repeats,
-        )
-    )
-    forward = found["forward"]
+    jobs = {
+        "forward": lambda: predict(field, signal),
+        "scoring": lambda: ntk_residual_product(field, signal),
+        "by_moment": lambda: push_residual(field, signal, gradient),
+        "vjp": lambda: pull_residual(field, signal),
+        "jvp": lambda: pushforward(field, signal, gradient),
+    }
+    found = medians(interleaved(jobs, options.repeats))
     return {
         "coordinates": len(signal),
         **{f"{name}_s": seconds for name, seconds in found.items()},
-        **{f"{name}_over_forward": found[name] / forward for name in _SCORING},
+        **{f"{name}_over_forward": each / found["forward"] for name, each in found.items()},
     }
 
 
-class Answered(Probe):
-    """A probe whose sweeps cost nothing, so that what is left of a step is bookkeeping."""
+def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
+    """Time forward and backward of a step in float32 and by bfloat16 products, by field.
 
-    def __init__(self, field: Siren, signal: GridSignal) -> None:
-        super().__init__(field, signal, Passes())
-        generator = torch.Generator().manual_seed(1)
-        self._prediction = torch.rand(len(signal), 3, generator=generator)
-        self._product = torch.randn(len(signal), 3, generator=generator)
-        self.residual()
-
-
-def bookkeeping(sampler: Sampler, signal: GridSignal, probe: Answered, steps: int) -> list[float]:
-    """Give the seconds of each step in which no network pass runs."""
+    The error is that of the gradient of a fresh network by bfloat16, relative to its norm, on
+    average over the parameters.
+    """
+    points = min(options.rows, STEP_POINTS)
     generator = torch.Generator().manual_seed(0)
-    seconds = []
-    for step in range(steps):
-        start = time.perf_counter()
-        selection = sampler.select(step, probe, generator)
-        taken = time.perf_counter() - start
-        _, values = signal.at(selection.indices)
-        prediction = probe.prediction()[selection.indices]
-        slope = 1e-6 * torch.randn(len(values), 2, generator=generator)
-        start = time.perf_counter()
-        if selection.loss is not None:
-            selection.loss(prediction, values)
-        if sampler.observes:
-            sampler.observe(step, Observation(selection, prediction, values, slope))
-        seconds.append(taken + time.perf_counter() - start)
-    return seconds
+    stored = torch.randint(0, 256, (points, 3), generator=generator, dtype=torch.uint8)
+    signal = GridSignal(stored, (1, points), scale=255.0)
+    fields = {}
+    for name, make in MAKERS.items():
+        field = make(torch.Generator().manual_seed(0))
 
+        def gradient(products: torch.dtype | None, field: Field = field) -> list[Tensor]:
+            with products_in(products):
+                return pull_residual(field, signal)[0]
 
-def bench_samplers(rows: int, repeats: int) -> dict[str, Any]:
-    """Compare each sampler's bookkeeping with the network passes of a uniform step."""
-    field, signal = siren(), picture(rows)
-    probe, size = Answered(field, signal), block_size(field)
-    batch = torch.randperm(len(signal))[: len(signal) // 5]
-
-    def passes() -> object:
-        blocks = ((at, *signal.at(batch[at : at + size])) for at in range(0, len(batch), size))
-        return pullback(field, blocks, lambda _, prediction, values: prediction - values)
-
-    step = medians(interleaved({"passes": passes}, repeats))["passes"]
-    found: dict[str, dict[str, float]] = {}
-    for name in SAMPLER_NAMES:
-        start = time.perf_counter()
-        sampler = build_sampler(RunConfig.model_validate({"sampler": name}), signal)
-        built = time.perf_counter() - start
-        first, *others = bookkeeping(sampler, signal, probe, 2 * repeats + 1)
-        found[name] = {
-            "build_s": built,
-            "first_step_s": first,
-            "step_s": statistics.median(others),
-            "step_over_passes": statistics.median(others) / step,
-        }
-    return {
-        "coordinates": len(signal),
-        "batch": len(batch),
-        "passes_of_a_uniform_step_s": step,
-        "bookkeeping": found,
-    }
-
-
-def blocks_table(found: Mapping[str, Any]) -> str:
-    """Write the time of a sweep by block size."""
-    rows = [[f"{int(size):,}", f"{s:.3f}"] for size, s in found["by_hand_s"].items()]
-    rows.append([f"chosen: {found['chosen_block']:,}", f"{found['chosen_s']:.3f}"])
-    table = grid.markdown(["block", f"s for {found['coordinates']:,} points"], rows)
-    return f"{table}\nChosen over best: {found['chosen_over_best']:.3f}.\n"
+        pairs = zip(gradient(torch.bfloat16), gradient(None), strict=True)
+        error = statistics.mean(float((a - b).norm() / b.norm()) for a, b in pairs)
+        jobs = {"full": lambda: gradient(None), "rounded": lambda: gradient(torch.bfloat16)}
+        fields[name] = {"s": medians(interleaved(jobs, options.repeats)), "error": error}
+    return {"points": points, "fields": fields}
 
 
 def scoring_table(found: Mapping[str, Any]) -> str:
     """Write what a scoring pass costs in sweeps."""
     rows = [
-        [name, f"{found[f'{name}_s']:.3f}", f"{found[f'{name}_s'] / found['forward_s']:.2f}"]
-        for name in _SCORING
+        [name, f"{found[f'{name}_s']:.3f}", f"{found[f'{name}_over_forward']:.2f}"]
+        for name in ("forward", "scoring", "by_moment", "vjp", "jvp")
     ]
     header = ["pass", f"s for {found['coordinates']:,} points", "in sweeps"]
-    return grid.markdown(header, rows)
+    return tables.markdown(header, rows)
 
 
-def samplers_table(found: Mapping[str, Any]) -> str:
-    """Write what samplers do besides asking for passes."""
+def passes_table(found: Mapping[str, Any]) -> str:
+    """Write milliseconds by precision, and what rounding loses."""
     rows = [
-        [
-            name,
-            f"{1000 * own['step_s']:.1f}",
-            f"{1000 * own['first_step_s']:.1f}",
-            f"{100 * own['step_over_passes']:.2f} %",
-        ]
-        for name, own in found["bookkeeping"].items()
-    ]
-    table = grid.markdown(["sampler", "ms per step", "ms of the first", "share of passes"], rows)
-    return (
-        f"{table}\nThe passes of a uniform step of {found['batch']:,} points take "
-        f"{found['passes_of_a_uniform_step_s']:.2f} s.\n"
-    )
+        [name, *(f"{1000 * each['s'][way]:.1f}" for way in ("full", "rounded")),
+         f"{100 * each['error']:.2f} %"]
+        for name, each in found["fields"].items()
+    ]  # fmt: skip
+    table = tables.markdown(["field", "float32, ms", "bf16, ms", "error of bf16"], rows)
+    return f"A step's passes over {found['points']:,} points.\n\n{table}"

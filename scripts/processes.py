@@ -1,5 +1,6 @@
 """What takes a process of its own to measure: peak memory, and what it takes to start."""
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import grid
+import tables
 import torch
 from timing import Job, interleaved, medians, picture, siren
 
@@ -18,7 +19,7 @@ from nint_cli.ntk import ntk_residual_product
 
 
 def scoring_growth(rows: int) -> int:
-    """Give the bytes by which a scoring pass raises the process's peak memory."""
+    """Return the bytes by which a scoring pass raises the process's peak memory."""
     field, small, signal = siren(), picture(16_384), picture(rows)
     ntk_residual_product(field, small)  # libraries, threads and block buffers
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
@@ -37,10 +38,10 @@ def status_bytes(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def bench_memory(rows: int) -> dict[str, Any]:
+def bench_memory(options: argparse.Namespace) -> dict[str, Any]:
     """Measure peak memory of a scoring pass, each size in a process of its own."""
     found = []
-    for count in (rows // 4, rows):
+    for count in (options.rows // 4, options.rows):
         script = Path(__file__).with_name("bench.py")
         command = [sys.executable, str(script), "--growth", str(count)]
         growth = int(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -54,7 +55,7 @@ def bench_memory(rows: int) -> dict[str, Any]:
     return {"runs": found}
 
 
-def bench_startup(repeats: int) -> dict[str, Any]:
+def bench_startup(options: argparse.Namespace) -> dict[str, Any]:
     """Time whole processes: `nint --help`, `import torch`, and a fit of one step.
 
     The fit is of 256 x 256 pixels by `--preset default`; what it takes before its first step is
@@ -79,26 +80,15 @@ def bench_startup(repeats: int) -> dict[str, Any]:
         def process(*command: str) -> Job:
             return lambda: subprocess.run(command, check=True, capture_output=True)
 
-        found = medians(
-            interleaved(
-                {
-                    "help": process(*nint, "--help"),
-                    "import_torch": process(sys.executable, "-c", "import torch"),
-                    "fit_of_one_step": fit,
-                },
-                repeats,
-            )
-        )
-    loads = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "nint_cli", "--help"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stderr
+        jobs = {
+            "help": process(*nint, "--help"),
+            "import_torch": process(sys.executable, "-c", "import torch"),
+            "fit_of_one_step": fit,
+        }
+        found = medians(interleaved(jobs, options.repeats))
     return {
         **{f"{name}_s": seconds for name, seconds in found.items()},
         "before_the_first_step_s": statistics.median(before[1:]),
-        "help_imports_torch": "| torch\n" in loads,
     }
 
 
@@ -106,13 +96,11 @@ def memory_table(found: Mapping[str, Any]) -> str:
     """Write how much memory a scoring pass takes."""
     header = ["points", "MB beyond what was there", "MB of residual, product, score", "MB beyond"]
     keys = ("peak_growth_bytes", "residual_product_score_bytes", "beyond_the_vectors_bytes")
-    return grid.markdown(
-        header,
-        (
-            [f"{run['coordinates']:,}", *(f"{run[key] / 1e6:.1f}" for key in keys)]
-            for run in found["runs"]
-        ),
+    rows = (
+        [f"{run['coordinates']:,}", *(f"{run[key] / 1e6:.1f}" for key in keys)]
+        for run in found["runs"]
     )
+    return tables.markdown(header, rows)
 
 
 def startup_table(found: Mapping[str, Any]) -> str:
@@ -123,4 +111,4 @@ def startup_table(found: Mapping[str, Any]) -> str:
         "before_the_first_step_s": "`nint fit image` before its first step",
         "fit_of_one_step_s": "`nint fit image --steps 1`, whole",
     }
-    return grid.markdown(["", "s"], ([text, f"{found[key]:.2f}"] for key, text in names.items()))
+    return tables.markdown(["", "s"], ([text, f"{found[key]:.2f}"] for key, text in names.items()))

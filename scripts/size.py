@@ -1,5 +1,6 @@
 """Whether a picture's size costs anything: steps and memory of a large one beside a small one."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import grid
 import numpy as np
+import tables
 import tifffile
 from rates import Pause
 from timing import Job, interleaved, medians
@@ -22,17 +23,8 @@ from nint_cli.signals import Pixels, read_picture
 SMALL_SIDE, LARGE_SIDE, TILE = 512, 16_384, 256
 BATCH = 8192
 # A narrow network for a run from file to result, whose memory the network's width hardly changes.
-NARROW = ["siren.hidden_features=32", "siren.hidden_layers=2"]
-# In a process of its own, whose peak is that of the run alone.
-WHOLE_RUN = """
-import re, sys
-from pathlib import Path
-from typing import Any
-from nint_cli.cli import run
-code = run(sys.argv[1:])
-print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-sys.exit(code)
-"""
+NARROW = ["siren.hidden_features=32", "siren.hidden_layers=2", f"batch.size={BATCH}",
+          "image.max_pixels=300000000"]  # fmt: skip
 
 
 def tiles(side: int) -> Iterator[Pixels]:
@@ -73,17 +65,14 @@ def step_seconds(paths: dict[str, Path], repeats: int) -> dict[str, float]:
 
 
 def whole_run(source: Path, folder: Path) -> dict[str, object]:
-    """Fit a picture from its file to metrics.json, and give peak memory and where time went."""
-    settings = [f"batch.size={BATCH}", "image.max_pixels=300000000", *NARROW]
-    words = ["fit", "image", source, "-o", folder, "--sampler", "uniform", "--steps", 20, "-q"]
-    for setting in settings:
-        words += ["--set", setting]
-    command = [sys.executable, "-c", WHOLE_RUN, *map(str, words)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    """Fit a picture from its file to metrics.json, and return peak memory and where time went."""
+    words = ["fit", "image", str(source), "-o", str(folder), "--sampler", "uniform", "-q"]
+    words += ["--steps", "20", *(f"--set={setting}" for setting in NARROW)]
+    subprocess.run([sys.executable, "-m", "nint_cli", *words], check=True, capture_output=True)
     metrics = json.loads((folder / "metrics.json").read_bytes())
     print(f"{source.name}: done", file=sys.stderr)
     height, width = metrics["input"]["shape"]
-    pixels, peak = height * width * 3, 1024 * int(done.stdout.split()[-1])
+    pixels, peak = height * width * 3, metrics["memory"]["peak_rss_bytes"]
     kept = ("psnr_db", "ssim", "flip_reason", "load_s", "train_s", "evaluation_s", "save_s")
     return {
         "pixel_bytes": pixels,
@@ -93,10 +82,11 @@ def whole_run(source: Path, folder: Path) -> dict[str, object]:
     }
 
 
-def bench_size(side: int, repeats: int) -> dict[str, object]:
+def bench_size(options: argparse.Namespace) -> dict[str, object]:
     """Compare a large picture with a small one: time of a step, and memory of a whole run."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    side = options.side
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         paths = {
             f"{SMALL_SIDE}": folder / "small.tif",
             f"{side}": folder / "large.tif",
@@ -104,7 +94,7 @@ def bench_size(side: int, repeats: int) -> dict[str, object]:
         }
         for (name, path), size in zip(paths.items(), (SMALL_SIDE, side, side), strict=True):
             write_picture(path, size, compressed="tiles" in name)
-        seconds = step_seconds(paths, repeats)
+        seconds = step_seconds(paths, options.repeats)
         small = seconds[f"{SMALL_SIDE}"]
         return {
             "batch": BATCH,
@@ -117,13 +107,13 @@ def bench_size(side: int, repeats: int) -> dict[str, object]:
 def size_table(found: Mapping[str, Any]) -> str:
     """Write what a step and a whole run take at each size."""
     header = ["picture", "ms per step", "of the small one's", "MB of pixels", "MB of peak memory"]
-    rows = []
-    for name, run in found["runs"].items():
-        rows.append([
+    rows = (
+        [
             name,
             f"{1000 * found['step_s'][name]:.1f}",
             f"{found['step_over_small'][name]:.2f}",
-            f"{run['pixel_bytes'] / 1e6:.0f}",
-            f"{run['peak_rss_bytes'] / 1e6:.0f}",
-        ])
-    return grid.markdown(header, rows)
+            *(f"{run[key] / 1e6:.0f}" for key in ("pixel_bytes", "peak_rss_bytes")),
+        ]
+        for name, run in found["runs"].items()
+    )
+    return tables.markdown(header, rows)

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import grid
+import tables
 
 BASELINES = ("paper-full", "paper-nint_released")
 FIRST_FIELD = "siren"
@@ -19,13 +19,13 @@ Run = dict[str, Any]
 
 
 def cost(run: Run, target: str, key: str = "train_s") -> float | None:
-    """Give what a run took to a target; None where it did not get there."""
+    """Return what a run took to a target; None where it did not get there."""
     found = run["to_db"][target]
     return None if found is None else float(found[key])
 
 
 def median(values: Iterable[float | None]) -> float | None:
-    """Give the median where None is more than any number; None where that is the median."""
+    """Return the median where None is more than any number; None where that is the median."""
     numbers = [math.inf if value is None else value for value in values]
     found = statistics.median(numbers) if numbers else math.inf
     return found if math.isfinite(found) else None
@@ -34,16 +34,11 @@ def median(values: Iterable[float | None]) -> float | None:
 def speedup(runs: Sequence[Run], baseline: Sequence[Run], target: str) -> dict[str, Any] | None:
     """Compare the training time to a target with that of a baseline.
 
-    Args:
-        runs: Of one method.
-        baseline: Of the other.
-        target: The target, as runs name it.
-
     Returns:
         ``paired``: the median (the lower one of two) over pictures and seeds of the baseline's
-        time by the method's; one that did not get there counts 0. ``at_least``: whether a baseline
-        did not get there in some pair, so that the time it was given stands for what it takes.
-        ``of_medians``: the quotient of the medians. None where nothing can be paired.
+        time by the method's, 0 for a run that did not get there. ``at_least``: whether the
+        time that a baseline was given stands for one that did not. ``of_medians``: the quotient of
+        the medians. None where nothing can be paired.
     """
     others = {(run["picture"], run["seed"]): run for run in baseline}
     ratios, at_least = [], False
@@ -65,16 +60,10 @@ def speedup(runs: Sequence[Run], baseline: Sequence[Run], target: str) -> dict[s
 
 
 def target_summary(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Sum up the runs.
+    """Sum up runs, as `targets.record` returns them, by target, field and method.
 
-    Args:
-        runs: As `targets.record` gives them.
-
-    Returns:
-        For each target, field and method, in the order of the runs: how many runs there are and
-        how many got there, medians of seconds, passes and steps to the target (null where half of
-        them did not get there), the speed-up over both baselines on the same field and on SIREN,
-        and the median peak of memory.
+    A median of what it took is null where half of the runs did not get there. The speed-up is that
+    over both baselines, on the same field and on SIREN.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -110,20 +99,20 @@ def _faster(found: dict[str, Any] | None) -> str:
     if not found or found["paired"] is None:
         return "-"
     least = "≥ " if found["at_least"] else ""
-    return f"{least}{found['paired']:.1f} ({grid.shown(found['of_medians'], 1)})"
+    return f"{least}{found['paired']:.1f} ({tables.shown(found['of_medians'], 1)})"
 
 
 def _row(row: dict[str, Any]) -> list[str]:
     field, speedups = row["field"], row["speedup"]
-    seconds = grid.shown(row["median_train_s"], 1)
+    seconds = tables.shown(row["median_train_s"], 1)
     if row["median_train_s"] is None:
         seconds = f"not reached in {row['median_train_s_given']:.0f} s"
     memory = row["median_peak_rss_bytes"]
     cells = [field, row["method"], f"{row['reached']} of {row['runs']}", seconds]
-    cells += [grid.shown(row["median_step"], 0), grid.shown(row["median_passes"], 0)]
+    cells += [tables.shown(row["median_step"], 0), tables.shown(row["median_passes"], 0)]
     for other in (field, FIRST_FIELD):
         cells += [_faster(speedups[f"{other} {baseline}"]) for baseline in BASELINES]
-    return [*cells, grid.shown(None if memory is None else memory / 1e6, 0)]
+    return [*cells, tables.shown(None if memory is None else memory / 1e6, 0)]
 
 
 def targets_table(found: dict[str, Any]) -> str:
@@ -145,7 +134,7 @@ def targets_table(found: dict[str, Any]) -> str:
     header.append("peak MB")
     for target in found["targets"]:
         rows = [_row(row) for row in found["summary"] if row["target_db"] == target]
-        text += f"To {target:g} dB:\n\n{grid.markdown(header, rows)}\n"
+        text += f"To {target:g} dB:\n\n{tables.markdown(header, rows)}\n"
     return text + _by_picture(found)
 
 
@@ -156,16 +145,12 @@ def _by_picture(found: dict[str, Any]) -> str:
         of_method = groups.setdefault((run["field"], run["method"]), {})
         of_method.setdefault(run["picture"], []).append(run)
     targets = [f"{target:g}" for target in found["targets"]]
-    rows = [
-        [
-            *key,
-            *(
-                " / ".join(grid.shown(median(cost(r, t) for r in runs), 1) for t in targets)
-                for runs in by_picture.values()
-            ),
-        ]
-        for key, by_picture in groups.items()
-    ]
+    rows = []
+    for key, by_picture in groups.items():
+        rows.append([*key])
+        for runs in by_picture.values():
+            seconds = (median(cost(run, target) for run in runs) for target in targets)
+            rows[-1].append(" / ".join(tables.shown(each, 1) for each in seconds))
     pictures = list(next(iter(groups.values())))
-    table = grid.markdown(["field", "method", *pictures], rows)
+    table = tables.markdown(["field", "method", *pictures], rows)
     return f"Seconds to {' / '.join(targets)} dB, medians over seeds:\n\n{table}"

@@ -8,20 +8,20 @@ by SIGTERM: a time budget of nint's own would change the schedules.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import grid
 import yaml
-from target_tables import target_summary
+from target_tables import Run, target_summary
 
-from nint_cli.cli.children import Children
 from nint_cli.config import preset_layer, resolve, set_layer
 
 METHODS = {
@@ -44,48 +44,66 @@ Key = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True)
-class TimedFit(grid.Fit):
-    """A fit that is ended after so much training, and known again by its settings.
+class Fit:
+    """A `nint fit` that is ended after so much training, and known again by its settings.
 
     Attributes:
+        folder: Its run folder.
+        source: Its input.
+        arguments: Further words of its command line.
         settings: All of them, as config.yaml has them.
         cap_s: Seconds of training.
     """
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    cap_s: float = float("inf")
+    folder: Path
+    source: str
+    arguments: tuple[str, ...]
+    settings: Mapping[str, Any]
+    cap_s: float
 
-    def begun(self) -> bool | None:
-        """Tell whether the run in the folder has these settings; None where there is no run."""
+    def metrics(self) -> dict[str, Any]:
+        """Read its metrics; return none where no run of these settings has come to an end."""
         try:
             text = (self.folder / "config.yaml").read_text(encoding="utf-8")
-        except OSError:
-            return None
-        return bool(yaml.safe_load(text) == self.settings)
+            found: dict[str, Any] = json.loads((self.folder / "metrics.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if yaml.safe_load(text) == self.settings else {}
+
+    def series(self) -> list[dict[str, Any]]:
+        """Read its log, a row per evaluation."""
+        text = (self.folder / "log.jsonl").read_text(encoding="utf-8")
+        rows = (json.loads(line) for line in text.splitlines())
+        return [row for row in rows if "event" not in row]
 
     def finished(self) -> bool:
         """Tell whether it came to its own end, or to the cap."""
-        metrics = self.metrics()
-        if not metrics or not self.begun():
-            return False
-        capped = metrics["status"] == "interrupted" and metrics["train_s"] >= self.cap_s
-        return capped or metrics["status"] in {"complete", "diverged"}
+        found = self.metrics()
+        status = found.get("status")
+        capped = status == "interrupted" and found["train_s"] >= self.cap_s
+        return capped or status in {"complete", "diverged"}
 
     def command(self) -> list[str]:
-        """Give the command that runs it, goes on with it, or replaces one of other settings."""
-        begun, status = self.begun(), self.metrics().get("status")
-        if begun and status == "interrupted":
-            return self.going_on()
-        if begun is False:
-            return [*self.anew(), "--overwrite"]
-        return super().command()
+        """Return the command that runs it, or goes on with it where it was interrupted."""
+        nint = [sys.executable, "-m", "nint_cli"]
+        if self.metrics().get("status") == "interrupted":
+            return [*nint, "resume", str(self.folder), "--progress", "never"]
+        words = ["-o", str(self.folder), "--overwrite", "--progress", "never", *self.arguments]
+        return [*nint, "fit", "image", self.source, *words]
 
-    def execute(
-        self, environment: Mapping[str, str], stop: Event, children: Children
-    ) -> tuple[int, str]:
-        """Run it to its end or its cap; see `grid.Fit.execute`."""
-        if not self.begun():  # what another run logged there is not this one's time
+    def execute(self, threads: int, stop: Event) -> tuple[int, str]:
+        """Run its command to its end or its cap.
+
+        Args:
+            threads: How many it has.
+            stop: Set when no fit is wanted any more.
+
+        Returns:
+            The exit code, 0 at the cap, and what it said on stderr.
+        """
+        if not self.metrics():  # what another run logged there is not this one's time
             (self.folder / "log.jsonl").unlink(missing_ok=True)
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         capped = stopped = False
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
             with subprocess.Popen(
@@ -113,6 +131,33 @@ class TimedFit(grid.Fit):
             return 0.0  # nothing yet, half a line, or no evaluation
 
 
+def run(fits: Sequence[Fit], jobs: int) -> None:
+    """Run the fits that are not finished, several at once, and tell how far they are.
+
+    Args:
+        fits: The fits, those to be compared side by side, for neighbours share what else the
+            machine does.
+        jobs: How many at once; they divide the cores, unless OMP_NUM_THREADS says otherwise.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(told) if told.isdecimal() else max(1, (os.cpu_count() or 1) // jobs)
+    stop = Event()
+
+    def one(item: tuple[int, Fit]) -> None:
+        number, fit = item
+        code, said = (0, "") if fit.finished() else fit.execute(threads, stop)
+        if code not in {0, 5}:  # a divergence is a result too
+            last = (said.strip().splitlines() or [f"exit code {code}"])[-1]
+            raise SystemExit(f"{fit.folder}: {last}")
+        print(f"{number + 1}/{len(fits)} {fit.folder}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            list(pool.map(one, enumerate(fits)))
+        finally:
+            stop.set()
+
+
 def method_cap(text: str) -> tuple[str, float]:
     """Read METHOD=SECONDS, as a type of argparse."""
     method, _, seconds = text.partition("=")
@@ -121,26 +166,22 @@ def method_cap(text: str) -> tuple[str, float]:
     return method, float(seconds)
 
 
-def plan(options: argparse.Namespace) -> dict[Key, TimedFit]:
+def plan(options: argparse.Namespace) -> dict[Key, Fit]:
     """List the fits in the order to run them."""
     names = [Path(source.replace(":", "-")).stem for source in options.pictures]
     if len(set(names)) < len(names):
         sys.exit("--pictures: two have one name, and so would their runs; rename one")
-    found = {}
-    for seed in range(options.seeds):
-        for source, name in zip(options.pictures, names, strict=True):
-            for network in options.fields:
-                for method in options.methods:
-                    folder = options.runs / f"{name}-{network}-{method}-{seed}"
-                    key = network, method, name, seed
-                    found[key] = fit(options, folder, source, network, method, seed)
-    return found
+    return {
+        (network, method, name, seed): _fit(options, source, (network, method, name, seed))
+        for seed in range(options.seeds)
+        for source, name in zip(options.pictures, names, strict=True)
+        for network in options.fields
+        for method in options.methods
+    }
 
 
-def fit(
-    options: argparse.Namespace, folder: Path, source: str, network: str, method: str, seed: int
-) -> TimedFit:
-    """Give one fit."""
+def _fit(options: argparse.Namespace, source: str, key: Key) -> Fit:
+    network, method, name, seed = key
     preset, sampler = METHODS[method]
     given = [
         *(f"field={network}", f"sampler={sampler}", f"seed={seed}", f"device={options.device}"),
@@ -149,32 +190,33 @@ def fit(
         *([f"steps={options.steps}"] if options.steps else []),
     ]
     config = resolve([preset_layer(preset), set_layer(given)]).config
-    words = ("--preset", preset, *(f"--set={setting}" for setting in given))
-    settings = config.model_dump(mode="json")
-    cap_s = dict(options.caps).get(method, options.cap)
-    return TimedFit(folder, source, words, settings=settings, cap_s=cap_s)
+    return Fit(
+        options.runs / f"{name}-{network}-{method}-{seed}",
+        source,
+        ("--preset", preset, *(f"--set={setting}" for setting in given)),
+        settings=config.model_dump(mode="json"),
+        cap_s=dict(options.caps).get(method, options.cap),
+    )
 
 
-def record(key: Key, fit: TimedFit, targets: list[float]) -> dict[str, Any]:
+def cost_to(series: Sequence[dict[str, Any]], psnr_db: float) -> dict[str, float] | None:
+    """Return what a run took to its first evaluation at a PSNR; None where it has none."""
+    for row in series:
+        if row["psnr_db"] is not None and row["psnr_db"] >= psnr_db:
+            return {name: float(row[name]) for name in ("train_s", "passes", "step")}
+    return None
+
+
+def record(key: Key, fit: Fit, targets: Sequence[float]) -> Run:
     """Read what a finished run took, as plain JSON data."""
-    network, method, picture, seed = key
     metrics, series = fit.metrics(), fit.series()
-    costs: dict[str, dict[str, float] | None] = {}
-    for target in targets:
-        names = ("train_s", "passes", "step")
-        cost = {name: grid.cost_to(series, target, name) for name in names}
-        reached = {name: value for name, value in cost.items() if value is not None}
-        costs[f"{target:g}"] = reached or None
     return {
-        "field": network,
-        "method": method,
-        "picture": picture,
-        "seed": seed,
+        **dict(zip(("field", "method", "picture", "seed"), key, strict=True)),
         **{name: metrics[name] for name in ("status", "stop_reason", "steps", "train_s")},
         "best_psnr_db": metrics["best_psnr_db"],
         "peak_rss_bytes": metrics["memory"]["peak_rss_bytes"],
         "threads": metrics["environment"]["threads"],
-        "to_db": costs,
+        "to_db": {f"{target:g}": cost_to(series, target) for target in targets},
     }
 
 
@@ -182,7 +224,7 @@ def bench_targets(options: argparse.Namespace) -> dict[str, Any]:
     """Run what is missing and read all logs."""
     fits = plan(options)
     options.runs.mkdir(parents=True, exist_ok=True)
-    grid.run(list(fits.values()), options.jobs)
+    run(list(fits.values()), options.jobs)
     runs = [record(key, fit, options.targets) for key, fit in fits.items()]
     return {
         **{name: getattr(options, name) for name in ("pictures", "seeds", "size", "targets")},

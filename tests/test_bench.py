@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from nint_cli import cli
-from nint_cli.cli.children import Children
+from nint_cli.comparison.record import RunEntry
 from nint_cli.fields import Finer, Siren
 from tests.conftest import smooth_pixels, tiny_field
 
@@ -46,7 +46,7 @@ def counted(rows, columns):
 
 @pytest.mark.parametrize("rows", [1, 5])
 def test_operations_are_those_of_products_done_number_by_number(script, rows):
-    operations = script("operations")
+    operations = script("rates")
     layers = operations.layer_sizes(tiny_field())
     assert layers == [(2, 7), (7, 7), (7, 3)]
     Counted.multiplications = 0
@@ -63,7 +63,7 @@ def test_operations_are_those_of_products_done_number_by_number(script, rows):
 
 
 def test_the_paper_s_network_takes_what_is_said(script):
-    operations = script("operations")
+    operations = script("rates")
     layers = operations.layer_sizes(script("timing").siren())
     for count in (operations.forward_operations, operations.step_operations):
         assert f"{count(layers, 1):,}" in operations.__doc__.replace("\n", " ")
@@ -239,7 +239,8 @@ def test_what_came_to_its_end_is_not_repeated(script):
     assert fit.command()[3] == "resume"
     leave(fit, "complete", 1.0, fit.settings | {"steps": 3})
     assert not fit.finished()
-    assert fit.command()[-1] == "--overwrite"
+    assert fit.command()[3] == "fit"
+    assert "--overwrite" in fit.command()
 
 
 def test_runs_are_read_back_and_kept(script, monkeypatch, capsys):
@@ -252,7 +253,7 @@ def test_runs_are_read_back_and_kept(script, monkeypatch, capsys):
                 ran.append(fit.folder.name)
                 assert cli.run(fit.command()[3:]) == 0, capsys.readouterr().err
 
-    monkeypatch.setattr(targets.grid, "run", in_turn)
+    monkeypatch.setattr(targets, "run", in_turn)
     Image.fromarray(smooth_pixels(16, 16)).save("photo.png")
     small = {"pictures": ["photo.png"], "seeds": 1, "fields": ["hashgrid"], "jobs": 1}
     small |= {"methods": ["paper-nint", "default-uniform"], "targets": [1.0, 99.0], "every": 2}
@@ -273,7 +274,7 @@ def test_the_log_of_other_settings_counts_for_nothing(script, tmp_path):
     fit = capped_fit(script, tmp_path, 4.5, nap=0.1)
     leave(fit, "interrupted", 9.0, {"seed": 1})
     (tmp_path / "log.jsonl").write_text('{"train_s": 9.0}\n')
-    assert fit.execute({}, threading.Event(), Children(1))[0] == 0  # its own end, and no signal's
+    assert fit.execute(1, threading.Event())[0] == 0  # its own end, and no signal's
 
 
 def capped_fit(script, folder, train_s, nap=60):
@@ -286,22 +287,22 @@ def capped_fit(script, folder, train_s, nap=60):
         f"time.sleep({nap})\n"
     )
 
-    class Stub(targets.TimedFit):
+    class Stub(targets.Fit):
         def command(self):
             return [sys.executable, "-c", program, json.dumps({"train_s": train_s}) + "\n"]
 
-    return Stub(folder, "x.png", (), cap_s=5.0)
+    return Stub(folder, "x.png", (), {}, cap_s=5.0)
 
 
 def test_a_run_is_ended_at_its_cap(script, tmp_path):
-    code, _ = capped_fit(script, tmp_path, 5.5).execute({}, threading.Event(), Children(1))
+    code, _ = capped_fit(script, tmp_path, 5.5).execute(1, threading.Event())
     assert code == 0
 
 
 def test_a_run_is_ended_when_nobody_wants_it(script, tmp_path):
     stop = threading.Event()
     threading.Timer(0.6, stop.set).start()
-    code, _ = capped_fit(script, tmp_path, 4.5).execute({}, stop, Children(1))
+    code, _ = capped_fit(script, tmp_path, 4.5).execute(1, stop)
     assert code in {143, -15}  # -15 where the process had no time to listen
 
 
@@ -314,71 +315,76 @@ def test_half_a_line_of_the_log_is_no_time(script, tmp_path):
     assert fit.trained_s() == 0.0
 
 
-def presets_of(script, *words):
-    """Give the script and what it is told, as its command line would."""
-    given = {"sources": ["a/x.png", "y.png", "z.png"], "fields": ["siren", "hashgrid"]}
-    given |= {"modality": "image", "output": Path("out"), "size": None, "seconds": 2.0, "seeds": 3}
-    return script("presets"), argparse.Namespace(
-        **given | {"set": [], "by_turns": False} | words[0]
-    )
+SERIES = [
+    {"step": 10, "train_s": 1.0, "passes": 5.0, "psnr_db": None},
+    {"step": 20, "train_s": 3.0, "passes": 9.0, "psnr_db": 30.0},
+    {"step": 30, "train_s": 4.0, "passes": 12.0, "psnr_db": 29.0},
+]
 
 
-def test_presets_are_held_against_each_other_in_pairs(script):
-    presets, options = presets_of(script, {"size": [128, 256], "sources": ["a/x.png"], "seeds": 2})
-    fits = presets.fits(options)
-    assert [(field, case[1:], preset) for field, case, preset in list(fits)[:4]] == [
-        ("siren", (128, 0), "default"),
-        ("siren", (128, 0), "paper"),
-        ("hashgrid", (128, 0), "default"),
-        ("hashgrid", (128, 0), "paper"),
-    ]
-    assert len(fits) == 2 * 2 * 2 * 2
-    assert len({fit.folder for fit in fits.values()}) == len(fits)
-    arguments = fits["siren", ("a/x.png", 256, 1), "paper"].arguments
-    assert {"image.size=256", "paper", "2.0s"} <= {word.split("--set=")[-1] for word in arguments}
+def test_the_cost_of_a_target_is_that_of_the_first_evaluation_there(script):
+    cost_to = script("targets").cost_to
+    assert cost_to(SERIES, 29.5) == cost_to(SERIES, 30.0)
+    assert cost_to(SERIES, 30.0) == {"train_s": 3.0, "passes": 9.0, "step": 20.0}
+    assert cost_to(SERIES, 30.1) is None
 
 
-def test_by_turns_every_input_and_size_has_one_seed(script):
-    presets, options = presets_of(script, {"size": [128, 256], "by_turns": True})
-    assert [case[1:] for case in presets.cases(options)] == [
-        *((128, 0), (256, 1)),
-        *((128, 1), (256, 2)),
-        *((128, 2), (256, 0)),
-    ]
+def test_no_mean_hides_what_is_missing(script):
+    tables = script("tables")
+    assert tables.mean([1.0, 3.0]) == 2.0
+    assert tables.mean([1.0, None]) is None
+    assert tables.mean([1.0, float("inf")]) is None
+    assert tables.mean([]) is None
+    assert tables.shown(None) == "-"
 
 
-def test_the_table_says_where_the_default_is_behind(script):
-    presets, options = presets_of(script, {"fields": ["siren"], "seeds": 1, "size": [64]})
-    figures = {"x": (30.0, 20.0), "y": (10.0, 12.5), "z": (25.0, None)}
-
-    class Done:
-        def __init__(self, value):
-            self.value = value
-
-        def metrics(self):
-            return {"psnr_db": self.value}
-
-    runs = {
-        ("siren", case, preset): Done(figures[Path(case[0]).stem][at])
-        for case in presets.cases(options)
-        for at, preset in enumerate(presets.PRESETS)
-    }
-    text = presets.table(options, runs)
-    assert "| siren | 3 | 21.67 | - | -2.50 | y at 64 seed 0 (-2.50) |" in text
+def test_a_table_has_as_many_columns_everywhere(script):
+    lines = script("tables").markdown(["a", "b"], [["x", "1"], ["y", "2"]]).splitlines()
+    assert lines == ["| a | b |", "| --- | ---: |", "| x | 1 |", "| y | 2 |"]
 
 
-def test_passes_are_timed_each_way(script, monkeypatch):
-    passes = script("passes")
+def test_a_comparison_that_fails_ends_the_script(script, tmp_path, capfd):
+    with pytest.raises(SystemExit) as ended:
+        script("tables").compare("image", ["absent.png"], tmp_path, "--field=mlp", "--field=siren")
+    assert ended.value.code == 3
+    assert "absent.png" in capfd.readouterr().err
+
+
+def entry(value, name, variant="siren", *, exact=False):
+    """Give a run of which only its figure counts."""
+    return RunEntry.model_construct(input=name, variant=variant, seed=0, value=value, exact=exact)
+
+
+def test_the_table_of_presets_says_where_the_default_is_behind(script):
+    class Found:
+        headline = "psnr_db"
+
+        def __init__(self, *runs):
+            self.runs = runs
+
+    default = Found(entry(30.0, "x"), entry(10.0, "y"), entry(25.0, "z"), entry(1.0, "y", "mlp"))
+    paper = Found(entry(12.5, "y"), entry(20.0, "x"), entry(None, "z"))
+    row = script("presets").row
+    assert row("siren", {"default": default, "paper": paper}) == [
+        "siren", "3", "21.67", "-", "-2.50", "y seed 0 (-2.50)",
+    ]  # fmt: skip
+    exact = Found(entry(None, "x", exact=True))
+    assert row("siren", {"default": exact, "paper": exact})[4:] == ["0.00", "-"]
+    lost = row("siren", {"default": Found(entry(None, "x")), "paper": exact})
+    assert lost[4:] == ["-inf", "x seed 0 (-inf)"]
+
+
+def test_passes_are_timed_in_both_precisions(script, monkeypatch):
+    costs = script("costs")
     small = {"hidden_features": 16, "hidden_layers": 3}
     makers = {"finer": lambda g: Finer(2, 3, generator=g, **small)}
     makers["siren"] = lambda g: Siren(2, 3, generator=g, **small)
-    monkeypatch.setattr(passes, "_MAKERS", makers)
-    found = passes.bench_passes(64, 1)
-    assert found["fields"]["siren"]["s"].keys() == {"full", "rounded", "widened"}
-    siren, finer = (found["fields"][name]["error"] for name in ("siren", "finer"))
-    assert 0 < siren["widened"] != siren["rounded"] < 0.05
-    assert finer["widened"] == finer["rounded"] > 0  # its activations are never rounded
-    assert Siren.activation.takes_rounded
-    header, _, *rows = passes.passes_table(found).splitlines()[2:]
-    assert [row.split(" | ")[0] for row in rows] == ["| finer", "| siren"]
-    assert {row.count("|") for row in [header, *rows]} == {7}
+    monkeypatch.setattr(costs, "MAKERS", makers)
+    found = costs.bench_passes(argparse.Namespace(rows=64, repeats=1))
+    assert found["fields"].keys() == makers.keys()
+    for each in found["fields"].values():
+        assert each["s"].keys() == {"full", "rounded"}
+        assert 0 < each["error"] < 0.05
+    errors = {name: each["error"] for name, each in found["fields"].items()}
+    assert len(set(errors.values())) == 2
+    assert f"| {100 * errors['siren']:.2f} % |" in costs.passes_table(found)

@@ -67,7 +67,7 @@ def commands(text: str = README) -> list[str]:
 
 
 def shortened(arguments: list[str]) -> list[str]:
-    """The same command with few steps of a small field."""
+    """The same command with few steps of a small field, and no more than two samplers."""
     if arguments[0] not in {"fit", "compare"} or "--print-config" in arguments:
         return arguments
     found = list(arguments)
@@ -75,6 +75,9 @@ def shortened(arguments: list[str]) -> list[str]:
         if flag in found:
             at = found.index(flag)
             del found[at : at + 2]
+    while found.count("--sampler") > 2:  # two are a comparison
+        at = len(found) - found[::-1].index("--sampler") - 1
+        del found[at : at + 2]
     found += ["--progress", "never"] if found[0] == "fit" else []
     if found[1] == "runs":
         return found

@@ -15,30 +15,20 @@ from tests.conftest import smooth_pixels
 ROOT = Path(__file__).parents[1]
 
 SCRIPTS = {
-    "guided_vs_uniform.py": ["photo.png", "--seeds", "1", "--steps", "2", "--target", "-99"],
     "bench.py": [
         *("--rows", "1024", "--repeats", "1", "--gemm-seconds", "0.001"),
         *("--only", "gemm", "step", "sweep", "scoring", "--json", "bench.json"),
     ],
-    "architectures.py": [
-        *("photo.png", "--fields", "hashgrid", "--samplers", "nint,uniform"),
-        *("--size", "16", "--steps", "4"),
+    "presets.py": [
+        *("image", "photo.png", "--fields", "hashgrid", "mlp", "--set", "image.size=16"),
+        *("--seconds", "0.05"),
     ],
     "reproduce.py": [
         *("--images", ".", "--output", "tables", "--methods", "uniform,nint"),
         *("--size", "16", "--steps", "4", "--every", "2", "--jobs", "1"),
     ],
-    "samplers.py": [
-        *("audio", "sample:chirp", "--preset", "smoke", "--samplers", "uniform,nint"),
-        *("--steps", "4", "--evaluations", "2"),
-    ],
-    "presets.py": [
-        *("image", "photo.png", "--fields", "hashgrid", "--size", "16"),
-        *("--seconds", "0.05"),
-    ],
-    "cost_table.py": ["--steps", "20", "--side", "10", "--timed-steps", "0"],
 }
-QUICK_SCRIPTS = ("bench.py", "cost_table.py")
+QUICK_SCRIPTS = ("bench.py",)
 
 
 def slow_beside(quick: tuple[str, ...], names: Iterable[str]) -> list[object]:
@@ -58,14 +48,22 @@ def test_a_script_runs(name):
         found = json.loads(Path("bench.json").read_text())
         assert {"gemm", "step", "sweep", "scoring"} < set(found)
     if name == "reproduce.py":
-        written = {path.name for path in Path("tables").iterdir()}
-        assert written == {"runs", "results.md", "results.csv", "curves.png"}
+        quality, speed = Path("tables/results.md").read_text().split("\n\n")[2:]
+        assert Path("tables/report.html").exists()
+        for table in (quality, speed):
+            methods = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+            assert methods == ["| uniform", "| nint"]
+        rows = [line.strip("| ").split(" | ") for line in quality.splitlines()]
+        assert rows[0][1:3] == ["PSNR at 4", "SSIM at 4"]
+        metrics = json.loads(Path("tables/runs/photo/nint/0/metrics.json").read_text())
+        assert rows[-1][1:3] == [f"{metrics['psnr_db']:.2f}", f"{metrics['ssim']:.4f}"]
 
 
 def test_every_script_is_listed():
-    others = {"write_schema.py", "write_reference.py", "grid.py"}
-    others |= {"costs.py", "operations.py", "processes.py", "rates.py", "timing.py", "size.py"}
-    others |= {"passes.py", "targets.py", "target_tables.py"}  # what bench.py is made of
+    others = {"same_bits.py", "write_schema.py", "write_reference.py", "tables.py"}
+    # What bench.py is made of.
+    others |= {"costs.py", "processes.py", "rates.py", "size.py", "timing.py"}
+    others |= {"targets.py", "target_tables.py"}
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
 
 

@@ -7,6 +7,7 @@ highest 20 % are compared with the exact ones. Then each has a run of its own.
 """
 
 import argparse
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
-from nint_cli.config import RunConfig, preset_layer, resolve, set_layer
+from nint_cli.config import preset_layer, resolve, set_layer
 from nint_cli.guard import Rescue
 from nint_cli.modalities import modality
 from nint_cli.probe import Probe
@@ -60,7 +61,7 @@ class Observer:
             name: torch.linalg.vector_norm(score(probe, generator), dim=1)
             for name, (_, score) in SCORES.items()
         }
-        top = {name: self._top(score) for name, score in scores.items()}
+        top = {name: score.topk(len(score) // 5).indices for name, score in scores.items()}
         for name, score in scores.items():
             shared = torch.isin(top[name], top["exact"]).float().mean()
             self.overlaps[name].append(float(shared))
@@ -69,10 +70,6 @@ class Observer:
 
     def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
         """Go on."""
-
-    @staticmethod
-    def _top(score: Tensor) -> Tensor:
-        return score.topk(len(score) // 5).indices
 
 
 def _spearman(a: Tensor, b: Tensor) -> float:
@@ -85,7 +82,7 @@ def along_one_run(options: argparse.Namespace) -> Observer:
     """Train by exact scores and look at the others."""
     given = ["sampler=nint", f"steps={options.steps}", f"image.size={options.size}"]
     given += _ALWAYS.split(",") + options.set
-    config: RunConfig = resolve([preset_layer("paper"), set_layer(given)]).config
+    config = resolve([preset_layer("paper"), set_layer(given)]).config
     subject: Any = modality("image").read(options.source, config, torch.device("cpu"))
     observer = Observer(max(1, options.steps // 10))
     build_trainer(config, subject.signal, Clock()).fit(observer)
@@ -101,7 +98,7 @@ def main() -> None:
         f"--variant={name.replace(' ', '-')}:sampler=nint,{_ALWAYS}{',' * bool(own)}{own}"
         for name, (own, _) in SCORES.items()
     ]
-    found = experiment.compare(options, ["--sampler=uniform", *words])
+    found = experiment.compare(options, "--sampler=uniform", *words)
     uniform = experiment.summary(found, "uniform")
     rows = [["uniform", "-", "-", f"{uniform.value.mean:.2f}", f"{uniform.train_s.mean:.0f}"]]
     ends = {}
@@ -109,13 +106,8 @@ def main() -> None:
         each = experiment.summary(found, name.replace(" ", "-"))
         ends[name] = each.value.mean or 0.0
         overlaps, ranks = observer.overlaps[name], observer.ranks[name]
-        rows.append([
-            name,
-            f"{sum(overlaps) / len(overlaps):.2f}",
-            f"{sum(ranks) / len(ranks):.2f}",
-            f"{ends[name]:.2f}",
-            f"{each.train_s.mean:.0f}",
-        ])
+        figures = (statistics.mean(overlaps), statistics.mean(ranks), ends[name])
+        rows.append([name, *(f"{value:.2f}" for value in figures), f"{each.train_s.mean:.0f}"])
     cheap = max((name for name in SCORES if name != "exact"), key=ends.__getitem__)
     experiment.tell(
         options,

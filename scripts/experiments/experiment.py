@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nint_cli.comparison.page.plots import quality_plot
-from nint_cli.comparison.record import Comparison, RunEntry, Summary
+from nint_cli.comparison.record import Comparison, Spread, Summary
 
 
 def arguments(
@@ -36,7 +36,7 @@ def arguments(
     return parser
 
 
-def compare(options: argparse.Namespace, words: Sequence[str]) -> Comparison:
+def compare(options: argparse.Namespace, *words: str) -> Comparison:
     """Run `nint compare image` in the setting of the paper, or go on with it.
 
     Args:
@@ -44,67 +44,41 @@ def compare(options: argparse.Namespace, words: Sequence[str]) -> Comparison:
         words: Which variants.
 
     Returns:
-        What its compare.json says; a run that fails ends the experiment.
+        The content of compare.json. An experiment ends where a run fails.
     """
+    settings = [f"image.size={options.size}", "metrics.flip=false", "checkpoint.every=null"]
     command = [
         *(sys.executable, "-m", "nint_cli", "compare", "image", options.source),
         *("--preset", "paper", f"--steps={options.steps}", f"--seeds={options.seeds}"),
-        *(f"--set=image.size={options.size}", "--set=metrics.flip=false"),
-        *("--set=checkpoint.every=null", "-o", str(options.output)),
-        *(f"--set={setting}" for setting in options.set),
-        *words,
+        *("-o", str(options.output), *words),
+        *(f"--set={setting}" for setting in (*settings, *options.set)),
     ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    text = (options.output / "compare.json").read_text("utf-8")
-    found = Comparison.model_validate_json(text)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    found = Comparison.model_validate_json((options.output / "compare.json").read_bytes())
     if options.figure is not None:
-        draw(found, options.figure)
+        names = [variant.name for variant in found.variants]
+        svg = quality_plot(found.runs, names, "step", "PSNR (dB)", options.figure.stem)
+        svg = svg.replace("<svg ", '<svg width="640" style="color:#222;background:#fff" ', 1)
+        options.figure.parent.mkdir(parents=True, exist_ok=True)
+        options.figure.write_text(f"{svg}\n", encoding="utf-8")
     return found
 
 
-def draw(comparison: Comparison, path: Path) -> None:
-    """Draw PSNR against steps, a line for each variant.
-
-    Args:
-        comparison: Of one picture.
-        path: An SVG file.
-    """
-    names = [variant.name for variant in comparison.variants]
-    svg = quality_plot(comparison.runs, names, "step", "PSNR (dB)", path.stem)
-    svg = svg.replace("<svg ", '<svg width="640" style="color:#222;background:#fff" ', 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{svg}\n", encoding="utf-8")
-
-
 def summary(comparison: Comparison, variant: str) -> Summary:
-    """Give what is said of a variant on the only input."""
+    """Return the summary of a variant on the only input."""
     return next(each for each in comparison.summaries if each.variant == variant)
 
 
-def mean_at(comparison: Comparison, variant: str, step: int) -> float:
-    """Give a variant's mean figure over seeds after a step that was evaluated.
-
-    Raises:
-        ValueError: If a run has no figure there.
-    """
-    found = []
-    for run in runs(comparison, variant):
-        at = dict(zip(run.curve.step, run.curve.value, strict=True))
-        value = at.get(step)
-        if value is None:
-            raise ValueError(f"{run.folder} has no figure at step {step}")
-        found.append(value)
-    return sum(found) / len(found)
+def psnr(comparison: Comparison, variant: str) -> float:
+    """Return the mean PSNR of a variant at the end; 0 where it has none."""
+    return summary(comparison, variant).value.mean or 0.0
 
 
-def runs(comparison: Comparison, variant: str) -> list[RunEntry]:
-    """Give a variant's runs."""
-    return [run for run in comparison.runs if run.variant == variant]
-
-
-def shown(value: float | None) -> str:
-    """Write a figure."""
-    return "-" if value is None else f"{value:.2f}"
+def mean(spread: Spread, digits: int) -> str:
+    """Write the mean of a figure over runs."""
+    return "-" if spread.mean is None else f"{spread.mean:.{digits}f}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

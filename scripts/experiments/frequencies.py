@@ -10,8 +10,8 @@ picture, taken from what the run's first evaluations trained on.
 from pathlib import Path
 
 import experiment
+import imageio.v3 as imageio
 import numpy as np
-from PIL import Image
 
 from nint_cli import traces
 from nint_cli.runfolder import RunFolder
@@ -32,7 +32,7 @@ def picture(side: int, path: Path) -> None:
     rows = (np.arange(side) + 0.5) / side
     bands = [128 + 100 * np.sin(2 * np.pi * cycles * rows) for cycles in CYCLES]
     columns = np.repeat(np.stack(bands, axis=1), side // len(CYCLES), axis=1)
-    Image.fromarray(np.round(columns).astype(np.uint8)).save(path)
+    imageio.imwrite(path, np.round(columns).astype(np.uint8))
 
 
 def densities(folder: Path, side: int, first: int) -> list[float]:
@@ -57,13 +57,13 @@ def main() -> None:
     picture(options.size, Path(options.source))
     options.set.append("evaluation.every=5")
     words = [f"--variant={name}:{settings}" for name, settings in VARIANTS.items()]
-    found = experiment.compare(options, words)
+    found = experiment.compare(options, *words)
     rows, density = [], {}
     for name in VARIANTS:
-        (run, *_) = experiment.runs(found, name)
+        run = next(run for run in found.runs if run.variant == name)
         density[name] = densities(options.output / run.folder, options.size, options.first)
-        end = experiment.summary(found, name).value.mean or 0.0
-        rows.append([name, *(f"{value:.2f}" for value in density[name]), f"{end:.2f}"])
+        figures = [*density[name], experiment.psnr(found, name)]
+        rows.append([name, *(f"{value:.2f}" for value in figures)])
     header = ["", *(f"{cycles} cycles" for cycles in CYCLES), "PSNR at the end, dB"]
     experiment.tell(
         options,

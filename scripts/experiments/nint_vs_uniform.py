@@ -10,16 +10,12 @@ def main() -> None:
     """Run it."""
     parser = experiment.arguments(__doc__, "nint_vs_uniform", size=256, steps=1000)
     options = parser.parse_args()
-    found = experiment.compare(options, ["--sampler=nint", "--sampler=uniform"])
+    found = experiment.compare(options, "--sampler=nint", "--sampler=uniform")
     rows = []
     for variant in ("uniform", "nint"):
         each = experiment.summary(found, variant)
-        rows.append([
-            variant,
-            *(experiment.shown(value.mean) for value in (each.value, each.at_equal_time)),
-            f"{each.train_s.mean:.0f}",
-            f"{each.passes.mean:.0f}",
-        ])
+        figures = (each.value, each.at_equal_time, each.train_s, each.passes)
+        rows.append([variant, *map(experiment.mean, figures, (2, 2, 0, 0))])
     nint = experiment.summary(found, "nint")
     assert nint.gain is not None
     gain, at_time = nint.gain.value, nint.gain_at_equal_time

@@ -26,8 +26,7 @@ SHARE, ALPHA = 0.2, 10
 
 def seconds(side: int, repeats: int) -> dict[str, float]:
     """Time the three on a random picture, in turn."""
-    config = RunConfig.model_validate({"field": "siren"})
-    field = build_field(config, (side, side), 3)
+    field = build_field(RunConfig.model_validate({"field": "siren"}), (side, side), 3)
     values = torch.randint(0, 256, (side * side, 3), dtype=torch.uint8)
     signal = GridSignal(values, (side, side))
     batch = torch.randperm(len(signal))[: int(SHARE * len(signal))]
@@ -58,22 +57,17 @@ def main() -> None:
     )
     parser.add_argument("--sides", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--repeats", type=int, default=3)
-    output = Path("runs/experiments/ntk_cost")
-    parser.add_argument("-o", "--output", type=Path, default=output)
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/experiments/ntk_cost"))
     options = parser.parse_args()
     rows, worst = [], 0.0
     for side in options.sides:
         found = seconds(side, options.repeats)
         guided = found["step"] + found["scoring"] / ALPHA + found["forward"] * (1 - 1 / ALPHA)
         worst = max(worst, guided / (found["step"] / SHARE))
-        rows.append([
-            f"{side}x{side}",
-            f"{found['scoring']:.3f}",
-            f"{found['scoring'] / found['forward']:.2f}",
-            f"{found['scoring'] / found['step']:.1f}",
-            f"{guided / found['step']:.2f}",
-            f"{found['step'] / SHARE / guided:.2f}",
-        ])
+        scoring, step = found["scoring"], found["step"]
+        row = [f"{side}x{side}", f"{scoring:.3f}", f"{scoring / found['forward']:.2f}"]
+        row += [f"{scoring / step:.1f}", f"{guided / step:.2f}", f"{step / SHARE / guided:.2f}"]
+        rows.append(row)
     header = ["picture", "scoring pass, s", "in forward sweeps", "in steps",
               "guided step over uniform step", "full step over guided step"]  # fmt: skip
     experiment.tell(

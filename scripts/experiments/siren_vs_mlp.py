@@ -11,13 +11,10 @@ def main() -> None:
     parser = experiment.arguments(__doc__, "siren_vs_mlp", size=128, steps=500)
     options = parser.parse_args()
     words = ["--sampler=nint", "--sampler=uniform", "--field=siren", "--field=mlp"]
-    found = experiment.compare(options, [*words, "--baseline=uniform-siren"])
+    found = experiment.compare(options, *words, "--baseline=uniform-siren")
     rows, gains = [], {}
     for field in ("siren", "mlp"):
-        ends = [
-            experiment.summary(found, f"{sampler}-{field}").value.mean or 0.0
-            for sampler in ("uniform", "nint")
-        ]
+        ends = [experiment.psnr(found, f"{sampler}-{field}") for sampler in ("uniform", "nint")]
         gains[field] = ends[1] - ends[0]
         rows.append([field, *(f"{end:.2f}" for end in ends), f"{gains[field]:+.2f}"])
     experiment.tell(

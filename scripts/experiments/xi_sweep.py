@@ -13,11 +13,8 @@ def main() -> None:
     parser = experiment.arguments(__doc__, "xi_sweep", size=128, steps=500)
     options = parser.parse_args()
     words = [f"--variant=xi{share:g}:sampler=nint,nint.xi={share:g}" for share in SHARES]
-    found = experiment.compare(options, ["--sampler=uniform", *words])
-    psnr = {
-        name: experiment.summary(found, name).value.mean or 0.0
-        for name in (each.name for each in found.variants)
-    }
+    found = experiment.compare(options, "--sampler=uniform", *words)
+    psnr = {each.name: experiment.psnr(found, each.name) for each in found.variants}
     best = max((f"xi{share:g}" for share in SHARES), key=psnr.__getitem__)
     behind = psnr[best] - psnr["xi0.7"]
     experiment.tell(
