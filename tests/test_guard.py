@@ -68,7 +68,7 @@ def test_the_bounds_of_a_collapse(losses, noticed):
     assert steps_until_noticed(losses, constant=1.0) == noticed
 
 
-@pytest.mark.parametrize(("constant", "noticed"), [(2e-5, None), (2.1e-5, 21)])
+@pytest.mark.parametrize(("constant", "noticed"), [(2e-5, None), (2.001e-5, 21)])
 def test_a_level_far_below_the_first_loss_counts_as_its_hundred_thousandth(constant, noticed):
     losses = [1.0, *[0.0] * 10, *[constant] * 10]
     assert steps_until_noticed(losses, constant) == noticed
@@ -110,7 +110,7 @@ def test_a_fit_that_may_just_have_collapsed_is_not_calm():
         ([1.0, *[0.25] * 10, math.nextafter(0.5, 1)], False),
         ([1.0, *[0.25] * 8, 0.6], True),  # no level yet to be far above
         ([1.0, *[0.0] * 10, 2e-5], True),
-        ([1.0, *[0.0] * 10, 2.1e-5], False),
+        ([1.0, *[0.0] * 10, 2.001e-5], False),
     ],
 )
 def test_the_bounds_of_calm(losses, calm):
