@@ -13,7 +13,7 @@ import torch
 from timing import interleaved, medians, picture, siren
 from torch import Tensor
 
-from nint_cli.derivatives import products_in
+from nint_cli.derivatives.engine import Engine
 from nint_cli.fields import Ffn, Field, Finer, Gauss, HashGrid, Mlp, Pemlp, Siren
 from nint_cli.ntk import ntk_residual_product
 from nint_cli.signals import GridSignal
@@ -66,8 +66,7 @@ def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
         field = make(torch.Generator().manual_seed(0))
 
         def gradient(products: torch.dtype | None, field: Field = field) -> list[Tensor]:
-            with products_in(products):
-                return pull_residual(field, signal)[0]
+            return pull_residual(field, signal, engine=Engine(products))[0]
 
         pairs = zip(gradient(torch.bfloat16), gradient(None), strict=True)
         error = statistics.mean(float((a - b).norm() / b.norm()) for a, b in pairs)

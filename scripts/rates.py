@@ -22,10 +22,11 @@ from timing import Job, interleaved, picture, siren
 from nint_cli.build import build_trainer
 from nint_cli.clock import Clock
 from nint_cli.config import preset_layer, resolve, set_layer
+from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields import Siren
 from nint_cli.guard import Rescue
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import block_size, predict
+from nint_cli.sweep import predict
 from nint_cli.trainer import Step, Trainer
 
 WIDTH = 256
@@ -174,7 +175,7 @@ def bench_rates(options: argparse.Namespace) -> dict[str, Any]:
     rows, seconds, wanted = options.rows, options.gemm_seconds, options.only
     steps, field = step_jobs(rows // 4), siren()
     batches = [int(name.split()[1]) for name in steps]
-    blocks = {block_size(field), block_size(field, forward_only=True)}
+    blocks = {EXACT.block_size(field), EXACT.block_size(field, forward_only=True)}
     jobs = gemm_jobs(sorted(blocks | set(batches)), seconds)
     jobs |= steps if "step" in wanted else {}
     jobs |= sweep_jobs(rows) if "sweep" in wanted else {}

@@ -9,6 +9,7 @@ from nint_cli.clock import Clock
 from nint_cli.config import FIELD_NAMES, Layer, RunConfig, preset_layer, resolve
 from nint_cli.config.layers import Setting
 from nint_cli.derivatives import ByAutograd, ByHand
+from nint_cli.derivatives.engine import Engine
 from nint_cli.metrics.image import mean_squared_error, psnr_db
 from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
 from nint_cli.records import AudioRecord, ImageRecord

@@ -20,23 +20,20 @@ from nint_cli.clock import Clock
 from nint_cli.config import preset_layer, resolve, set_layer
 from nint_cli.guard import Rescue
 from nint_cli.modalities import modality
-from nint_cli.probe import Probe
+from nint_cli.probe import Probe, ScoredBlocks
 from nint_cli.sweep import Passes
 from nint_cli.trainer import Step, Trainer
 
-SCORES: dict[str, tuple[str, Callable[[Probe, torch.Generator], Tensor]]] = {
-    "exact": ("", lambda probe, _: probe.ntk_product()),
-    "moment": ("nint.gradient=moment", lambda probe, _: probe.moment_product()),
-    "diagonal": (
-        "nint.score=self_leverage",
-        lambda probe, _: probe.self_leverage() * probe.residual(),
-    ),
-    "last layer": ("nint.score=last_layer", lambda probe, _: probe.last_layer_product()),
+SCORES: dict[str, tuple[str, Callable[[Probe, torch.Generator], ScoredBlocks]]] = {
+    "exact": ("", lambda probe, _: probe.product_blocks()),
+    "moment": ("nint.gradient=moment", lambda probe, _: probe.product_blocks(by_moment=True)),
+    "diagonal": ("nint.score=self_leverage", lambda probe, _: probe.self_leverage_blocks()),
+    "last layer": ("nint.score=last_layer", lambda probe, _: probe.last_layer_blocks()),
     "sketch of 4": (
         "nint.score=sketch,nint.sketches=4",
-        lambda probe, generator: probe.sketched_product(generator, 4),
+        lambda probe, generator: probe.sketched_blocks(generator, 4),
     ),
-    "residual": ("nint.score=residual", lambda probe, _: probe.residual()),
+    "residual": ("nint.score=residual", lambda probe, _: probe.residual_score_blocks()),
 }
 """Settings over NINT's, and how a probe gives it, by the score's name in the table."""
 
@@ -58,7 +55,7 @@ class Observer:
         generator = torch.Generator().manual_seed(step.number)
         probe = Probe(trainer.field, trainer.signal, Passes(), trainer.optimiser.first_moment)
         scores = {
-            name: torch.linalg.vector_norm(score(probe, generator), dim=1)
+            name: torch.cat([part.norm(dim=1) for _, part, _ in score(probe, generator)])
             for name, (_, score) in SCORES.items()
         }
         top = {name: score.topk(len(score) // 5).indices for name, score in scores.items()}

@@ -17,9 +17,10 @@ import torch
 
 from nint_cli.build import build_field
 from nint_cli.config import RunConfig
+from nint_cli.derivatives.engine import EXACT
 from nint_cli.ntk import ntk_residual_product
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import block_size, predict, pullback
+from nint_cli.sweep import predict, pullback
 
 SHARE, ALPHA = 0.2, 10
 
@@ -30,7 +31,7 @@ def seconds(side: int, repeats: int) -> dict[str, float]:
     values = torch.randint(0, 256, (side * side, 3), dtype=torch.uint8)
     signal = GridSignal(values, (side, side))
     batch = torch.randperm(len(signal))[: int(SHARE * len(signal))]
-    size = block_size(field)
+    size = EXACT.block_size(field)
 
     def step() -> object:
         blocks = ((at, *signal.at(batch[at : at + size])) for at in range(0, len(batch), size))
