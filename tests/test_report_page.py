@@ -246,6 +246,16 @@ def test_an_interval_around_nothing_is_no_clear_difference(comparison):
     assert "no clear difference" not in verdict(compared(apart))
 
 
+def test_two_seeds_of_one_input_of_two_say_nothing_of_inputs(tmp_path):
+    found = [run("uniform", 0, name="b"), run("nint", 0, name="b")]
+    for seed in (0, 1):
+        found.append(run("uniform", seed, (1, 1.0, 20.0), name="a"))
+        found.append(run("nint", seed, (1, 1.0, 21.0 + seed), name="a"))
+    report = compared(found, inputs=("a", "b"))
+    assert "nint is 1.50 dB above uniform, on one input, which leaves" in verdict(report)
+    assert '<span class="range">one input</span>' in render(report, tmp_path)
+
+
 def test_only_the_first_inputs_are_shown_and_the_page_stays_small(comparison, runs, monkeypatch):
     entries, found = [], []
     for number in range(gallery.MOST_INPUTS + 2):
