@@ -322,7 +322,7 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     code, _, err = nint(capsys, *words)
     assert code == 0, err
     assert "batches of 512 instead of 700 coordinates, and the learning rate times 0.92" in err
-    assert err.count("for want of time") == 1
+    assert err.count("the time budget is short") == 1
     assert '{"event":"brevity","batch_size":512}' in (run / "log.jsonl").read_text().replace(
         " ", ""
     )
@@ -330,7 +330,7 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     assert saved.state.numbers["brevity"]["size"] == 512
     code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")
     assert code == 0, err
-    assert "for want of time" not in err
+    assert "the time budget is short" not in err
 
 
 def test_numbers_come_back():

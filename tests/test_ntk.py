@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from nint_cli import ntk, sweep
+from nint_cli.derivatives import engine as engines
 from nint_cli.derivatives.engine import Engine
 from nint_cli.errors import NintError
 from nint_cli.fields import Field
@@ -150,12 +151,16 @@ def test_a_dense_kernel_fits_up_to_the_bound_and_no_further(monkeypatch):
 
 def test_blocks_shrink_with_the_width_and_are_never_tiny(monkeypatch):
     """Sums are split by blocks, so a seed keeps its bits only as long as their sizes stay."""
-    assert sweep.block_size(tiny_field(width=7)) == 2**18 // 7
-    assert sweep.block_size(tiny_field(width=7), forward_only=True) == 2**19 // 7
-    monkeypatch.setattr(sweep, "_BLOCK_NUMBERS", {"cpu": 65 * 7, "cuda": 1})
-    assert sweep.block_size(tiny_field(width=7)) == 65
-    monkeypatch.setattr(sweep, "_BLOCK_NUMBERS", {"cpu": 63 * 7, "cuda": 1})
-    assert sweep.block_size(tiny_field(width=7)) == 64
+    whole = Engine()
+    assert whole.block_size(tiny_field(width=7)) == 2**18 // 7
+    assert whole.block_size(tiny_field(width=7), forward_only=True) == 2**19 // 7
+    monkeypatch.setattr(engines, "_BLOCK_NUMBERS", {"cpu": 65 * 7, "cuda": 1})
+    assert whole.block_size(tiny_field(width=7)) == 65
+    monkeypatch.setattr(engines, "_BLOCK_NUMBERS", {"cpu": 63 * 7, "cuda": 1})
+    assert whole.block_size(tiny_field(width=7)) == 64
+    assert Engine(block=1).block_size(tiny_field(width=7)) == 1
+    with pytest.raises(ValueError, match="at least one coordinate"):
+        Engine(block=0)
 
 
 def test_passes_add_up_in_forward_units():

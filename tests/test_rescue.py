@@ -126,7 +126,9 @@ def test_the_average_is_fed_the_rate_of_the_schedule(monkeypatch):
     monkeypatch.setattr(trainer.average, "update", lambda *given: fed.append(given))
     trainer.fit(watch := Until())
     assert [rescue.step for rescue in watch.rescues] == [6]
-    assert fed == [(step, trainer.learning_rate(step)) for step in range(20) if step != 5]
+    assert fed == [
+        (step, trainer.learning_rate.scheduled(step)) for step in range(20) if step != 5
+    ]
 
 
 @pytest.mark.parametrize(("bad", "steps"), [(1, 10), (5, 10), (30, 31), (49, 50), (57, 0)])

@@ -4,6 +4,9 @@ from itertools import pairwise
 import pytest
 
 from nint_cli import schedules
+from nint_cli.config import OptimiserConfig
+from nint_cli.pace import Pace
+from nint_cli.training.learning_rate import LearningRate
 
 
 @pytest.mark.parametrize(
@@ -205,3 +208,23 @@ def test_unknown_names_are_refused():
         schedules.refreshes("x", 0, 1, every=1)
     with pytest.raises(ValueError, match="unknown mutation schedule 'x'"):
         schedules.mutation_share("x", 0.5, 0.5, 0, 1)
+
+
+def test_the_optimiser_and_the_average_see_different_rates():
+    """Rescues and smaller batches slow the optimiser; the average's window stays the schedule's."""
+    settings = OptimiserConfig(lr=4e-3, lr_side=16, schedule="cosine", warmup=0.1, beta2_end=0.9)
+    rate = LearningRate(
+        settings,
+        (64, 4),
+        Pace(100),
+        batch_factor=lambda step: 0.5,
+        rescue_factor=lambda step: 0.25 if step >= 50 else 1.0,
+    )
+    assert rate.peak == 2e-3
+    for step in (0, 9, 10, 49, 50, 99):
+        expected = schedules.learning_rate("cosine", 2e-3, step, 100, warmup=0.1)
+        assert rate.scheduled(step) == expected
+        assert rate.applied(step) == expected * (0.125 if step >= 50 else 0.5)
+    assert rate.betas(5) == (0.9, 0.999)
+    share = rate.scheduled(60) / 2e-3
+    assert rate.betas(60) == (0.9, schedules.adam_decay(0.999, 0.9, share))

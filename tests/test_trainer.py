@@ -298,7 +298,7 @@ def test_passes_are_counted():
 
 def test_divergence_without_a_guard_stops_and_keeps_the_last_finite_state():
     trainer = trainer_of(steps=50, optimiser={"lr": 1e-3, "guard": False})
-    trainer.learning_rate = lambda step: 1e-3 if step < 5 else 1e30
+    trainer.learning_rate.applied = lambda step: 1e-3 if step < 5 else 1e30
     assert trainer.fit(Until()) == "diverged"
     assert trainer.step < 20
     for tensor in trainer.state_dict().tensors.values():
