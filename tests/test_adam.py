@@ -23,7 +23,7 @@ def test_a_step_is_adam_on_the_mean_squared_error():
     adam = torch.optim.Adam(reference.field.parameters())
     coords, values = SIGNAL.slice(0, 256)
     for step in range(3):
-        adam.param_groups[0]["lr"] = reference.learning_rate(step)
+        adam.param_groups[0]["lr"] = reference.learning_rate.applied(step)
         loss = torch.nn.functional.mse_loss(reference.field(coords), values)
         assert watch.losses[step] == pytest.approx(loss.item(), rel=1e-5)
         adam.zero_grad()
