@@ -12,13 +12,14 @@ Example:
 
 from typing import TYPE_CHECKING, Any
 
+from nint_cli.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from nint_cli.api import Run as Run
     from nint_cli.api import fit as fit
     from nint_cli.api import load_run as load_run
     from nint_cli.api import resume as resume
 
-__version__ = "0.1.0"
 __all__ = ["Run", "fit", "load_run", "resume"]
 
 

@@ -10,18 +10,20 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from nint_cli import checkpoint, runfolder
-from nint_cli.config import Layer, RunConfig, file_layer, preset_layer, resolve
-from nint_cli.config.layers import Setting
-from nint_cli.continuation import resume as resume_run
-from nint_cli.control import Control
+from nint_cli.config.layers import Layer, Setting, resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import RunConfig
+from nint_cli.config.yaml_text import file_layer
 from nint_cli.errors import DivergedError, NintError
-from nint_cli.fields import Field
-from nint_cli.modalities import modality
-from nint_cli.report import divergence
-from nint_cli.results import DOCUMENT, RunMetrics
-from nint_cli.run import Outcome, fit_input
-from nint_cli.runfolder import RunFolder
+from nint_cli.fields.base import Field
+from nint_cli.metrics.schema import DOCUMENT, RunMetrics
+from nint_cli.metrics.text import divergence
+from nint_cli.modalities.table import modality
+from nint_cli.runs import checkpoint
+from nint_cli.runs.control import Control
+from nint_cli.runs.fit import Outcome, fit_input
+from nint_cli.runs.folder import METRICS, RunFolder
+from nint_cli.runs.resume import resume as resume_run
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Run:
             return DOCUMENT.validate_python(RunFolder.open(self.path).metrics())
         except ValueError as error:
             raise NintError(
-                f"'{self.path}' has no sound {runfolder.METRICS}: the run did not end; go on with "
+                f"'{self.path}' has no sound {METRICS}: the run did not end; go on with "
                 "nint resume"
             ) from error
 

@@ -31,10 +31,9 @@ import target_tables
 import targets
 import torch
 
-from nint_cli import environment
-from nint_cli.config import FIELD_NAMES
-from nint_cli.cores import processor_name
-from nint_cli.heap import keep_freed_memory
+from nint_cli.config.schema import FIELD_NAMES
+from nint_cli.device.cpu import keep_freed_memory, processor_name
+from nint_cli.runs import environment
 
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable[[Any], str]]] = {
     "gemm": ("Matrix products of the field's sizes", None, rates.gemm_table),

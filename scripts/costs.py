@@ -14,10 +14,17 @@ from timing import interleaved, medians, picture, siren
 from torch import Tensor
 
 from nint_cli.derivatives.engine import Engine
-from nint_cli.fields import Ffn, Field, Finer, Gauss, HashGrid, Mlp, Pemlp, Siren
-from nint_cli.ntk import ntk_residual_product
-from nint_cli.signals import GridSignal
-from nint_cli.sweep import predict, pull_residual, push_residual, pushforward
+from nint_cli.derivatives.ntk import ntk_residual_product
+from nint_cli.derivatives.sweep import predict, pull_residual, push_residual, pushforward
+from nint_cli.fields.base import Field
+from nint_cli.fields.ffn import Ffn
+from nint_cli.fields.finer import Finer
+from nint_cli.fields.gauss import Gauss
+from nint_cli.fields.hashgrid import HashGrid
+from nint_cli.fields.mlp import Mlp
+from nint_cli.fields.pemlp import Pemlp
+from nint_cli.fields.siren import Siren
+from nint_cli.signals.base import GridSignal
 
 STEP_POINTS = 8192
 MAKERS: dict[str, Callable[[torch.Generator], Field]] = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import tables
 
 from nint_cli.comparison.record import Comparison, RunEntry
-from nint_cli.config import FIELD_NAMES
+from nint_cli.config.schema import FIELD_NAMES
 
 PRESETS = ("default", "paper")
 QUIET = ("evaluation.every=1000000", "evaluation.selections=false", "checkpoint.every=null")

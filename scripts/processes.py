@@ -15,7 +15,7 @@ import tables
 import torch
 from timing import Job, interleaved, medians, picture, siren
 
-from nint_cli.ntk import ntk_residual_product
+from nint_cli.derivatives.ntk import ntk_residual_product
 
 
 def scoring_growth(rows: int) -> int:

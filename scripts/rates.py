@@ -19,15 +19,17 @@ import tables
 import torch
 from timing import Job, interleaved, picture, siren
 
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import preset_layer, resolve, set_layer
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.yaml_text import set_layer
 from nint_cli.derivatives.engine import EXACT
-from nint_cli.fields import Siren
-from nint_cli.guard import Rescue
-from nint_cli.signals import GridSignal
-from nint_cli.sweep import predict
-from nint_cli.trainer import Step, Trainer
+from nint_cli.derivatives.sweep import predict
+from nint_cli.fields.siren import Siren
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.signals.base import GridSignal
+from nint_cli.training.divergence import Rescue
+from nint_cli.training.trainer import Step, Trainer
 
 WIDTH = 256
 PUBLISHED_BATCH = 8192

@@ -15,10 +15,11 @@ import tifffile
 from rates import Pause
 from timing import Job, interleaved, medians
 
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import RunConfig
-from nint_cli.signals import Pixels, read_picture
+from nint_cli.config.schema import RunConfig
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.signal import Pixels
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
 
 SMALL_SIDE, LARGE_SIDE, TILE = 512, 16_384, 256
 BATCH = 8192

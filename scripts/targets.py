@@ -22,7 +22,9 @@ from typing import Any
 import yaml
 from target_tables import Run, target_summary
 
-from nint_cli.config import preset_layer, resolve, set_layer
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.yaml_text import set_layer
 
 METHODS = {
     "paper-full": ("paper", "full"),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from nint_cli.fields import Siren
-from nint_cli.signals import GridSignal
+from nint_cli.fields.siren import Siren
+from nint_cli.signals.base import GridSignal
 
 Job = Callable[[], object]
 

@@ -5,8 +5,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from nint_cli import results
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
+from nint_cli.metrics.schema import (
+    AudioInput,
+    AudioMetrics,
+    Environment,
+    FieldRecord,
+    ImageInput,
+    ImageMetrics,
+    MemoryRecord,
+    PassCount,
+    RunMetrics,
+    SdfInput,
+    SdfMetrics,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, METRICS = DOCS / "settings.md", DOCS / "metrics.md"
@@ -45,31 +57,31 @@ _METRICS_HEAD = """\
 
 Version 1.0; readers ignore keys that they do not know, and a key that is removed or changes its
 type raises the major version. A figure that was not computed is null, with a reason beside it,
-never 0. The JSON Schema is `nint_cli/metrics.schema.json`. Written by scripts/write_reference.py
-from nint_cli/results.py.
+never 0. The JSON Schema is `nint_cli/metrics/metrics.schema.json`. Written by scripts/write_reference.py
+from nint_cli/metrics/schema.py.
 """
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "Of every run": results.RunMetrics,
-    "Of a picture": results.ImageMetrics,
-    "Of a sound": results.AudioMetrics,
-    "Of a shape": results.SdfMetrics,
-    "input, of a picture": results.ImageInput,
-    "input, of a sound": results.AudioInput,
-    "input, of a shape": results.SdfInput,
-    "field": results.FieldRecord,
-    "passes": results.PassCount,
-    "memory": results.MemoryRecord,
-    "environment": results.Environment,
+    "Of every run": RunMetrics,
+    "Of a picture": ImageMetrics,
+    "Of a sound": AudioMetrics,
+    "Of a shape": SdfMetrics,
+    "input, of a picture": ImageInput,
+    "input, of a sound": AudioInput,
+    "input, of a shape": SdfInput,
+    "field": FieldRecord,
+    "passes": PassCount,
+    "memory": MemoryRecord,
+    "environment": Environment,
 }
 
 
 def metrics_text() -> str:
     """Give the content of the page on metrics.json."""
     parts = [_METRICS_HEAD]
-    common = set(results.RunMetrics.model_fields)
+    common = set(RunMetrics.model_fields)
     for title, model in _MODELS.items():
-        names = [n for n in model.model_fields if model is results.RunMetrics or n not in common]
+        names = [n for n in model.model_fields if model is RunMetrics or n not in common]
         rows = [f"| `{name}` | {_meaning(model, name)} |\n" for name in names]
         parts.append(f"\n## {title}\n\n| key | meaning |\n|---|---|\n" + "".join(rows))
     return "".join(parts)

@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-from nint_cli import results
+from nint_cli.metrics import schema
 
-SCHEMA = Path(results.__file__).parent / "metrics.schema.json"
+SCHEMA = Path(schema.__file__).parent / "metrics.schema.json"
 
 
 def schema_text() -> str:
     """Give the schema as it should stand in the file."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema |= results.DOCUMENT.json_schema()
-    return json.dumps(schema, indent=2) + "\n"
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    document |= schema.DOCUMENT.json_schema()
+    return json.dumps(document, indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.cli import console
-from nint_cli.cli.children import Children, Ended
-from nint_cli.fields import Siren
-from nint_cli.signals import GridSignal, PointSignal, Sound
+from nint_cli.cli.processes import Children, Ended
+from nint_cli.fields.siren import Siren
+from nint_cli.modalities.audio.signal import Sound
+from nint_cli.signals.base import GridSignal
+from nint_cli.signals.points import PointSignal
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nint_cli.samplers import Observation
+from nint_cli.samplers.base import Observation
 from nint_cli.samplers.soft_mining import SoftMiningLoss
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nint_cli.adam import Adam
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import RunConfig
-from nint_cli.signals import Picture
+from nint_cli.config.schema import RunConfig
+from nint_cli.modalities.image.signal import Picture
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.training.optimiser import Adam
 from tests.conftest import smooth_pixels
 from tests.test_trainer import SIGNAL, Until, trainer_of
 

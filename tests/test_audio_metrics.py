@@ -9,15 +9,16 @@ import pytest
 import scipy.signal
 from pystoi.utils import resample_oct
 
-from nint_cli.metrics import audio, speech
-from nint_cli.metrics.audio import (
+from nint_cli.metrics.measured import Measured
+from nint_cli.modalities.audio import metrics as audio_metrics
+from nint_cli.modalities.audio import speech
+from nint_cli.modalities.audio.metrics import (
     log_spectral_distance_db,
     mean_squared_error,
     psnr_db,
     si_snr_db,
     snr_db,
 )
-from nint_cli.metrics.measured import Measured
 
 SILENT = Measured(None, "the sound is silent")
 
@@ -110,15 +111,17 @@ def test_psnr_has_a_range_of_two():
 
 def slow_distance(prediction, values):
     """Log-spectral distance, frame by frame, with the discrete Fourier transform as a matrix."""
-    window = scipy.signal.get_window("hann", audio.WINDOW)
-    n = np.arange(audio.WINDOW)
-    matrix = np.exp(-2j * np.pi * np.outer(n[: audio.WINDOW // 2 + 1], n) / audio.WINDOW)
+    window = scipy.signal.get_window("hann", audio_metrics.WINDOW)
+    n = np.arange(audio_metrics.WINDOW)
+    matrix = np.exp(
+        -2j * np.pi * np.outer(n[: audio_metrics.WINDOW // 2 + 1], n) / audio_metrics.WINDOW
+    )
 
     def powers(channel):
-        for centre in range(0, len(channel) + 1, audio.HOP):
-            frame = np.zeros(audio.WINDOW)
-            for place in range(audio.WINDOW):
-                index = centre - audio.WINDOW // 2 + place
+        for centre in range(0, len(channel) + 1, audio_metrics.HOP):
+            frame = np.zeros(audio_metrics.WINDOW)
+            for place in range(audio_metrics.WINDOW):
+                index = centre - audio_metrics.WINDOW // 2 + place
                 if 0 <= index < len(channel):
                     frame[place] = channel[index]
             yield np.abs(matrix @ (window * frame)) ** 2
@@ -146,7 +149,7 @@ def test_log_spectral_distance_by_its_formula(frames, channels):
 def test_log_spectral_distance_does_not_depend_on_blocks(monkeypatch):
     prediction, values = pair(9000)
     expected = log_spectral_distance_db(prediction, values).value
-    monkeypatch.setattr(audio, "_FRAMES_AT_ONCE", 2)
+    monkeypatch.setattr(audio_metrics, "_FRAMES_AT_ONCE", 2)
     assert log_spectral_distance_db(prediction, values).value == pytest.approx(expected)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli.pictures import audio
-from nint_cli.pictures.audio import selection_picture, sound_picture
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.samplers import Selection
-from nint_cli.signals import read_sound
+from nint_cli.modalities.audio import pictures as audio_pictures
+from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.pictures import selection_picture, sound_picture
+from nint_cli.samplers.base import Selection
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
 
 
 def pixels(png):
@@ -26,8 +26,10 @@ def near(picture, colour, tolerance=12):
 def drawn(monkeypatch):
     """The figures that were drawn, before they became bytes."""
     figures = []
-    real = audio._png
-    monkeypatch.setattr(audio, "_png", lambda figure: (figures.append(figure), real(figure))[1])
+    real = audio_pictures._png
+    monkeypatch.setattr(
+        audio_pictures, "_png", lambda figure: (figures.append(figure), real(figure))[1]
+    )
     return figures
 
 

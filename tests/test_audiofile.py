@@ -11,7 +11,9 @@ import pytest
 import soundfile
 
 from nint_cli.errors import InputError
-from nint_cli.signals import encode_sound, read_sound, wavfile
+from nint_cli.modalities.audio import wav as wavfile
+from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.wav import encode_sound
 
 
 def waves(frames=4000, channels=1, amplitude=0.6):
@@ -139,7 +141,7 @@ def test_lossy_formats_give_nearly_what_was_written(tmp_path, suffix, rate, opti
 def test_what_is_read_does_not_depend_on_the_size_of_blocks(tmp_path, monkeypatch):
     path = save(tmp_path / "a.flac", waves(channels=3))
     whole = read_sound(path)
-    monkeypatch.setattr("nint_cli.signals.audiofile._SAMPLES_AT_ONCE", 100)
+    monkeypatch.setattr("nint_cli.modalities.audio.files._SAMPLES_AT_ONCE", 100)
     pieces = read_sound(path)
     np.testing.assert_array_equal(pieces.samples, whole.samples)
     assert pieces.sha256 == whole.sha256

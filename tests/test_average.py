@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 import nint_cli as nint
-from nint_cli import checkpoint, cli
-from nint_cli.average import Average
+from nint_cli import cli
 from nint_cli.errors import InputError
-from nint_cli.runfolder import RunFolder
+from nint_cli.runs import checkpoint
+from nint_cli.runs.folder import RunFolder
+from nint_cli.training.average import Average
 from tests.conftest import smooth_pixels, tiny_field
 
 

@@ -16,13 +16,21 @@ import torch
 from PIL import Image
 
 import nint_cli
-from nint_cli import api, environment
-from nint_cli.cli import names
-from nint_cli.config import FIELD_NAMES, SAMPLER_NAMES, RunConfig, preset_names
-from nint_cli.errors import ConfigError, DivergedError, InputError, NintError, OutputError
-from nint_cli.modalities import KINDS
+from nint_cli import api
+from nint_cli.cli import completion
+from nint_cli.config.presets import preset_names
+from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig
+from nint_cli.errors import (
+    ConfigError,
+    DivergedError,
+    InputError,
+    NintError,
+    OutputError,
+)
+from nint_cli.modalities.sdf.sample_meshes import solid_names
+from nint_cli.modalities.table import KINDS
+from nint_cli.runs import environment
 from nint_cli.signals.samples import picture_names, sound_names
-from nint_cli.signals.solids import solid_names
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
 
@@ -134,7 +142,7 @@ def test_batch_results_as_json(capsys, pictures):
 
 
 def test_a_bug_in_one_item_is_that_items(capsys, pictures, monkeypatch):
-    from nint_cli import run
+    from nint_cli.runs import fit as run
 
     original = run.fit_input
 
@@ -304,14 +312,14 @@ def test_config_show_schema_and_validate(capsys, tmp_path):
 
 
 def test_names_are_completed():
-    assert names.samplers("nint") == ["nint", "nint_released"]
-    assert names.fields("") == list(FIELD_NAMES)
-    assert names.presets("p") == ["paper"]
-    assert names.keys("nint.al") == ["nint.alpha="]
-    assert names.pictures("sample:co") == ["sample:coffee", "sample:coins"]
-    assert names.sounds("sample:c") == ["sample:chirp", "sample:chord"]
-    assert names.shapes("sample:to") == ["sample:torus"]
-    for complete in (names.pictures, names.sounds, names.shapes):
+    assert completion.samplers("nint") == ["nint", "nint_released"]
+    assert completion.fields("") == list(FIELD_NAMES)
+    assert completion.presets("p") == ["paper"]
+    assert completion.keys("nint.al") == ["nint.alpha="]
+    assert completion.pictures("sample:co") == ["sample:coffee", "sample:coins"]
+    assert completion.sounds("sample:c") == ["sample:chirp", "sample:chord"]
+    assert completion.shapes("sample:to") == ["sample:torus"]
+    for complete in (completion.pictures, completion.sounds, completion.shapes):
         assert complete("co") == []
 
 
@@ -382,7 +390,7 @@ def test_the_python_interface_raises_what_the_command_line_exits_with(pictures, 
         with pytest.raises(error):
             call()
     with monkeypatch.context() as patch:
-        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: "diverged")
+        patch.setattr("nint_cli.training.trainer.Trainer.fit", lambda *_: "diverged")
         with pytest.raises(DivergedError, match="was not finite after 0 steps"):
             nint_cli.fit("a.png", preset="smoke", output="runs/diverged")
     assert nint_cli.load_run("runs/diverged").metrics.status == "diverged"

@@ -14,7 +14,8 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.comparison.record import RunEntry
-from nint_cli.fields import Finer, Siren
+from nint_cli.fields.finer import Finer
+from nint_cli.fields.siren import Siren
 from tests.conftest import smooth_pixels, tiny_field
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

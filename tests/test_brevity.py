@@ -6,12 +6,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from nint_cli import checkpoint
-from nint_cli.brevity import Brevity
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import SAMPLER_NAMES, Layer, RunConfig, parse_yaml, preset_layer, resolve
-from nint_cli.config.layers import Setting
+from nint_cli.config.layers import Layer, Setting, resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
+from nint_cli.config.yaml_text import parse_yaml
+from nint_cli.runs import checkpoint
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.batch_size import Brevity
+from nint_cli.schedules.clock import Clock
 from tests.conftest import tiny_signal
 from tests.test_cli import nint
 from tests.test_trainer import Until, assert_same, state_of

@@ -16,13 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import cli, results
-from nint_cli.build import build_field
-from nint_cli.config import SAMPLER_NAMES, RunConfig
-from nint_cli.evaluation import evaluate_run
-from nint_cli.modalities.image import ImageSubject
-from nint_cli.results import ImageMetrics
-from nint_cli.signals import encode_picture, read_picture
+from nint_cli import cli
+from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
+from nint_cli.metrics import schema
+from nint_cli.metrics.schema import ImageMetrics
+from nint_cli.modalities.image.files import encode_picture, read_picture
+from nint_cli.modalities.image.subject import ImageSubject
+from nint_cli.runs.build import build_field
+from nint_cli.runs.evaluate import evaluate_run
 from nint_cli.signals.samples import picture_path
 from tests.conftest import smooth_pixels
 
@@ -47,7 +48,7 @@ def shell(*arguments, **options):
     return done
 
 
-SCHEMA = json.loads((Path(results.__file__).parent / "metrics.schema.json").read_text())
+SCHEMA = json.loads((Path(schema.__file__).parent / "metrics.schema.json").read_text())
 
 
 def strict(path: Path):
@@ -202,7 +203,7 @@ def test_an_exact_reconstruction_is_said_to_be_exact(monkeypatch):
     config = RunConfig.model_validate({"image": {"size": 16}})
     subject = ImageSubject.read("sample:cat", config, torch.device("cpu"))
     monkeypatch.setattr(
-        "nint_cli.modalities.strips.predicted_blocks",
+        "nint_cli.modalities.image.strips.predicted_blocks",
         lambda _field, signal, _size: ((0, values, values) for _, _, values in signal.blocks(999)),
     )
     field = build_field(config, (16, 16), 3)
@@ -338,14 +339,14 @@ def test_memory_that_runs_out_has_its_exit_code(capsys, smoke, monkeypatch):
     def exhausted(*_args, **_kwargs):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
-    monkeypatch.setattr("nint_cli.trainer.Trainer.fit", exhausted)
+    monkeypatch.setattr("nint_cli.training.trainer.Trainer.fit", exhausted)
     code, _, err = nint(capsys, *smoke)
     assert code == 6
     assert "use a smaller picture" in err.splitlines()[-1]
     metrics = strict(Path("runs/picture/nint/metrics.json"))
     assert (metrics["status"], metrics["exit_code"]) == ("failed", 6)
     monkeypatch.setattr(
-        "nint_cli.modalities.image.read_picture", exhausted
+        "nint_cli.modalities.image.subject.read_picture", exhausted
     )  # before there is a folder
     assert nint(capsys, *smoke, "--overwrite")[0] == 6
 
@@ -354,7 +355,7 @@ def test_a_bug_is_called_a_bug(capsys, smoke, monkeypatch):
     def broken(*_args, **_kwargs):
         raise KeyError("oops")
 
-    monkeypatch.setattr("nint_cli.trainer.Trainer.fit", broken)
+    monkeypatch.setattr("nint_cli.training.trainer.Trainer.fit", broken)
     code, _, err = nint(capsys, *smoke)
     assert code == 1
     assert "internal error: KeyError" in err
@@ -365,9 +366,9 @@ def test_a_bug_is_called_a_bug(capsys, smoke, monkeypatch):
 
 def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypatch):
     """No halving helps against a rate of 1e30."""
-    from nint_cli import schedules
+    from nint_cli.schedules import laws
 
-    monkeypatch.setattr(schedules, "learning_rate", lambda *a, **k: 1e-3 if a[2] < 12 else 1e30)
+    monkeypatch.setattr(laws, "learning_rate", lambda *a, **k: 1e-3 if a[2] < 12 else 1e30)
     run = tmp_path / "run"
     code, _, err = nint(capsys, *smoke, "--steps", 80, "-o", run)
     assert code == 5

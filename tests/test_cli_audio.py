@@ -11,9 +11,9 @@ import soundfile
 import torch
 
 import nint_cli
-from nint_cli.config import SAMPLER_NAMES
-from nint_cli.results import AudioMetrics
-from nint_cli.signals import read_sound
+from nint_cli.config.schema import SAMPLER_NAMES
+from nint_cli.metrics.schema import AudioMetrics
+from nint_cli.modalities.audio.files import read_sound
 from tests.test_audiofile import riff, save, sparse, waves, write
 from tests.test_cli import nint, strict
 from tests.test_continuation import stopping_at
@@ -26,7 +26,7 @@ FAST = ["--preset", "smoke", "--progress", "never"]
 def no_pictures(monkeypatch):
     """They take most of the time of so short a fit, and have tests of their own."""
     for name in ("sound_picture", "selection_picture"):
-        monkeypatch.setattr(f"nint_cli.modalities.audio.{name}", lambda *_: b"a picture")
+        monkeypatch.setattr(f"nint_cli.modalities.audio.subject.{name}", lambda *_: b"a picture")
 
 
 def fit(capsys, source, *words, output="run"):

@@ -10,10 +10,11 @@ import torch
 import trimesh
 from PIL import Image
 
-from nint_cli import api, surface
-from nint_cli.evaluation import evaluate_run
-from nint_cli.modalities import sdf
-from nint_cli.results import SdfMetrics
+from nint_cli import api
+from nint_cli.metrics.schema import SdfMetrics
+from nint_cli.modalities.sdf import subject as sdf_subject
+from nint_cli.modalities.sdf import surface
+from nint_cli.runs.evaluate import evaluate_run
 from tests.test_cli import nint, strict
 from tests.test_continuation import LAST, stopping_at
 from tests.test_meshfile import textured
@@ -61,7 +62,7 @@ def everywhere(monkeypatch, value):
     def distance(_field, _half_range):
         return lambda coords: torch.full((len(coords),), value)
 
-    monkeypatch.setattr("nint_cli.modalities.sdf.field_distance", distance)
+    monkeypatch.setattr("nint_cli.modalities.sdf.subject.field_distance", distance)
 
 
 def test_a_fit_writes_a_whole_run_folder(capsys):
@@ -243,7 +244,7 @@ def test_a_target_stops_a_run_and_can_be_required(capsys):
 
 
 def test_what_only_the_coarse_grid_says_ends_no_run(capsys, monkeypatch):
-    monkeypatch.setattr(sdf.SdfSubject, "confirmed", lambda *_: {"iou": 0.5})
+    monkeypatch.setattr(sdf_subject.SdfSubject, "confirmed", lambda *_: {"iou": 0.5})
     assert fit(capsys, "ball.ply", "run", "--target-iou", "0.6", preset=LEARN)[0] == 0
     metrics = strict(Path("run/metrics.json"))
     assert (metrics["stop_reason"], metrics["steps"]) == ("steps", 120)
@@ -272,9 +273,9 @@ def test_resumed_equals_uninterrupted_whatever_became_of_the_pool(capsys, monkey
         assert fit(capsys, "ball.ply", "stopped", *words)[0] == 143
         assert fit(capsys, "ball.ply", "other", "--seed", 5)[0] == 143
     drawn = []
-    original = sdf.draw_pool
+    original = sdf_subject.draw_pool
     monkeypatch.setattr(
-        sdf, "draw_pool", lambda *words: drawn.append(words[2:]) or original(*words)
+        sdf_subject, "draw_pool", lambda *words: drawn.append(words[2:]) or original(*words)
     )
     for pool, data in pools("through", "other"):
         run = Path(pool)
@@ -312,7 +313,7 @@ def test_samplers_fit(capsys, sampler):
 def test_the_panels_of_a_redrawn_pool_show_the_points_of_their_steps(capsys, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "nint_cli.modalities.sdf.selection_picture",
+        "nint_cli.modalities.sdf.subject.selection_picture",
         lambda *words, **_: shown.append(words) or b"png",
     )
     assert fit(capsys, "ball.ply", "run", "--set", "sdf.resample=7")[0] == 0

@@ -15,8 +15,10 @@ from nint_cli import cli
 from nint_cli.cli import console
 from nint_cli.comparison.plan import Variant
 from nint_cli.comparison.record import Comparison
-from nint_cli.config import preset_layer, resolve, set_layer
-from nint_cli.runfolder import RunFolder
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.yaml_text import set_layer
+from nint_cli.runs.folder import RunFolder
 from tests.conftest import smooth_pixels
 
 TINY = ["--preset=smoke", "--set=image.size=16", "--set=siren.hidden_features=8"]

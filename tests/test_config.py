@@ -4,25 +4,14 @@ from typing import get_args
 import pytest
 import torch
 
-from nint_cli.build import build_field, build_sampler
-from nint_cli.config import (
-    FIELD_NAMES,
-    SAMPLER_NAMES,
-    Layer,
-    RunConfig,
-    file_layer,
-    flag_layer,
-    parse_yaml,
-    preset_layer,
-    preset_names,
-    resolve,
-    set_layer,
-)
-from nint_cli.config.layers import Setting
+from nint_cli.config.layers import Layer, Setting, flag_layer, resolve
+from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.recipes import RECIPES
-from nint_cli.config.schema import RecipeName, dotted_keys
+from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RecipeName, RunConfig, dotted_keys
+from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
 from nint_cli.errors import ConfigError
-from nint_cli.samplers import Mixture
+from nint_cli.runs.build import build_field, build_sampler
+from nint_cli.samplers.slots import Mixture
 from tests.conftest import tiny_signal
 
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import checkpoint, cli, recorder, run
-from nint_cli.config import SAMPLER_NAMES
+from nint_cli import cli
+from nint_cli.config.schema import SAMPLER_NAMES
+from nint_cli.runs import checkpoint, observer
+from nint_cli.runs.fit import Fit
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
 
@@ -21,7 +23,7 @@ LAST = "checkpoints/step-0000000030.safetensors"
 
 def stopping_at(monkeypatch, step):
     """Let a signal seem to arrive at a step."""
-    original = recorder.RunObserver.after_step
+    original = observer.RunObserver.after_step
 
     def after_step(self, trainer, done):
         reason = original(self, trainer, done)
@@ -30,7 +32,7 @@ def stopping_at(monkeypatch, step):
             return "signal"
         return reason
 
-    monkeypatch.setattr(recorder.RunObserver, "after_step", after_step)
+    monkeypatch.setattr(observer.RunObserver, "after_step", after_step)
 
 
 # Stopping
@@ -117,7 +119,8 @@ def test_the_best_evaluation_is_remembered(capsys, smoke, tmp_path):
 
 def test_a_failed_run_says_so(capsys, smoke, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "nint_cli.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(RuntimeError("oh\nno"))
+        "nint_cli.training.trainer.Trainer.fit",
+        lambda *_: (_ for _ in ()).throw(RuntimeError("oh\nno")),
     )
     path = tmp_path / "run"
     assert nint(capsys, *smoke, "-o", path)[0] == 1
@@ -290,7 +293,7 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 ):
     words = [*smoke, "--target-psnr", 9]
     nint(capsys, *words, "-o", tmp_path / "through")
-    after_step = recorder.RunObserver.after_step
+    after_step = observer.RunObserver.after_step
 
     def signalled(self, trainer, done):
         self._control.stop_signal = lambda: signal.SIGTERM if done.number == 20 else None
@@ -298,10 +301,10 @@ def test_a_run_that_is_stopped_at_its_target_stays_there(
 
     with monkeypatch.context() as patch:
         if how == "signal":
-            patch.setattr(recorder.RunObserver, "after_step", signalled)
+            patch.setattr(observer.RunObserver, "after_step", signalled)
             nint(capsys, *words, "-o", tmp_path / "stopped")
         else:
-            patch.setattr(run.Fit, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))
+            patch.setattr(Fit, "_finish", lambda *_: (_ for _ in ()).throw(SystemExit))
             with pytest.raises(SystemExit):
                 nint(capsys, *words, "-o", tmp_path / "stopped")
     assert nint(capsys, "resume", tmp_path / "stopped")[0] == 0
@@ -319,7 +322,9 @@ def test_a_continuation_that_was_killed_can_go_on(capsys, smoke, tmp_path, monke
     path = tmp_path / "a"
     nint(capsys, *smoke, "-o", path)
     with monkeypatch.context() as patch:
-        patch.setattr("nint_cli.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patch.setattr(
+            "nint_cli.training.trainer.Trainer.fit", lambda *_: (_ for _ in ()).throw(SystemExit)
+        )
         with pytest.raises(SystemExit):
             nint(capsys, "resume", path, "--steps", 44)
     assert nint(capsys, "resume", path)[0] == 0
@@ -365,7 +370,7 @@ def test_another_torch_or_number_of_threads_is_said(capsys, smoke, tmp_path, mon
     saved = checkpoint.read(path / "checkpoints/step-0000000037.safetensors")
     assert saved.origin == checkpoint.Origin.here()  # that of the beginning, still
     with monkeypatch.context() as patch:
-        patch.setattr("nint_cli.checkpoint.__version__", "8.8")
+        patch.setattr("nint_cli.runs.checkpoint.__version__", "8.8")
         _, _, err = nint(capsys, "resume", path, "--steps", 38)
     assert "and goes on with nint 8.8: the bits may differ" in err
 

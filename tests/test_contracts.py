@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from nint_cli import schedules
-from nint_cli.build import build_field, build_sampler
-from nint_cli.config import SAMPLER_NAMES, RunConfig
+from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import ConfigError
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.probe import Probe
-from nint_cli.sweep import Passes
+from nint_cli.runs.build import build_field, build_sampler
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.schedules import laws
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_points, tiny_signal, tiny_sound
 
@@ -77,7 +77,7 @@ def choose(sampler, signal, rng, first=0, last=STEPS, field=None):
 def takes_all(name, step):
     """Whether a method trains on all points at a step, whatever the batch."""
     return name == "full" or (
-        name.startswith("evos") and schedules.evaluates_fitness(step, STEPS, first=9, last=4)
+        name.startswith("evos") and laws.evaluates_fitness(step, STEPS, first=9, last=4)
     )
 
 

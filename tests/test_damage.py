@@ -6,9 +6,9 @@ import os
 import pytest
 import torch
 
-from nint_cli import checkpoint
-from nint_cli.config import SAMPLER_NAMES
-from nint_cli.runfolder import RunFolder
+from nint_cli.config.schema import SAMPLER_NAMES
+from nint_cli.runs import checkpoint
+from nint_cli.runs.folder import RunFolder
 from tests.test_cli import nint
 from tests.test_continuation import LAST, stopping_at
 

@@ -7,7 +7,7 @@ import pytest
 from nint_cli.comparison.record import Curve
 from nint_cli.config.schema import SAMPLER_NAMES
 from nint_cli.inspection.diagnosis import Facts, diagnose
-from nint_cli.inspection.evidence import Leverage, Staleness
+from nint_cli.inspection.record import Leverage, Staleness
 from tests.test_comparison import run as made_run
 
 

@@ -9,9 +9,10 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from nint_cli import cli
 from nint_cli.errors import ConfigError
-from nint_cli.signals import Shape, distance
-from nint_cli.signals.distance import DistanceField, along_curve
-from nint_cli.signals.meshfile import read_shape
+from nint_cli.modalities.sdf import distance
+from nint_cli.modalities.sdf.distance import DistanceField, along_curve
+from nint_cli.modalities.sdf.files import read_shape
+from nint_cli.modalities.sdf.shape import Shape
 from tests import oracles
 
 

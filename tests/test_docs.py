@@ -13,21 +13,22 @@ import trimesh
 from PIL import Image
 
 from nint_cli import cli
-from nint_cli.build import build_field
-from nint_cli.cli.children import Children
-from nint_cli.config import (
-    FIELD_NAMES,
-    SAMPLER_NAMES,
-    RunConfig,
-    parse_yaml,
-    preset_names,
-    resolve,
-)
+from nint_cli.cli.processes import Children
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_names
 from nint_cli.config.recipes import RECIPES
-from nint_cli.config.schema import dotted_keys
-from nint_cli.results import AudioMetrics, AudioQuality, ImageMetrics, SdfMetrics, SdfQuality
+from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
+from nint_cli.config.yaml_text import parse_yaml
+from nint_cli.metrics.schema import (
+    AudioMetrics,
+    AudioQuality,
+    ImageMetrics,
+    SdfMetrics,
+    SdfQuality,
+)
+from nint_cli.modalities.sdf.sample_meshes import solid_names
+from nint_cli.runs.build import build_field
 from nint_cli.signals.samples import picture_names, sound_names
-from nint_cli.signals.solids import solid_names
 from tests.conftest import fit_within, smooth_pixels
 
 ROOT = Path(__file__).parents[1]

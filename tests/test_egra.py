@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Egra
-from nint_cli.sweep import Passes
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.samplers.egra import Egra
+from nint_cli.schedules.batch_size import BatchPlan
 from tests.conftest import generator, tiny_field, tiny_signal
 
 SIGNAL = tiny_signal((12, 15))

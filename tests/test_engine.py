@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from nint_cli import cores, engine
-from nint_cli.config import EngineConfig
-from nint_cli.cores import cpu_quota, usable_cores
+from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.derivatives.engine import EXACT, Engine
-from nint_cli.fields import Ffn, HashGrid, Siren
+from nint_cli.derivatives.sweep import predict, pull_residual, pushforward, self_leverage
+from nint_cli.device import cpu as cores
+from nint_cli.device import settings as engine
+from nint_cli.device.cpu import cpu_quota, usable_cores
+from nint_cli.fields.ffn import Ffn
 from nint_cli.fields.finer import VariablePeriodicSine
 from nint_cli.fields.gauss import Gaussian
+from nint_cli.fields.hashgrid import HashGrid
 from nint_cli.fields.mlp import Relu
-from nint_cli.fields.siren import Sine
-from nint_cli.sweep import predict, pull_residual, pushforward, self_leverage
+from nint_cli.fields.siren import Sine, Siren
 from tests.conftest import generator, tiny_signal
 from tests.test_cli import nint, strict
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of

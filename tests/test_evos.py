@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from nint_cli import schedules
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Evos
-from nint_cli.samplers.evos import LAPLACIAN_WEIGHT, CrossFrequencyLoss, crossover, laplacian
-from nint_cli.sweep import Passes
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.samplers.evos import LAPLACIAN_WEIGHT, CrossFrequencyLoss, Evos, crossover, laplacian
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 from tests.test_samplers import perturbed, slots
@@ -153,7 +153,7 @@ def test_alpha_shares_the_batch_between_survivors_and_mutants(alpha, survivors):
 def test_mutants_stay_as_many_while_the_batch_grows():
     sampler = Evos(BatchPlan(0.2, "step", None, TOTAL), shape=SHAPE)
     for step, (selection, _) in enumerate(run(sampler, TOTAL)):
-        if schedules.evaluates_fitness(step, TOTAL, first=100, last=50):
+        if laws.evaluates_fitness(step, TOTAL, first=100, last=50):
             continue
         share = 0.2 + step // 25 * 0.08
         parts = slots(selection)

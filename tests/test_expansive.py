@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from nint_cli.build import build_sampler
-from nint_cli.config import RunConfig
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Expansive
-from nint_cli.sweep import Passes
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.runs.build import build_sampler
+from nint_cli.samplers.expansive import Expansive
+from nint_cli.schedules.batch_size import BatchPlan
 from tests.conftest import generator, tiny_field, tiny_signal
 
 SIGNAL = tiny_signal((12, 15))

@@ -3,18 +3,23 @@
 import pytest
 import torch
 
-from nint_cli.build import build_field, build_trainer
-from nint_cli.checkpoint import Checkpoint, encode, read, rebuild_field
-from nint_cli.clock import Clock
-from nint_cli.config import FIELD_NAMES, Layer, RunConfig, preset_layer, resolve
-from nint_cli.config.layers import Setting
+from nint_cli.config.layers import Layer, Setting, resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import FIELD_NAMES, RunConfig
 from nint_cli.derivatives import ByAutograd, ByHand
 from nint_cli.derivatives.engine import Engine
-from nint_cli.metrics.image import mean_squared_error, psnr_db
-from nint_cli.ntk import last_layer_residual_product, ntk_diagonal, ntk_residual_product
-from nint_cli.records import AudioRecord, ImageRecord
-from nint_cli.signals import Picture
-from nint_cli.sweep import predict, pullback, pushforward
+from nint_cli.derivatives.ntk import (
+    last_layer_residual_product,
+    ntk_diagonal,
+    ntk_residual_product,
+)
+from nint_cli.derivatives.sweep import predict, pullback, pushforward
+from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
+from nint_cli.modalities.image.signal import Picture
+from nint_cli.runs.build import build_field, build_trainer
+from nint_cli.runs.checkpoint import Checkpoint, encode, read, rebuild_field
+from nint_cli.schedules.clock import Clock
+from nint_cli.signals.record import AudioRecord, ImageRecord
 from tests import oracles
 from tests.conftest import generator, smooth_pixels, tiny_points, tiny_signal, tiny_sound
 

@@ -3,24 +3,18 @@ import math
 import pytest
 import torch
 
-from nint_cli.build import build_field
-from nint_cli.config import RunConfig
-from nint_cli.fields import (
-    Ffn,
-    Field,
-    Finer,
-    Gauss,
-    HashGrid,
-    Mlp,
-    Pemlp,
-    Siren,
-    Wire,
-    load_parameters,
-)
-from nint_cli.fields.ffn import bandwidth_for
-from nint_cli.fields.hashgrid import grid_for, level_resolutions
-from nint_cli.fields.pemlp import octaves_for
-from nint_cli.ntk import ntk_diagonal
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.ntk import ntk_diagonal
+from nint_cli.fields.base import Field, load_parameters
+from nint_cli.fields.ffn import Ffn, bandwidth_for
+from nint_cli.fields.finer import Finer
+from nint_cli.fields.gauss import Gauss
+from nint_cli.fields.hashgrid import HashGrid, grid_for, level_resolutions
+from nint_cli.fields.mlp import Mlp
+from nint_cli.fields.pemlp import Pemlp, octaves_for
+from nint_cli.fields.siren import Siren
+from nint_cli.fields.wire import Wire
+from nint_cli.runs.build import build_field
 from tests import oracles
 from tests.conftest import generator
 

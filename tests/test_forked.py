@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nint_cli.cli.children import Children
+from nint_cli.cli.processes import Children
 from tests.conftest import smooth_pixels
 from tests.test_cli import strict
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from nint_cli import guard
-from nint_cli.guard import EvenError, Guard, Level, even_rows, relearns
+from nint_cli.training import divergence
+from nint_cli.training.divergence import EvenError, Guard, Level, even_rows, relearns
 from tests.test_trainer import SIGNAL, Until, trainer_of
 
 
@@ -128,7 +128,7 @@ def test_rows_drawn_uniformly_are_found_by_their_slots():
 @pytest.mark.parametrize("scoring", ["sweep", "pool"])
 def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(scoring, monkeypatch):
     """Without a uniform slot the guard watches the whole batch, and not by what came before."""
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     nint = {"xi": 0, "start": 0.5, "scoring": scoring, "alpha": 5}
     trainer = trainer_of("nint", steps=24, nint=nint, batch={"fraction": 0.3})
     trainer.look_every = 7  # the change lies within what is looked at together

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from nint_cli import cli, heap
+from nint_cli import cli
+from nint_cli.device import allocator
 
 FAULTS = """
 import resource, statistics, torch
@@ -54,7 +55,7 @@ def test_a_fit_maps_the_memory_of_its_blocks_once():
 def test_nothing_is_told_where_the_environment_says_how_it_should_be(monkeypatch, variable):
     monkeypatch.setenv(*variable)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("asked the C library"))
-    assert not heap.keep_freed_memory()
+    assert not allocator.keep_freed_memory()
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError])
@@ -66,7 +67,7 @@ def test_another_c_library_is_left_alone(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", none)
-    assert not heap.keep_freed_memory()
+    assert not allocator.keep_freed_memory()
 
 
 def test_the_command_line_asks_for_it(monkeypatch):

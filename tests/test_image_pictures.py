@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from nint_cli.pictures.image import selection_picture
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.samplers import Selection
+from nint_cli.modalities.image.pictures import selection_picture
+from nint_cli.samplers.base import Selection
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
 from tests.conftest import smooth_pixels
 
 

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
-from nint_cli.signals import encode_picture, read_picture
+from nint_cli.modalities.image.files import encode_picture, read_picture
 from nint_cli.signals.samples import picture_names
 from tests.conftest import smooth_pixels
 
@@ -278,7 +278,7 @@ def test_compressed_chunks_do_not_fill_the_memory(tmp_path, chunk):
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no endless file here")
 def test_an_endless_file_is_not_read_to_its_end(monkeypatch):
-    monkeypatch.setattr("nint_cli.signals.imagefile._MOST_BYTES_BESIDE", 1 << 20)
+    monkeypatch.setattr("nint_cli.modalities.image.files._MOST_BYTES_BESIDE", 1 << 20)
     refused("/dev/zero", "more than 1,064,576 bytes", max_pixels=1000)
 
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import checkpoint, cli, ntk, traces
-from nint_cli.inspection import drawing, kernel, structure
-from nint_cli.inspection.evidence import Inspection
-from nint_cli.runfolder import RunFolder
-from nint_cli.samplers import Selection
-from nint_cli.signals import PointSignal
+from nint_cli import cli
+from nint_cli.derivatives import ntk
+from nint_cli.inspection import drawing, image_structure, kernel
+from nint_cli.inspection.record import Inspection
+from nint_cli.runs import checkpoint, selections
+from nint_cli.runs.folder import RunFolder
+from nint_cli.samplers.base import Selection
+from nint_cli.signals.points import PointSignal
 from tests import oracles
 from tests.conftest import smooth_pixels, tiny_field, tiny_signal
 
@@ -88,7 +90,7 @@ def test_effective_rank_runs_from_one_to_all():
 def sinusoid(frequency: float) -> float:
     rows = np.arange(200)[:, None]
     values = 0.5 + 0.4 * np.sin(frequency * rows) * np.ones((1, 20))
-    return float(np.median(structure.local_frequency(values[..., None])[20:-20, 10]))
+    return float(np.median(image_structure.local_frequency(values[..., None])[20:-20, 10]))
 
 
 @pytest.mark.parametrize("frequency", [0.7, 1.0, 1.3])
@@ -100,37 +102,37 @@ def test_the_local_frequency_of_a_sinusoid_is_its_own(frequency):
 def test_local_frequency_rises_with_the_frequency_and_is_0_where_nothing_is():
     found = [sinusoid(frequency) for frequency in (0.1, 0.2, 0.5, 1.0, 1.6, 2.4, 3.1)]
     assert found == sorted(found)
-    assert structure.local_frequency(np.full((20, 20, 1), 0.3)).max() == 0
+    assert image_structure.local_frequency(np.full((20, 20, 1), 0.3)).max() == 0
 
 
 def test_density_is_relative_to_all_points():
     measure = np.arange(100.0).reshape(10, 10)
     top = Selection(torch.arange(90, 100))
     even = Selection(torch.arange(0, 100, 10))
-    found = structure.density(measure, [(1, top), (5, even)], "x")
+    found = image_structure.density(measure, [(1, top), (5, even)], "x")
     assert found.deciles[0] == [0] * 9 + [10]
     assert found.deciles[1] == [1] * 10
     assert found.steps == [1, 5]
 
 
 def test_points_of_one_measure_share_their_density_and_their_figures():
-    assert structure.density(np.zeros((6, 5)), [(1, Selection(torch.arange(3)))], "x").deciles == [
-        pytest.approx([1] * 10)
-    ]
-    halves = structure.Tenths(np.repeat([0.0, 1.0], 10))
+    assert image_structure.density(
+        np.zeros((6, 5)), [(1, Selection(torch.arange(3)))], "x"
+    ).deciles == [pytest.approx([1] * 10)]
+    halves = image_structure.Tenths(np.repeat([0.0, 1.0], 10))
     assert halves.mean(np.arange(20)) == [4.5] * 5 + [14.5] * 5
 
 
 def test_patches_are_the_smoothest_and_the_steepest():
     steep = np.ones((16, 24))
     steep[8:, 8:16], steep[:8, 16:] = 9, 0
-    assert structure.patches(steep, 8) == {"smooth": (0, 16), "edges": (8, 8)}
-    assert structure.patch_indices(8, 8, 2, 24).tolist() == [200, 201, 224, 225]
+    assert image_structure.patches(steep, 8) == {"smooth": (0, 16), "edges": (8, 8)}
+    assert image_structure.patch_indices(8, 8, 2, 24).tolist() == [200, 201, 224, 225]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 10_000), (3, 21), (400, 300), (4, 4)])
 def test_a_stride_leaves_no_more_points_than_asked_for(height, width):
-    every = structure.stride(height, width, 16)
+    every = image_structure.stride(height, width, 16)
     assert -(-height // every) * -(-width // every) <= 16
     assert every == 1 or -(-height // (every - 1)) * -(-width // (every - 1)) > 16
 
@@ -317,7 +319,7 @@ def test_patches_of_a_large_field_are_smaller(photo, capsys, monkeypatch):
 def test_selections_of_another_picture_are_passed_over(photo, capsys):
     fit("image", "photo.png", "--set=image.size=20", *KEPT)
     for path in RunFolder(Path("run")).selections():
-        path.write_bytes(traces.encode(Selection(torch.tensor([5, 1000]))))
+        path.write_bytes(selections.encode(Selection(torch.tensor([5, 1000]))))
     found = inspected(capsys)
     assert found.density is None
     assert "no sound selections" in (found.density_reason or "")

@@ -13,13 +13,15 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from nint_cli import load_run
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import EXACT, Engine
-from nint_cli.modalities import image, strips
-from nint_cli.modalities.image import ImageSubject
-from nint_cli.perception import Perception
-from nint_cli.signals import read_picture, spread_indices
-from nint_cli.sweep import predict, predicted_blocks
+from nint_cli.derivatives.sweep import predict, predicted_blocks
+from nint_cli.modalities.image import strips
+from nint_cli.modalities.image import subject as image_subject
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.perceptual_models import Perception
+from nint_cli.modalities.image.subject import ImageSubject
+from nint_cli.signals.stratified import spread_indices
 from tests.conftest import smooth_pixels, tiny_field, tiny_points, tiny_signal
 from tests.test_cli import nint, strict
 
@@ -29,7 +31,7 @@ BENCH = Path(__file__).parents[1] / "scripts" / "bench.py"
 @pytest.fixture
 def low_limits(monkeypatch):
     """Let a picture of 24x32 be a large one, of strips of 5 rows."""
-    monkeypatch.setattr(image, "LARGE_PIXELS", 700)
+    monkeypatch.setattr(image_subject, "LARGE_PIXELS", 700)
     monkeypatch.setattr(strips, "STRIP_PIXELS", 5 * 32 + 31)
 
 
@@ -187,7 +189,7 @@ def test_evaluations_see_some_pixels_and_the_last_all(capsys, source, tmp_path):
 def test_a_target_must_be_reached_at_all_pixels(capsys, source, tmp_path, monkeypatch):
     """Only a part of the picture is learnt, and only that part is looked at."""
     seen = torch.arange(100)
-    monkeypatch.setattr(image, "spread_indices", lambda *_: seen)
+    monkeypatch.setattr(image_subject, "spread_indices", lambda *_: seen)
     more = ("--set", "image.size=null", "--set", "evaluation.points=100", "--target-psnr")
     run = tmp_path / "run"
     code, _, err = nint(capsys, *words(source, run, *more, 5))

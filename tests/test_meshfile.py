@@ -10,8 +10,8 @@ import pytest
 import trimesh
 
 from nint_cli.errors import InputError
-from nint_cli.signals.distance import DistanceField
-from nint_cli.signals.meshfile import read_shape
+from nint_cli.modalities.sdf.distance import DistanceField
+from nint_cli.modalities.sdf.files import read_shape
 
 HALF = np.array([0.5, 0.25, 0.75])
 CENTRE = np.array([10.0, -20.0, 30.0])
@@ -447,7 +447,7 @@ def test_polygons_count_as_triangles():
 
 
 def test_a_file_that_is_too_long_is_not_read_to_its_end(monkeypatch):
-    monkeypatch.setattr("nint_cli.signals.meshfile._MOST_BYTES_BESIDE", 100)
+    monkeypatch.setattr("nint_cli.modalities.sdf.files._MOST_BYTES_BESIDE", 100)
     Path("m.ply").write_bytes(b"ply\n" + bytes(1000))
     assert "more than 500 bytes" in refusal("m.ply", max_faces=1)
 

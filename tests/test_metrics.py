@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from nint_cli.metrics.image import Ssim, mean_squared_error, psnr_db
+from nint_cli.modalities.image.metrics import Ssim, mean_squared_error, psnr_db
 from tests import oracles
 from tests.conftest import generator, tiny_signal
 

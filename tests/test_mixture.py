@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Mixture, Nint, NintPool
-from nint_cli.sweep import Passes
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_pool import NintPool
+from nint_cli.samplers.slots import Mixture
+from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 

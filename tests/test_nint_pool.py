@@ -3,11 +3,15 @@
 import pytest
 import torch
 
-from nint_cli import schedules
-from nint_cli.ntk import ntk_product
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Mixture, Nint, NintPool, nint_pool
-from nint_cli.sweep import Passes, predict, pullback, pushforward
+from nint_cli.derivatives.ntk import ntk_product
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes, predict, pullback, pushforward
+from nint_cli.samplers import nint_pool
+from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_pool import NintPool
+from nint_cli.samplers.slots import Mixture
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
@@ -83,7 +87,7 @@ def test_the_ntk_slot_holds_the_candidates_that_the_moment_moves_most():
     sampler, rng, passes = NintPool(PLAN, pool=1000), generator(), Passes()
     begin(sampler, field)
     found = sampler.select(1, probe_of(field, moment, passes), rng)
-    wanted = int(90 * schedules.ntk_share("exponential", 1, xi=0.7, alpha=10, lambda_=1.0))
+    wanted = int(90 * laws.ntk_share("exponential", 1, xi=0.7, alpha=10, lambda_=1.0))
     assert dict(found.slots)["ntk"] == wanted
     score = ntk_product(field, SIGNAL, residual).norm(dim=1)
     assert set(found.indices[:wanted].tolist()) == set(score.topk(wanted).indices.tolist())

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from nint_cli import ntk, sweep
 from nint_cli.derivatives import engine as engines
+from nint_cli.derivatives import ntk, sweep
 from nint_cli.derivatives.engine import Engine
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import NintError
-from nint_cli.fields import Field
-from nint_cli.probe import Probe
-from nint_cli.sweep import Passes
+from nint_cli.fields.base import Field
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import SAMPLER_NAMES, Layer, RunConfig, preset_layer, resolve
-from nint_cli.config.layers import Setting
-from nint_cli.pace import Pace
+from nint_cli.config.layers import Layer, Setting, resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.schedules.duration import Pace
 from tests.test_cli import nint, strict
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of
 
@@ -190,9 +191,9 @@ def test_steps_that_nobody_gave_do_not_end_a_run_with_a_budget(layers, ends):
 
 
 def test_a_budget_on_the_command_line(capsys, picture, tmp_path, monkeypatch):
-    from nint_cli import run
+    from nint_cli.runs import fit
 
-    monkeypatch.setattr(run, "device_clock", lambda _device: Ticking())
+    monkeypatch.setattr(fit, "device_clock", lambda _device: Ticking())
     words = ["fit", "image", picture, "--sampler", "uniform", "--progress", "never"]
     words += ["--set", "siren.hidden_features=8", "--set", "batch.size=64"]
     words += ["--set", "evaluation.every=10"]

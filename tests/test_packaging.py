@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nint_cli
 from nint_cli import cli
-from nint_cli.config import preset_names
+from nint_cli.config.presets import preset_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,7 +50,7 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
-    assert {"nint_cli/py.typed", "nint_cli/metrics.schema.json"} <= names
+    assert {"nint_cli/py.typed", "nint_cli/metrics/metrics.schema.json"} <= names
     page = "nint_cli/comparison/page"
     assert {f"{page}/page.{kind}" for kind in ("css", "js")} <= names
     assert {f"{page}/{name}.html.j2" for name in ("report", "parts", "gallery")} <= names

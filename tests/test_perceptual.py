@@ -20,12 +20,14 @@ import torch
 from safetensors.torch import save, save_file
 from torch import nn
 
-from nint_cli import environment
-from nint_cli.config import RunConfig, file_layer, resolve, set_layer
-from nint_cli.metrics import perceptual
-from nint_cli.perception import prepare
-from nint_cli.run import config_digest
-from nint_cli.signals import encode_picture
+from nint_cli.config.layers import resolve
+from nint_cli.config.schema import RunConfig
+from nint_cli.config.yaml_text import file_layer, set_layer
+from nint_cli.modalities.image import perceptual
+from nint_cli.modalities.image.files import encode_picture
+from nint_cli.modalities.image.perceptual_models import prepare
+from nint_cli.runs import environment
+from nint_cli.runs.fit import config_digest
 from tests import oracles
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
@@ -471,7 +473,9 @@ def test_a_package_that_fails_to_import_is_a_reason(weights_file, monkeypatch):
     def broken(_name):
         raise RuntimeError("operator torchvision::nms does not exist\nand more")
 
-    monkeypatch.setattr("nint_cli.perception.importlib.import_module", broken)
+    monkeypatch.setattr(
+        "nint_cli.modalities.image.perceptual_models.importlib.import_module", broken
+    )
     config = RunConfig.model_validate({"metrics": {"lpips_weights": str(weights_file)}})
     assert prepare(config.metrics).lpips_reason == (
         "lpips cannot be imported (operator torchvision::nms does not exist); install versions "

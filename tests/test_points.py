@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nint_cli.signals import PointSignal
+from nint_cli.signals.points import PointSignal
 from tests.conftest import generator
 
 

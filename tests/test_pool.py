@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from nint_cli.signals.distance import DistanceField
-from nint_cli.signals.meshfile import read_shape
-from nint_cli.signals.pool import (
+from nint_cli.modalities.sdf.distance import DistanceField
+from nint_cli.modalities.sdf.files import read_shape
+from nint_cli.modalities.sdf.pool import (
     Pool,
     PoolPlan,
     _reflected,
@@ -18,7 +18,7 @@ from nint_cli.signals.pool import (
     encode_pool,
     pool_key,
 )
-from nint_cli.signals.shape import sample_surface
+from nint_cli.modalities.sdf.shape import sample_surface
 
 PLAN = PoolPlan(4000, 0.45, 0.35, 0.01, 0.1, "normal", 7)
 FIELD = DistanceField(read_shape("sample:torus"))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from skimage.filters import threshold_otsu
 
+from nint_cli.modalities.image.files import read_picture
 from nint_cli.samplers import priors
-from nint_cli.signals import read_picture
 from tests.conftest import generator, tiny_points, tiny_signal
 
 

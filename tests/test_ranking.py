@@ -4,7 +4,7 @@ import random
 import pytest
 import torch
 
-from nint_cli.ranking import TopK
+from nint_cli.samplers.topk import TopK
 
 
 def ranked(scores, count):

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from nint_cli.build import build_sampler, build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import ConfigError
-from nint_cli.probe import Probe
-from nint_cli.signals import PointSignal
-from nint_cli.sweep import Passes
+from nint_cli.runs.build import build_sampler, build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.signals.points import PointSignal
 from tests.conftest import generator, tiny_field
 from tests.test_trainer import Until, assert_same, state_of
 

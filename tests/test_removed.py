@@ -8,14 +8,14 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save
 
-from nint_cli import checkpoint
 from nint_cli.cli import run
 from nint_cli.comparison.reading import read_metrics
 from nint_cli.config.removed import REMOVED, metrics_of_today, removed_keys, without_removed
-from nint_cli.continuation import resume
-from nint_cli.control import Control
 from nint_cli.errors import InputError
-from nint_cli.evaluation import evaluate_run
+from nint_cli.runs import checkpoint
+from nint_cli.runs.control import Control
+from nint_cli.runs.evaluate import evaluate_run
+from nint_cli.runs.resume import resume
 from tests.test_cli import nint
 
 OLD = {

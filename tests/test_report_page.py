@@ -19,8 +19,8 @@ import soundfile
 from PIL import Image
 
 from nint_cli import cli
-from nint_cli.comparison.page import gallery, media, render
-from nint_cli.comparison.page.document import verdict
+from nint_cli.comparison.page import gallery, media
+from nint_cli.comparison.page.document import render, verdict
 from nint_cli.comparison.page.template import environment
 from nint_cli.comparison.record import Comparison
 from tests.conftest import smooth_pixels

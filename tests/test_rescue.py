@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 import torch
 
-from nint_cli import guard
-from nint_cli.batch_gradient import batch_gradient
-from nint_cli.config import SAMPLER_NAMES
-from nint_cli.sweep import predict
-from nint_cli.trainer import TrainerState
+from nint_cli.config.schema import SAMPLER_NAMES
+from nint_cli.derivatives.sweep import predict
+from nint_cli.training import divergence
+from nint_cli.training.gradient import batch_gradient
+from nint_cli.training.trainer import TrainerState
 from tests.test_redraw import trainer_of as redrawn_trainer
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 
@@ -41,7 +41,7 @@ def broken_at(monkeypatch, *steps):
         done[field] += 1
         return found._replace(loss=found.loss + bad)
 
-    monkeypatch.setattr("nint_cli.trainer.batch_gradient", broken)
+    monkeypatch.setattr("nint_cli.training.trainer.batch_gradient", broken)
 
 
 def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
@@ -63,7 +63,7 @@ def test_a_fit_goes_back_to_its_last_good_state(monkeypatch):
 @pytest.mark.parametrize("sampler", ["uniform", "nint"])
 def test_an_epoch_goes_on_where_a_fit_goes_back(sampler, monkeypatch):
     """Otherwise the batches that it diverged by would come once more."""
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     broken_at(monkeypatch, 7)
     settings = {"batch": {"fraction": 0.1, "reshuffle": True}, "nint": {"start": 0.99}}
     trainer = trainer_of(sampler, steps=12, **settings)
@@ -79,7 +79,7 @@ def test_an_epoch_goes_on_where_a_fit_goes_back(sampler, monkeypatch):
 
 
 def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 1)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 1)
     broken_at(monkeypatch, 3, 7)
     trainer = trainer_of("uniform", steps=9, optimiser={"lr": 1e-3})
     rates, batches = [], []
@@ -100,7 +100,7 @@ def test_a_fit_goes_on_with_half_the_rate_and_other_points(monkeypatch):
 
 def test_the_rate_rises_anew_from_the_initial_state(monkeypatch):
     """It does over as many steps as went wrong; from a later state it is half at once."""
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 1000)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 1000)
     broken_at(monkeypatch, 99)
     trainer, rates = trainer_of("uniform", steps=200, optimiser={"lr": 1e-3}), []
     do_step = trainer.optimiser.step
@@ -141,7 +141,7 @@ def test_a_second_warm_up_has_as_many_steps_as_went_wrong(bad, steps, monkeypatc
 @pytest.mark.parametrize("kept_every", [1, 6])
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 def test_every_sampler_goes_on_after_a_rescue_at_any_step(sampler, kept_every, monkeypatch):
-    monkeypatch.setattr(guard, "_KEEP_EVERY", kept_every)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", kept_every)
     settings = {
         "nint": {"alpha": 5, "start": 0.2, "interval": "dense2"},
         "int": {"interval": "dense2"},
@@ -187,7 +187,7 @@ def test_a_rate_that_is_too_high_is_found_out():
 
 @pytest.mark.parametrize("sampler", ["uniform", "nint", "evos", "soft_mining"])
 def test_going_on_across_a_rescue_equals_never_having_stopped(sampler, monkeypatch):
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     rate = {"lr": 1e-3, "average": 0.5}
 
     def trainer_that_breaks(**more):
@@ -233,7 +233,7 @@ def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
 
 def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
     """A copy would grow with the signal, and what a diverging network had is not worth knowing."""
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     settings = {"nint": {"scoring": "pool", "min_share": 1}, "batch": {"reshuffle": True}}
     trainer, kept = trainer_of(steps=12, **settings), trainer_of(steps=12, **settings)
     trainer._look = lambda look=trainer._look: look() and trainer.step != 11
@@ -251,7 +251,7 @@ def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
 
 
 def test_new_points_have_a_level_of_their_own_however_seldom_losses_are_looked_at(monkeypatch):
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     often, seldom = redrawn_trainer("uniform", {}), redrawn_trainer("uniform", {})
     seldom.look_every = 7
     for trainer in (often, seldom):
@@ -261,7 +261,7 @@ def test_new_points_have_a_level_of_their_own_however_seldom_losses_are_looked_a
 
 
 def test_what_the_sampler_knew_comes_back_and_is_no_alias(monkeypatch):
-    monkeypatch.setattr(guard, "_KEEP_EVERY", 4)
+    monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     trainer = trainer_of("soft_mining", steps=12)
     trainer._look = lambda look=trainer._look: look() and trainer.step != 11
     trainer.fit(watch := Until())

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nint_cli import runfolder
+from nint_cli.atomic import write_by, write_whole
 from nint_cli.errors import InputError, OutputError
-from nint_cli.runfolder import RunFolder, default_folder, write_by, write_whole
+from nint_cli.runs.folder import CONFIG, METRICS, RunFolder, default_folder
 
 
 def names(path):
@@ -80,9 +80,9 @@ def test_a_file_is_written_piece_by_piece_or_not_at_all(tmp_path):
 def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):
     path = tmp_path / "deep" / "run"
     folder = RunFolder.create(path, "sample:cat")
-    folder.write(runfolder.CONFIG, b"x")
+    folder.write(CONFIG, b"x")
     folder.append_log({"step": 1})
-    folder.write_json(runfolder.METRICS, {"a": None})
+    folder.write_json(METRICS, {"a": None})
     for step in (1, 2, 3):
         folder.write_checkpoint(step, b"c")
     (path / "notes.txt").write_text("mine")
@@ -178,7 +178,7 @@ def test_a_folder_that_goes_away_is_noticed(tmp_path):
     folder.append_log({"step": 1})
     (tmp_path / "run").rename(tmp_path / "gone")
     with pytest.raises(OutputError, match="cannot write"):
-        folder.write(runfolder.CONFIG, b"x")
+        folder.write(CONFIG, b"x")
     with pytest.raises(OutputError, match="cannot write"):
         folder.append_log({"step": 2})
 
@@ -193,7 +193,7 @@ def test_only_a_run_can_be_opened(tmp_path):
 def test_json_never_holds_nan(tmp_path):
     folder = RunFolder.create(tmp_path / "run", "a.png")
     with pytest.raises(ValueError, match="not JSON compliant"):
-        folder.write_json(runfolder.METRICS, {"psnr_db": float("nan")})
+        folder.write_json(METRICS, {"psnr_db": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
         folder.append_log({"loss": float("inf")})
 

@@ -3,12 +3,17 @@ import math
 import pytest
 import torch
 
-from nint_cli import schedules
 from nint_cli.derivatives.engine import Engine
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Int, Mixture, Nint, NintReleased, Uniform
-from nint_cli.samplers.draw import draw_distinct
-from nint_cli.sweep import Passes, predict
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes, predict
+from nint_cli.samplers.drawing import draw_distinct
+from nint_cli.samplers.int import Int
+from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_released import NintReleased
+from nint_cli.samplers.slots import Mixture
+from nint_cli.samplers.uniform import Uniform
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
@@ -202,7 +207,7 @@ def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
     expected = [
         step
         for step in range(0, 90, 10)
-        if schedules.ntk_share(law, step, xi=0.7, alpha=10, lambda_=1.0) >= 1e-3
+        if laws.ntk_share(law, step, xi=0.7, alpha=10, lambda_=1.0) >= 1e-3
     ]
     assert scored == expected
     if law == "exponential":
@@ -380,7 +385,7 @@ def test_released_nint_ranks_by_brightness_with_a_stepwise_share():
 def test_released_slots_are_those_of_the_trace():
     """Slot sizes at N = 262144, B = 20 %, as traced in the released code."""
     assert [
-        int(52_428 * schedules.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0))
+        int(52_428 * laws.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0))
         for step in (0, 9, 19, 29, 39, 49, 59)
     ] == [5786, 5786, 2128, 783, 288, 105, 38]
 

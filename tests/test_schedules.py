@@ -3,9 +3,9 @@ from itertools import pairwise
 
 import pytest
 
-from nint_cli import schedules
-from nint_cli.config import OptimiserConfig
-from nint_cli.pace import Pace
+from nint_cli.config.schema import OptimiserConfig
+from nint_cli.schedules import laws
+from nint_cli.schedules.duration import Pace
 from nint_cli.training.learning_rate import LearningRate
 
 
@@ -27,14 +27,14 @@ from nint_cli.training.learning_rate import LearningRate
     ],
 )
 def test_batch_fraction(kind, step, expected):
-    assert schedules.batch_fraction(kind, 0.2, step, 100) == pytest.approx(expected)
+    assert laws.batch_fraction(kind, 0.2, step, 100) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("initial", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("kind", ["constant", "linear", "step", "cosine"])
 def test_batch_fraction_stays_a_fraction(kind, initial):
     for step in range(37):
-        assert 0 < schedules.batch_fraction(kind, initial, step, 37) <= 1
+        assert 0 < laws.batch_fraction(kind, initial, step, 37) <= 1
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def test_batch_fraction_stays_a_fraction(kind, initial):
     [(0, 1e-3 / 5), (4, 1e-3), (5, 1e-3), (52, 1e-3 * (1 + math.cos(math.pi * 47 / 95)) / 2)],
 )
 def test_cosine_learning_rate_after_a_warm_up(step, expected):
-    rate = schedules.learning_rate("cosine", 1e-3, step, 100, warmup=0.05)
+    rate = laws.learning_rate("cosine", 1e-3, step, 100, warmup=0.05)
     assert rate == pytest.approx(expected)
 
 
 def test_learning_rate_ends_at_the_final_share_and_is_positive_throughout():
-    rates = [schedules.learning_rate("cosine", 1.0, s, 50, final=0.1) for s in range(51)]
+    rates = [laws.learning_rate("cosine", 1.0, s, 50, final=0.1) for s in range(51)]
     assert rates[-1] == pytest.approx(0.1)
     assert all(a > b > 0 for a, b in pairwise(rates))
 
 
 def test_constant_learning_rate_ignores_the_step():
-    assert {schedules.learning_rate("constant", 1e-4, s, 9) for s in range(9)} == {1e-4}
+    assert {laws.learning_rate("constant", 1e-4, s, 9) for s in range(9)} == {1e-4}
 
 
 def test_a_run_of_nothing_but_warm_up_ends_at_its_peak():
-    rates = [schedules.learning_rate("cosine", 1e-3, s, 10, warmup=1.0) for s in range(11)]
+    rates = [laws.learning_rate("cosine", 1e-3, s, 10, warmup=1.0) for s in range(11)]
     assert rates == pytest.approx([1e-3 * (s + 1) / 10 for s in range(10)] + [1e-3])
 
 
@@ -66,22 +66,22 @@ def test_a_run_of_nothing_but_warm_up_ends_at_its_peak():
     ("share", "expected"), [(1.0, 0.99), (0.5, 1 - 1 / 55), (0.1, 1 - 1 / 19), (0.0, 0.9)]
 )
 def test_the_memory_of_a_decay_goes_in_proportion_to_the_rate(share, expected):
-    assert schedules.adam_decay(0.99, 0.9, share) == pytest.approx(expected, rel=1e-12)
+    assert laws.adam_decay(0.99, 0.9, share) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_decay_is_exact_where_nothing_changes_it():
     for share in (0.0, 0.3, 1.0):
-        assert schedules.adam_decay(0.999, 0.999, share) == 0.999
+        assert laws.adam_decay(0.999, 0.999, share) == 0.999
     assert 1 - 1 / (1 / (1 - 0.3)) != 0.3
-    assert schedules.adam_decay(0.3, 0.9, 1.0) == 0.3
-    assert schedules.adam_decay(0.999, 0.9, 1.5) == 0.999
+    assert laws.adam_decay(0.3, 0.9, 1.0) == 0.3
+    assert laws.adam_decay(0.999, 0.9, 1.5) == 0.999
 
 
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, 0.3), (10, 0.3 / math.e), (50, 0.3 * math.exp(-5)), (5, 0.18196)]
 )
 def test_exponential_share_is_the_papers(step, expected):
-    share = schedules.ntk_share("exponential", step, xi=0.7, alpha=10, lambda_=1.0)
+    share = laws.ntk_share("exponential", step, xi=0.7, alpha=10, lambda_=1.0)
     assert share == pytest.approx(expected, rel=1e-4)
 
 
@@ -99,14 +99,14 @@ def test_exponential_share_is_the_papers(step, expected):
     ],
 )
 def test_stepwise_share_is_the_released_codes(step, expected):
-    share = schedules.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0)
+    share = laws.ntk_share("stepwise", step, xi=0.7, alpha=10, lambda_=1.0)
     assert share == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize("law", ["exponential", "stepwise"])
 @pytest.mark.parametrize("xi", [0.0, 0.7, 1.0])
 def test_ntk_share_only_falls_and_stays_in_range(law, xi):
-    shares = [schedules.ntk_share(law, s, xi=xi, alpha=7, lambda_=0.5) for s in range(60)]
+    shares = [laws.ntk_share(law, s, xi=xi, alpha=7, lambda_=0.5) for s in range(60)]
     assert all(0 <= b <= a <= 1 - xi for a, b in pairwise(shares))
 
 
@@ -124,7 +124,7 @@ def test_ntk_share_only_falls_and_stays_in_range(law, xi):
     ],
 )
 def test_number_of_refreshes(strategy, total, expected):
-    steps = [s for s in range(total) if schedules.refreshes(strategy, s, total, every=5)]
+    steps = [s for s in range(total) if laws.refreshes(strategy, s, total, every=5)]
     assert len(steps) == expected
 
 
@@ -148,7 +148,7 @@ def test_number_of_refreshes(strategy, total, expected):
 )
 def test_refreshes_by_hand(strategy, first, last, expected):
     steps = range(first, last)
-    assert [s for s in steps if schedules.refreshes(strategy, s, 400, every=7)] == expected
+    assert [s for s in steps if laws.refreshes(strategy, s, 400, every=7)] == expected
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 19])
@@ -156,13 +156,13 @@ def test_refreshes_by_hand(strategy, first, last, expected):
     "strategy", ["dense", "dense2", "incremental", "reverse_incremental", "decremental"]
 )
 def test_short_runs_refresh_at_their_first_step(strategy, total):
-    steps = [s for s in range(total) if schedules.refreshes(strategy, s, total, every=3)]
+    steps = [s for s in range(total) if laws.refreshes(strategy, s, total, every=3)]
     assert steps[0] == 0
 
 
 @pytest.mark.parametrize(("total", "expected"), [(5000, 72), (1000, 14), (250, 5)])
 def test_number_of_fitness_evaluations(total, expected):
-    steps = [s for s in range(total) if schedules.evaluates_fitness(s, total, first=100, last=50)]
+    steps = [s for s in range(total) if laws.evaluates_fitness(s, total, first=100, last=50)]
     assert len(steps) == expected
     assert steps[0] == 0
     if total == 250:  # t = 84 is 1 more than int(100 - 50 * 84 / 250) = 83, and so on
@@ -173,7 +173,7 @@ def test_number_of_fitness_evaluations(total, expected):
 
 
 def test_a_fixed_interval_evaluates_fitness_evenly():
-    steps = [s for s in range(350) if schedules.evaluates_fitness(s, 350, first=100, last=100)]
+    steps = [s for s in range(350) if laws.evaluates_fitness(s, 350, first=100, last=100)]
     assert steps == [0, 100, 200, 300]
 
 
@@ -189,25 +189,25 @@ def test_a_fixed_interval_evaluates_fitness_evenly():
     ],
 )
 def test_mutation_share(kind, step, expected):
-    assert schedules.mutation_share(kind, 0.4, 0.1, step, 100) == pytest.approx(expected)
+    assert laws.mutation_share(kind, 0.4, 0.1, step, 100) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 3.0), (50, 2.0), (100, 1.0)])
 def test_expansion_of_the_papers_quarter(step, expected):
-    assert schedules.expansion(0.25, step, 100) == pytest.approx(expected)
+    assert laws.expansion(0.25, step, 100) == pytest.approx(expected)
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown batch schedule 'x'"):
-        schedules.batch_fraction("x", 0.2, 0, 1)
+        laws.batch_fraction("x", 0.2, 0, 1)
     with pytest.raises(ValueError, match="unknown learning-rate schedule 'x'"):
-        schedules.learning_rate("x", 0.2, 0, 1)
+        laws.learning_rate("x", 0.2, 0, 1)
     with pytest.raises(ValueError, match="unknown NTK share law 'x'"):
-        schedules.ntk_share("x", 0, xi=0.7, alpha=10, lambda_=1.0)
+        laws.ntk_share("x", 0, xi=0.7, alpha=10, lambda_=1.0)
     with pytest.raises(ValueError, match="unknown refresh strategy 'x'"):
-        schedules.refreshes("x", 0, 1, every=1)
+        laws.refreshes("x", 0, 1, every=1)
     with pytest.raises(ValueError, match="unknown mutation schedule 'x'"):
-        schedules.mutation_share("x", 0.5, 0.5, 0, 1)
+        laws.mutation_share("x", 0.5, 0.5, 0, 1)
 
 
 def test_the_optimiser_and_the_average_see_different_rates():
@@ -222,9 +222,9 @@ def test_the_optimiser_and_the_average_see_different_rates():
     )
     assert rate.peak == 2e-3
     for step in (0, 9, 10, 49, 50, 99):
-        expected = schedules.learning_rate("cosine", 2e-3, step, 100, warmup=0.1)
+        expected = laws.learning_rate("cosine", 2e-3, step, 100, warmup=0.1)
         assert rate.scheduled(step) == expected
         assert rate.applied(step) == expected * (0.125 if step >= 50 else 0.5)
     assert rate.betas(5) == (0.9, 0.999)
     share = rate.scheduled(60) / 2e-3
-    assert rate.betas(60) == (0.9, schedules.adam_decay(0.999, 0.9, share))
+    assert rate.betas(60) == (0.9, laws.adam_decay(0.999, 0.9, share))

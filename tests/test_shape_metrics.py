@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from nint_cli.metrics.shape import iou, sdf_error, surface_distances
-from nint_cli.signals.shape import sample_surface
+from nint_cli.modalities.sdf.metrics import iou, sdf_error, surface_distances
+from nint_cli.modalities.sdf.shape import sample_surface
 
 
 def compared(mesh_a, mesh_b, count, generator, **options):

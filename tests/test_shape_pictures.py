@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.pictures.shape import _plane, selection_picture, shape_picture
-from nint_cli.pictures.tracing import Camera, view
-from nint_cli.samplers import Selection
+from nint_cli.modalities.sdf.pictures import _plane, selection_picture, shape_picture
+from nint_cli.modalities.sdf.sphere_tracing import Camera, view
+from nint_cli.samplers.base import Selection
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
 from tests.test_surface import Counted, box, cube, sphere, torus, wobbly
 
 

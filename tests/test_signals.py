@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nint_cli.signals import GridSignal, Picture, to_pixels
+from nint_cli.modalities.image.signal import Picture, to_pixels
+from nint_cli.signals.base import GridSignal
 from tests.conftest import smooth_pixels, tiny_signal
 
 

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from nint_cli.errors import InputError
-from nint_cli.signals import Scaling, Sound, read_sound, samples, to_waveform
+from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.signal import Scaling, Sound, to_waveform
+from nint_cli.signals import samples
 
 
 def sound(values, dtype=np.int16, rate=16000):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nint_cli.evaluation import evaluate_run
+from nint_cli.runs.evaluate import evaluate_run
 from tests.test_cli import strict
 
 LAST = "checkpoints/step-0000000030.safetensors"

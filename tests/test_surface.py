@@ -7,7 +7,7 @@ import trimesh
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from nint_cli.surface import extract, occupancy, ply_bytes, values_at
+from nint_cli.modalities.sdf.surface import extract, occupancy, ply_bytes, values_at
 
 
 def sphere(p, radius=0.7):

@@ -10,8 +10,9 @@ import tifffile
 from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
-from nint_cli.signals import read_picture, tiff
-from nint_cli.signals.tiff import as_stored, upright
+from nint_cli.modalities.image import tiff
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.tiff import as_stored, upright
 from tests.conftest import smooth_pixels
 
 ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}

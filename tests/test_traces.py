@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nint_cli import cli, traces
+from nint_cli import cli
 from nint_cli.errors import InputError
-from nint_cli.runfolder import RunFolder
-from nint_cli.samplers import Selection
+from nint_cli.runs import selections
+from nint_cli.runs.folder import RunFolder
+from nint_cli.samplers.base import Selection
 from tests.conftest import smooth_pixels
 
 SMALL = ["--preset", "smoke", "--set", "image.size=16", "--progress", "never"]
@@ -28,8 +29,8 @@ def steps(name: str) -> list[int]:
 def test_a_selection_comes_back_as_it_was(tmp_path):
     selection = Selection(torch.tensor([5, 3, 5]), slots=(("ntk", 2), ("random", 1)))
     path = tmp_path / "step-0000000012.safetensors"
-    path.write_bytes(traces.encode(selection))
-    step, found = traces.read(path)
+    path.write_bytes(selections.encode(selection))
+    step, found = selections.read(path)
     assert step == 12
     assert found.indices.tolist() == [5, 3, 5]
     assert found.slots == selection.slots
@@ -37,9 +38,9 @@ def test_a_selection_comes_back_as_it_was(tmp_path):
 
 def test_a_damaged_selection_is_an_input_error(tmp_path):
     path = tmp_path / "step-0000000012.safetensors"
-    path.write_bytes(traces.encode(Selection(torch.arange(9)))[:-3])
+    path.write_bytes(selections.encode(Selection(torch.arange(9)))[:-3])
     with pytest.raises(InputError, match="is damaged"):
-        traces.read(path)
+        selections.read(path)
 
 
 def test_every_evaluation_leaves_its_selection(tmp_path, monkeypatch):
@@ -47,7 +48,7 @@ def test_every_evaluation_leaves_its_selection(tmp_path, monkeypatch):
     every = ["--set", "evaluation.every=4", "--set", "evaluation.selections=true"]
     assert fit("--steps", "10", *every) == 0
     assert steps("selections") == [4, 8, 10]
-    batch = len(traces.read(RunFolder.open(tmp_path / "run").selections()[0])[1].indices)
+    batch = len(selections.read(RunFolder.open(tmp_path / "run").selections()[0])[1].indices)
     assert batch > 0
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from nint_cli.build import build_trainer, resolve_device
-from nint_cli.clock import Clock
-from nint_cli.config import SAMPLER_NAMES, RunConfig
+from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
+from nint_cli.derivatives.sweep import predict
+from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError
-from nint_cli.samplers import Sampler, Selection
-from nint_cli.signals import Picture
-from nint_cli.sweep import predict
-from nint_cli.trainer import TrainerState
+from nint_cli.modalities.image.signal import Picture
+from nint_cli.runs.build import build_trainer
+from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.schedules.clock import Clock
+from nint_cli.training.trainer import TrainerState
 from tests.conftest import smooth_pixels
 
 SIGNAL = Picture(smooth_pixels(16, 16), "").signal()
@@ -218,7 +219,7 @@ def largest_error(prediction, values):
 @pytest.mark.parametrize("blocks", [1 << 18, 1])
 def test_a_loss_of_the_whole_batch_is_followed(monkeypatch, kept, blocks):
     """Against autograd, with activations kept and with the batch predicted twice."""
-    monkeypatch.setattr("nint_cli.sweep._KEPT_NUMBERS", {"cpu": kept, "cuda": 0})
+    monkeypatch.setattr("nint_cli.derivatives.sweep._KEPT_NUMBERS", {"cpu": kept, "cuda": 0})
     monkeypatch.setattr("nint_cli.derivatives.engine._BLOCK_NUMBERS", {"cpu": blocks, "cuda": 0})
     trainer, reference = trainer_of(steps=1), trainer_of(steps=1)
     trainer.sampler = Watching(largest_error)

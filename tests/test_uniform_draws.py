@@ -3,10 +3,14 @@
 import pytest
 import torch
 
-from nint_cli.probe import Probe
-from nint_cli.samplers import BatchPlan, Nint, NintPool, Uniform, uniform_draws
-from nint_cli.samplers.uniform_draws import UniformDraws
-from nint_cli.sweep import Passes
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.samplers import drawing
+from nint_cli.samplers.drawing import UniformDraws
+from nint_cli.samplers.nint import Nint
+from nint_cli.samplers.nint_pool import NintPool
+from nint_cli.samplers.uniform import Uniform
+from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
@@ -71,12 +75,12 @@ def test_an_epoch_goes_on_where_it_was(stop):
 
 def test_afresh_and_of_huge_signals_it_is_what_it_was(monkeypatch):
     plain = UniformDraws().draw(180, 50, generator())
-    assert plain.tolist() == uniform_draws.draw_distinct(180, 50, generator()).tolist()
-    monkeypatch.setattr(uniform_draws, "MOST_SHUFFLED", 179)
+    assert plain.tolist() == drawing.draw_distinct(180, 50, generator()).tolist()
+    monkeypatch.setattr(drawing, "MOST_SHUFFLED", 179)
     huge = UniformDraws(True)
     assert huge.draw(180, 50, generator()).tolist() == plain.tolist()
     assert huge.state_dict() == UniformDraws().state_dict() == {}
-    monkeypatch.setattr(uniform_draws, "MOST_SHUFFLED", 180)
+    monkeypatch.setattr(drawing, "MOST_SHUFFLED", 180)
     largest = UniformDraws(True)
     largest.draw(180, 50, generator())
     assert largest.state_dict().keys() == {"seed", "place"}

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import FIELD_NAMES, parse_yaml, preset_layer, resolve
-from nint_cli.signals import Picture
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import FIELD_NAMES
+from nint_cli.config.yaml_text import parse_yaml
+from nint_cli.modalities.image.signal import Picture
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
 from tests.conftest import smooth_pixels
 from tests.test_trainer import Until
 

@@ -6,7 +6,6 @@ import traceback
 import typer
 from typer.main import get_command
 
-from nint_cli import __version__
 from nint_cli.cli import console
 from nint_cli.cli.compare import compare_app
 from nint_cli.cli.doctor import doctor
@@ -16,8 +15,9 @@ from nint_cli.cli.inspect import inspect
 from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
+from nint_cli.device.cpu import keep_freed_memory
 from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
-from nint_cli.heap import keep_freed_memory
+from nint_cli.version import __version__
 
 app = typer.Typer(
     name="nint",

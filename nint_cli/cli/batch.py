@@ -10,22 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nint_cli.atomic import write_whole
 from nint_cli.cli import console
-from nint_cli.cli.children import Children
-from nint_cli.cli.steering import shown, steered, tell
-from nint_cli.cores import usable_cores
+from nint_cli.cli.processes import Children
+from nint_cli.cli.signals_and_outcome import shown, steered, tell
+from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import NintError, OutputError
-from nint_cli.runfolder import (
-    METRICS,
-    distinct_stem,
-    identity,
-    is_of_another,
-    source_stem,
-    write_whole,
-)
+from nint_cli.runs.folder import METRICS, is_of_another
+from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 if TYPE_CHECKING:
-    from nint_cli.config import Resolved
+    from nint_cli.config.layers import Resolved
 
 BATCH = "batch.json"
 _SOME_FAILED = 8
@@ -147,7 +142,7 @@ class Batch:
             self._write()
 
     def _fit_here(self, item: Item) -> int:
-        from nint_cli import run
+        from nint_cli.runs.fit import fit_input
 
         try:
             with steered(
@@ -155,7 +150,7 @@ class Batch:
                 require_target="--require-target" in self._options,
                 require_mesh="--require-mesh" in self._options,
             ) as control:
-                outcome = run.fit_input(
+                outcome = fit_input(
                     self._modality,
                     item.source,
                     self._resolved,

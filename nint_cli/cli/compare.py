@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nint_cli.cli import console, names
-from nint_cli.cli.children import Children
+from nint_cli.cli import completion, console
 from nint_cli.cli.options import CompareOptions, Modality, with_options
-from nint_cli.cli.steering import shown
-from nint_cli.cores import usable_cores
+from nint_cli.cli.processes import Children
+from nint_cli.cli.signals_and_outcome import shown
+from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def compare_image(
         typer.Argument(
             metavar="INPUT...",
             help="Picture files, or sample:NAME.",
-            autocompletion=names.pictures,
+            autocompletion=completion.pictures,
         ),
     ],
     options: CompareOptions,
@@ -55,7 +55,9 @@ def compare_audio(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="Sound files, or sample:NAME.", autocompletion=names.sounds
+            metavar="INPUT...",
+            help="Sound files, or sample:NAME.",
+            autocompletion=completion.sounds,
         ),
     ],
     options: CompareOptions,
@@ -70,7 +72,9 @@ def compare_sdf(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="Mesh files, or sample:NAME.", autocompletion=names.shapes
+            metavar="INPUT...",
+            help="Mesh files, or sample:NAME.",
+            autocompletion=completion.shapes,
         ),
     ],
     options: CompareOptions,
@@ -105,7 +109,7 @@ def compare_runs(
     """Report on runs that are there already."""
     console.set_loudness(quiet=quiet, verbose=False)
     from nint_cli.comparison import files
-    from nint_cli.comparison.finished import compare_finished
+    from nint_cli.comparison.existing_runs import compare_finished
 
     command = shlex.join([
         *("nint", "compare", "runs", *map(str, folders), "-o", str(output)),
@@ -125,10 +129,10 @@ def _compare_methods(kind: Modality, sources: list[str], options: CompareOptions
     console.set_loudness(quiet=options.quiet, verbose=options.verbose)
     if options.steps is not None and options.time_budget is not None:
         raise ConfigError("--steps and --time-budget: give one of them, so that it is equal")
-    from nint_cli.cli.making import Making
+    from nint_cli.cli.compare_runs import Making
     from nint_cli.cli.variants import variants
     from nint_cli.comparison import files, tuning
-    from nint_cli.comparison.fairness import refuse_unequal
+    from nint_cli.comparison.comparable import refuse_unequal
     from nint_cli.comparison.inputs import named_inputs
     from nint_cli.comparison.plan import entries, refuse_equals
 
@@ -204,9 +208,9 @@ def _comparison(
     failures: Mapping[Path, str],
 ) -> "Comparison":
     """Read what came of the runs, and compare."""
-    from nint_cli import __version__
     from nint_cli.comparison.reading import HEADLINES, read_run
     from nint_cli.comparison.summary import compare
+    from nint_cli.version import __version__
 
     runs = [
         read_run(

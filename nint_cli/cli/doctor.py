@@ -23,7 +23,7 @@ def doctor(
 
     import torch
 
-    from nint_cli import environment
+    from nint_cli.runs import environment
 
     console.note("testing ...")
     faults = environment.self_test()

@@ -29,9 +29,9 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
-    from nint_cli.config import Layer, flag_layer
-    from nint_cli.evaluation import evaluate_run
-    from nint_cli.report import quality_rows
+    from nint_cli.config.layers import Layer, flag_layer
+    from nint_cli.metrics.text import quality_rows
+    from nint_cli.runs.evaluate import evaluate_run
 
     flags: dict[str, tuple[str, object]] = {
         "metrics.lpips_weights": ("--lpips-weights", lpips_weights and str(lpips_weights)),

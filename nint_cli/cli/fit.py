@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nint_cli.cli import console, names
+from nint_cli.cli import completion, console
 from nint_cli.cli.options import FitOptions, with_options
 from nint_cli.cli.settings import commented, resolve_layers
-from nint_cli.cli.steering import seconds, shown, steered, tell
+from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nint_cli.config import Resolved
+    from nint_cli.config.layers import Resolved
 
 fit_app = typer.Typer(
     help="Fit a field to a signal.", invoke_without_command=True, rich_markup_mode=None
@@ -39,7 +39,7 @@ def fit_image(
             metavar="INPUT...",
             help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
             "(sample:astronaut, sample:camera, sample:coffee, ...).",
-            autocompletion=names.pictures,
+            autocompletion=completion.pictures,
         ),
     ],
     options: FitOptions,
@@ -62,7 +62,7 @@ def fit_audio(
             metavar="INPUT...",
             help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
             "(sample:chirp, sample:chord).",
-            autocompletion=names.sounds,
+            autocompletion=completion.sounds,
         ),
     ],
     options: FitOptions,
@@ -102,7 +102,7 @@ def fit_sdf(
             metavar="INPUT...",
             help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
             "(sample:torus, sample:knot, sample:gear).",
-            autocompletion=names.shapes,
+            autocompletion=completion.shapes,
         ),
     ],
     options: FitOptions,
@@ -189,13 +189,13 @@ class _FitCommand:
         }
 
     def _fit_one(self, resolved: "Resolved") -> int:
-        from nint_cli import run
+        from nint_cli.runs.fit import fit_input
 
         options = self.options
         with steered(
             self._progress, require_target=options.require_target, require_mesh=self.require_mesh
         ) as control:
-            outcome = run.fit_input(
+            outcome = fit_input(
                 self.modality,
                 self.sources[0],
                 resolved,
@@ -256,6 +256,6 @@ def metrics_document(path: Path) -> str:
     """
     import json
 
-    from nint_cli.runfolder import RunFolder
+    from nint_cli.runs.folder import RunFolder
 
     return json.dumps(RunFolder(path).metrics(), indent=2)

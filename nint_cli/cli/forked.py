@@ -15,7 +15,7 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Lock
 
-from nint_cli.modalities import KINDS
+from nint_cli.modalities.table import KINDS
 
 # Several threads start processes and wait for them, which multiprocessing is not made for.
 _one_at_a_time = Lock()
@@ -132,7 +132,7 @@ def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
     os.environ.update(environment)
     import torch
 
-    from nint_cli.heap import keep_freed_memory
+    from nint_cli.device.cpu import keep_freed_memory
 
     keep_freed_memory()
     if environment["OMP_NUM_THREADS"].isdecimal():  # the server has read another one, or none

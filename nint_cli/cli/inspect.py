@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.steering import shown
+from nint_cli.cli.signals_and_outcome import shown
 
 
 def inspect(

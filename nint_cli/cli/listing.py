@@ -48,13 +48,13 @@ def list_names(
 
 
 def _samplers() -> list[Entry]:
-    from nint_cli.build import SAMPLERS
+    from nint_cli.runs.build import SAMPLERS
 
     return [_documented(name, kind) for name, kind in SAMPLERS.items()]
 
 
 def _fields() -> list[Entry]:
-    from nint_cli.build import FIELDS
+    from nint_cli.runs.build import FIELDS
 
     entries = [_documented(name, kind) for name, kind in FIELDS.items()]
     return [entry._replace(figures=_size(entry.name)) for entry in entries]
@@ -64,9 +64,9 @@ def _size(field: str) -> str:
     """Say how large a field is by default, and how it is trained."""
     import torch
 
-    from nint_cli.build import build_field
-    from nint_cli.config import RunConfig
     from nint_cli.config.recipes import RECIPES
+    from nint_cli.config.schema import RunConfig
+    from nint_cli.runs.build import build_field
 
     with torch.device("meta"):
         network = build_field(RunConfig.model_validate({"field": field}), _PICTURE, 3)
@@ -98,7 +98,8 @@ def _presets() -> list[Entry]:
 
 
 def _samples() -> list[Entry]:
-    from nint_cli.signals import samples, solids
+    from nint_cli.modalities.sdf import sample_meshes
+    from nint_cli.signals import samples
 
     found = [
         (name, f"picture, {samples.picture_path(name).name} of scikit-image")
@@ -107,8 +108,8 @@ def _samples() -> list[Entry]:
     for name in samples.sound_names():
         waveform, rate = samples.sound(name)
         found.append((name, f"sound, {len(waveform) / rate:g} s at {rate} Hz, computed"))
-    for name in solids.solid_names():
-        _, faces = solids.solid(name)
+    for name in sample_meshes.solid_names():
+        _, faces = sample_meshes.solid(name)
         found.append((name, f"shape, {len(faces):,} triangles, computed"))
     return [Entry(samples.PREFIX + name, summary) for name, summary in found]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from nint_cli.cli import names
+from nint_cli.cli import completion
 
 ProgressMode = Literal["auto", "always", "never"]
 Modality = Literal["image", "audio", "sdf"]
@@ -45,7 +45,7 @@ class FitOptions:
         typer.Option(
             metavar="NAME",
             help="Shipped settings: default, paper or smoke.",
-            autocompletion=names.presets,
+            autocompletion=completion.presets,
         ),
     ] = "default"
     config: Annotated[
@@ -58,7 +58,7 @@ class FitOptions:
             "--set",
             metavar="KEY=VALUE",
             help="One setting, such as nint.alpha=20; may be repeated.",
-            autocompletion=names.keys,
+            autocompletion=completion.keys,
         ),
     ] = None
     sampler: Annotated[
@@ -66,7 +66,7 @@ class FitOptions:
         typer.Option(
             metavar="NAME",
             help="full, uniform, egra, expansive, soft_mining, int, evos, nint or nint_released.",
-            autocompletion=names.samplers,
+            autocompletion=completion.samplers,
         ),
     ] = None
     field: Annotated[
@@ -74,7 +74,7 @@ class FitOptions:
         typer.Option(
             metavar="NAME",
             help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
-            autocompletion=names.fields,
+            autocompletion=completion.fields,
         ),
     ] = None
     steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
@@ -126,11 +126,13 @@ class CompareOptions:
 
     sampler: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A sampler; repeat it.", autocompletion=names.samplers),
+        typer.Option(
+            metavar="NAME", help="A sampler; repeat it.", autocompletion=completion.samplers
+        ),
     ] = None
     field: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A field; repeat it.", autocompletion=names.fields),
+        typer.Option(metavar="NAME", help="A field; repeat it.", autocompletion=completion.fields),
     ] = None
     variant: Annotated[
         list[str] | None,
@@ -166,7 +168,8 @@ class CompareOptions:
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the report and its runs."),
     ] = Path("runs/compare")
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=names.presets)
+        str,
+        typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=completion.presets),
     ] = "default"
     config: Annotated[
         list[Path] | None,
@@ -178,7 +181,7 @@ class CompareOptions:
             "--set",
             metavar="KEY=VALUE",
             help="One setting for all variants; may be repeated.",
-            autocompletion=names.keys,
+            autocompletion=completion.keys,
         ),
     ] = None
     device: Annotated[

@@ -5,8 +5,8 @@ import time
 from tqdm import tqdm
 
 from nint_cli.cli import console
-from nint_cli.control import Progress, Silent
-from nint_cli.report import label, shown
+from nint_cli.metrics.text import label, shown
+from nint_cli.runs.control import Progress, Silent
 
 _LINE_EVERY_S = 10.0
 _LINE_EVERY_SHARE = 0.1

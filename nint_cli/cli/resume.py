@@ -8,7 +8,7 @@ import typer
 from nint_cli.cli import console
 from nint_cli.cli.fit import metrics_document
 from nint_cli.cli.options import ProgressMode
-from nint_cli.cli.steering import seconds, shown, steered, tell
+from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 
 
 def resume(
@@ -41,7 +41,7 @@ def resume(
     console.set_loudness(quiet=quiet, verbose=verbose)
     budget = seconds(time_budget, "--time-budget")
 
-    from nint_cli.continuation import resume as go_on
+    from nint_cli.runs.resume import resume as go_on
 
     with steered("never" if quiet else progress) as control:
         outcome = go_on(run, steps=steps, time_budget_s=budget, control=control)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nint_cli.cli import console, names
+from nint_cli.cli import completion, console
 from nint_cli.cli.options import Modality
 
 if TYPE_CHECKING:
-    from nint_cli.config import Resolved
+    from nint_cli.config.layers import Resolved
 
 config_app = typer.Typer(
     help="Show, describe and check settings.", invoke_without_command=True, rich_markup_mode=None
@@ -33,7 +33,7 @@ def show(
     ] = "image",
     preset: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=names.presets),
+        typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=completion.presets),
     ] = "default",
     config: Annotated[
         list[Path] | None,
@@ -41,7 +41,9 @@ def show(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting.", autocompletion=names.keys),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One setting.", autocompletion=completion.keys
+        ),
     ] = None,
 ) -> int:
     """Show every setting, as YAML, with where it comes from."""
@@ -54,7 +56,7 @@ def schema() -> int:
     """Print the JSON Schema of the settings, with meanings, units and ranges."""
     import json
 
-    from nint_cli.config import RunConfig
+    from nint_cli.config.schema import RunConfig
 
     console.result(json.dumps(RunConfig.model_json_schema(by_alias=True), indent=2))
     return 0
@@ -63,7 +65,8 @@ def schema() -> int:
 @config_app.command()
 def validate(files: Files) -> int:
     """Check files of settings, each for itself; name every fault with its place."""
-    from nint_cli.config import file_layer, resolve
+    from nint_cli.config.layers import resolve
+    from nint_cli.config.yaml_text import file_layer
     from nint_cli.errors import ConfigError
 
     faults: list[str] = []
@@ -98,7 +101,9 @@ def resolve_layers(
     Returns:
         The configuration with origins.
     """
-    from nint_cli.config import file_layer, flag_layer, preset_layer, resolve, set_layer
+    from nint_cli.config.layers import flag_layer, resolve
+    from nint_cli.config.presets import preset_layer
+    from nint_cli.config.yaml_text import file_layer, set_layer
 
     settings = set_layer(assignments)
     preset_settings = preset_layer(preset, modality)

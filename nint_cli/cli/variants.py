@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from nint_cli.cli.options import CompareOptions, Modality
 from nint_cli.cli.settings import resolve_layers
-from nint_cli.cli.steering import seconds
+from nint_cli.cli.signals_and_outcome import seconds
 from nint_cli.comparison.plan import Variant
 from nint_cli.errors import ConfigError
 

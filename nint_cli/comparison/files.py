@@ -10,10 +10,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from nint_cli.comparison.page import render
+from nint_cli.atomic import write_whole
+from nint_cli.comparison.page.document import render
 from nint_cli.comparison.record import Comparison
 from nint_cli.errors import OutputError
-from nint_cli.runfolder import write_whole
 
 JSON, CSV, PAGE = "compare.json", "compare.csv", "report.html"
 MARK = "comparison.json"

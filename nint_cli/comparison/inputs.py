@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import torch
 
 from nint_cli.comparison.record import InputEntry
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError
-from nint_cli.modalities import modality
-from nint_cli.runfolder import distinct_stem, identity, source_stem
+from nint_cli.modalities.table import modality
+from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 
 def named_inputs(kind: str, sources: Sequence[str], config: RunConfig) -> dict[str, InputEntry]:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import yaml
 
-from nint_cli import checkpoint, runfolder
 from nint_cli.comparison.record import InputEntry
-from nint_cli.config import Resolved, without_removed
-from nint_cli.config.layers import BUILT_IN
+from nint_cli.config.layers import BUILT_IN, Resolved
+from nint_cli.config.removed import without_removed
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.runfolder import RunFolder, identity
+from nint_cli.runs import checkpoint
+from nint_cli.runs.folder import CONFIG, MANIFEST, RunFolder
+from nint_cli.signals.source import identity
 
 State = Literal["finished", "begun", "lost", "other", "absent"]
 
@@ -80,11 +81,11 @@ class Entry:
         one that can go on; ``lost`` one that failed, or ended before it had saved anything;
         ``other`` one of other settings, or of what the input was before it was changed.
         """
-        manifest = _read_json(self.folder / runfolder.MANIFEST)
+        manifest = _read_json(self.folder / MANIFEST)
         if manifest is None:
             return "absent"
         try:
-            settings = yaml.safe_load((self.folder / runfolder.CONFIG).read_bytes())
+            settings = yaml.safe_load((self.folder / CONFIG).read_bytes())
         except FileNotFoundError:
             return "lost"
         except (OSError, ValueError, yaml.YAMLError):

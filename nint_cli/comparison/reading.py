@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nint_cli import runfolder
 from nint_cli.comparison.record import Curve, RunEntry
 from nint_cli.comparison.statistics import cost_to
 from nint_cli.errors import InputError
-from nint_cli.results import (
+from nint_cli.metrics.schema import (
     DOCUMENT,
     AudioMetrics,
     AudioQuality,
@@ -20,7 +19,7 @@ from nint_cli.results import (
     SdfMetrics,
     SdfQuality,
 )
-from nint_cli.runfolder import RunFolder
+from nint_cli.runs.folder import LOG, METRICS, RunFolder
 
 Metrics = ImageMetrics | AudioMetrics | SdfMetrics
 
@@ -49,13 +48,12 @@ def read_metrics(folder: Path) -> Metrics:
     found = RunFolder.open(folder).metrics()
     if not found:
         raise InputError(
-            f"'{folder}' has no sound {runfolder.METRICS}: the run did not end; go on with "
-            "nint resume"
+            f"'{folder}' has no sound {METRICS}: the run did not end; go on with nint resume"
         )
     try:
         return DOCUMENT.validate_python(found)
     except ValueError as error:
-        raise InputError(f"'{folder}/{runfolder.METRICS}' is damaged, or too new") from error
+        raise InputError(f"'{folder}/{METRICS}' is damaged, or too new") from error
 
 
 def read_curve(folder: Path, headline: str) -> Curve:
@@ -69,7 +67,7 @@ def read_curve(folder: Path, headline: str) -> Curve:
         Its evaluations in order; empty where there is no log.
     """
     try:
-        lines = (folder / runfolder.LOG).read_text("utf-8", errors="replace").splitlines()
+        lines = (folder / LOG).read_text("utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     rows: dict[int, Mapping[str, Any]] = {}

@@ -2,7 +2,7 @@
 
 from nint_cli.comparison.reading import target_key
 from nint_cli.comparison.record import Comparison, Interval, Spread, Summary
-from nint_cli.report import label, shown
+from nint_cli.metrics.text import label, shown
 
 
 def overall(comparison: Comparison) -> list[Summary]:

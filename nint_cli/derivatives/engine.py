@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from nint_cli.derivatives.analytic import ByHand, Prefix
+from nint_cli.derivatives.autograd import ByAutograd
 from nint_cli.derivatives.base import Derivatives
-from nint_cli.derivatives.by_autograd import ByAutograd
-from nint_cli.derivatives.by_hand import ByHand, Prefix
 from nint_cli.fields.base import Chain, Field
 
 # A block's activations per layer, in numbers. On a CPU they should stay in the caches and below

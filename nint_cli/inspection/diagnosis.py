@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nint_cli.comparison.record import Curve, RunEntry
 from nint_cli.comparison.statistics import at_time
-from nint_cli.inspection.evidence import Diagnosis, Finding, Leverage, Staleness
+from nint_cli.inspection.record import Diagnosis, Finding, Leverage, Staleness
 
 _EVEN = 0.1  # coefficient of variation
 _STALE = 0.8  # rank correlation

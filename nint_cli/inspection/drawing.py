@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nint_cli.inspection.evidence import Density
+from nint_cli.inspection.record import Density
 
 _DPI = 110
 

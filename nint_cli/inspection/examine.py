@@ -10,19 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nint_cli import checkpoint, traces
-from nint_cli.build import build_trainer
-from nint_cli.checkpoint import Checkpoint
-from nint_cli.clock import Clock
-from nint_cli.comparison import fairness
+from nint_cli.comparison import comparable
 from nint_cli.comparison.reading import read_metrics, read_run
 from nint_cli.comparison.record import RunEntry
+from nint_cli.derivatives.ntk import dense_fits
 from nint_cli.errors import InputError, NintError
-from nint_cli.fields import Field
-from nint_cli.guard import Rescue
-from nint_cli.inspection import drawing, kernel, structure
+from nint_cli.fields.base import Field
+from nint_cli.inspection import drawing, image_structure, kernel
 from nint_cli.inspection.diagnosis import Facts, diagnose
-from nint_cli.inspection.evidence import (
+from nint_cli.inspection.record import (
     Block,
     Correlation,
     Coupling,
@@ -31,13 +27,19 @@ from nint_cli.inspection.evidence import (
     Leverage,
     Staleness,
 )
-from nint_cli.modalities import Subject, modality
-from nint_cli.ntk import dense_fits
-from nint_cli.runfolder import RunFolder
-from nint_cli.samplers import Selection
-from nint_cli.signals import GridSignal, PointSignal, Signal
-from nint_cli.signals.spread import spread_indices
-from nint_cli.trainer import Step, Trainer, TrainerState
+from nint_cli.modalities.base import Subject
+from nint_cli.modalities.table import modality
+from nint_cli.runs import checkpoint, selections
+from nint_cli.runs.build import build_trainer
+from nint_cli.runs.checkpoint import Checkpoint
+from nint_cli.runs.folder import RunFolder
+from nint_cli.samplers.base import Selection
+from nint_cli.schedules.clock import Clock
+from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.points import PointSignal
+from nint_cli.signals.stratified import spread_indices
+from nint_cli.training.divergence import Rescue
+from nint_cli.training.trainer import Step, Trainer, TrainerState
 
 PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
 """Names of all pictures that there may be."""
@@ -123,7 +125,9 @@ class _Examination:
             self._baseline = read_run(baseline, name="", variant="", root=baseline)
             if self._baseline.status == "missing":
                 raise InputError(f"'{baseline}' holds no run that came to an end")
-            ours, theirs = (fairness.signal(read_metrics(each).input) for each in (path, baseline))
+            ours, theirs = (
+                comparable.signal(read_metrics(each).input) for each in (path, baseline)
+            )
             if ours != theirs:
                 raise InputError(f"'{baseline}' is of another signal than '{path}'")
         self._pictures: dict[str, bytes] = {}
@@ -216,7 +220,7 @@ class _Examination:
             return torch.arange(population)
         if self._saved.signal.kind == "image":
             height, width = self._saved.signal.grid
-            every = structure.stride(height, width, self._points)
+            every = image_structure.stride(height, width, self._points)
             rows, columns = torch.arange(0, height, every), torch.arange(0, width, every)
             return (rows[:, None] * width + columns).reshape(-1)
         return spread_indices(population, self._points, self._seed)
@@ -230,7 +234,7 @@ class _Examination:
         if kind == "audio":
             return (len(self._indices),)
         height, width = self._saved.signal.grid  # type: ignore[misc] # a picture's
-        every = structure.stride(height, width, self._points)
+        every = image_structure.stride(height, width, self._points)
         return (-(-height // every), -(-width // every))
 
     @cached_property
@@ -238,16 +242,16 @@ class _Examination:
         return PointSignal(*self._signal.at(self._indices))
 
     @cached_property
-    def _maps(self) -> tuple[structure.Map, structure.Map] | str:
+    def _maps(self) -> tuple[image_structure.Map, image_structure.Map] | str:
         """Local gradient and frequency of every point; or why there are none."""
         if self._subject is None:
             return self._gone or "the input is gone"
         if not isinstance(self._signal, GridSignal):
             return "a shape's points lie on no grid"
-        if len(self._signal) > structure.MOST:
-            return f"the signal has more than {structure.MOST:,} points"
-        values = structure.values_of(self._signal)
-        return structure.gradient_magnitude(values), structure.local_frequency(values)
+        if len(self._signal) > image_structure.MOST:
+            return f"the signal has more than {image_structure.MOST:,} points"
+        values = image_structure.values_of(self._signal)
+        return image_structure.gradient_magnitude(values), image_structure.local_frequency(values)
 
     def _leverage(self, diagonal: Tensor) -> tuple[Leverage | None, str | None]:
         if not kernel.finite(diagonal):
@@ -276,8 +280,8 @@ class _Examination:
         while side > 1 and not dense_fits(self._field, side**2):
             side //= 2
         found, kernels = [], {}
-        for name, (row, column) in structure.patches(self._maps[0], side).items():
-            indices = structure.patch_indices(row, column, side, width)
+        for name, (row, column) in image_structure.patches(self._maps[0], side).items():
+            indices = image_structure.patch_indices(row, column, side, width)
             try:
                 matrix = kernel.block(self._field, self._signal.at(indices)[0])
             except NintError as error:
@@ -302,7 +306,7 @@ class _Examination:
         """Tell what of the scores is coupling, and how large the error is where."""
         if self._subject is None:
             return None, self._gone, _Misfit()
-        if len(self._signal) > structure.MOST:
+        if len(self._signal) > image_structure.MOST:
             self._note(f"scores sum over all {len(self._signal):,} points, which takes its time")
         product, residual = kernel.scores(self._field, self._signal, self._some)
         if not kernel.finite(product, residual, diagonal):
@@ -314,10 +318,10 @@ class _Examination:
     def _misfit(self, residual: Tensor) -> _Misfit:
         variance = self._some.values.var(0, correction=0).mean()
         unexplained = (residual.square().mean() / variance).item() if variance > 0 else None
-        if isinstance(self._maps, str) or len(residual) < structure.FEWEST:
+        if isinstance(self._maps, str) or len(residual) < image_structure.FEWEST:
             return _Misfit(unexplained)
         steep = self._maps[0].reshape(-1)[self._indices.numpy()]
-        errors = structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
+        errors = image_structure.Tenths(steep).mean(residual.square().mean(1).cpu().numpy())
         return _Misfit(unexplained, errors)
 
     def _staleness(self) -> tuple[Staleness | None, str | None]:
@@ -371,12 +375,14 @@ class _Examination:
     def _density(self) -> tuple[Density | None, str | None]:
         if isinstance(self._maps, str):
             return None, self._maps
-        if len(self._signal) < structure.FEWEST:
-            return None, f"fewer than {structure.FEWEST} points have no tenths"
+        if len(self._signal) < image_structure.FEWEST:
+            return None, f"fewer than {image_structure.FEWEST} points have no tenths"
         found = self._selections()
         if not found:
             return None, "the run kept no sound selections; fit with evaluation.selections=true"
-        density = structure.density(self._maps[1], found, "local frequency, radians per step")
+        density = image_structure.density(
+            self._maps[1], found, "local frequency, radians per step"
+        )
         self._pictures["density.png"] = drawing.density_picture(density)
         return density, None
 
@@ -389,7 +395,7 @@ class _Examination:
         found = []
         for index in chosen:
             try:
-                step, selection = traces.read(paths[index])
+                step, selection = selections.read(paths[index])
             except InputError as error:
                 self._note(str(error))
                 continue

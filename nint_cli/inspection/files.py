@@ -4,10 +4,10 @@ import contextlib
 import os
 from pathlib import Path
 
+from nint_cli.atomic import write_whole
 from nint_cli.errors import OutputError
-from nint_cli.inspection.evidence import Inspection
 from nint_cli.inspection.examine import PICTURES, Inspected
-from nint_cli.runfolder import write_whole
+from nint_cli.inspection.record import Inspection
 
 JSON = "inspect.json"
 

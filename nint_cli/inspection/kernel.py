@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.engine import EXACT
-from nint_cli.fields import Field
-from nint_cli.inspection.evidence import Correlation, Coupling, Leverage
-from nint_cli.ntk import dense_ntk
-from nint_cli.signals import Signal
-from nint_cli.sweep import pullback, push_residual, self_leverage
+from nint_cli.derivatives.ntk import dense_ntk
+from nint_cli.derivatives.sweep import pullback, push_residual, self_leverage
+from nint_cli.fields.base import Field
+from nint_cli.inspection.record import Correlation, Coupling, Leverage
+from nint_cli.signals.base import Signal
 
 _BINS = 40
 TOP = 0.2

@@ -1,6 +1,6 @@
 """What was found, as the rows of tables."""
 
-from nint_cli.inspection.evidence import Inspection
+from nint_cli.inspection.record import Inspection
 
 Row = tuple[str, str]
 

@@ -1,1 +1,1 @@
-"""Metrics: pure functions that say their value range."""
+"""What is measured of a run: the schema of metrics.json, and its figures as text."""

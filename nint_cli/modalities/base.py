@@ -8,12 +8,12 @@ from typing import BinaryIO, ClassVar, Self
 import torch
 from torch import Tensor
 
-from nint_cli.config import RunConfig
-from nint_cli.fields import Field
-from nint_cli.records import AnyRecord
-from nint_cli.results import FieldRecord, InputRecord, Quality, RunMetrics
-from nint_cli.samplers import Selection
-from nint_cli.signals import Signal
+from nint_cli.config.schema import RunConfig
+from nint_cli.fields.base import Field
+from nint_cli.metrics.schema import FieldRecord, InputRecord, Quality, RunMetrics
+from nint_cli.samplers.base import Selection
+from nint_cli.signals.base import Signal
+from nint_cli.signals.record import AnyRecord
 
 Kept = Callable[[str], bytes | None]
 

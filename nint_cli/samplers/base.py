@@ -11,10 +11,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.brevity import Brevity
-from nint_cli.pace import Pace
-from nint_cli.probe import Probe
+from nint_cli.derivatives.probe import Probe
 
 
 class BatchLoss(Protocol):
@@ -65,68 +62,6 @@ class Observation:
     prediction: Tensor
     values: Tensor
     coord_gradient: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """How many points a step selects.
-
-    Attributes:
-        fraction: Share of all points at step 0.
-        schedule: How that share grows; see `schedules.batch_fraction`.
-        size: A number of points instead, as far as there are so many; or None.
-        steps: Steps of the run.
-        pace: Knows better how many they will be, where time ends the run; or None.
-        brevity: Makes `size` smaller where there is little time; or None.
-    """
-
-    fraction: float
-    schedule: str
-    size: int | None
-    steps: int
-    pace: Pace | None = None
-    brevity: Brevity | None = None
-
-    @property
-    def total_steps(self) -> int:
-        """Steps that the run will have, as far as is known."""
-        return self.steps if self.pace is None else self.pace.total
-
-    @property
-    def timed(self) -> bool:
-        """Whether that number changes while the run goes on."""
-        return self.pace is not None and self.pace.timed
-
-    def count(self, step: int, population: int) -> int:
-        """Give B.
-
-        Args:
-            step: The step, from 0.
-            population: N.
-
-        Returns:
-            B = floor(fraction N), or the size; at least 1 and at most N.
-        """
-        if self.size is not None:
-            return min(self._size(self.size), population)
-        return max(1, min(population, int(self.share(step, population) * population)))
-
-    def share(self, step: int, population: int) -> float:
-        """Give the batch fraction.
-
-        Args:
-            step: The step, from 0.
-            population: N.
-
-        Returns:
-            r, of which `count` is the floor of r N.
-        """
-        if self.size is not None:
-            return min(1.0, self._size(self.size) / population)
-        return schedules.batch_fraction(self.schedule, self.fraction, step, self.total_steps)
-
-    def _size(self, size: int) -> int:
-        return size if self.brevity is None else self.brevity.size
 
 
 class Sampler(ABC):

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.schedules.batch_size import BatchPlan
 
 
 class Egra(Sampler):

@@ -6,11 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Observation, Sampler, Selection
-from nint_cli.samplers.draw import draw_distinct
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Observation, Sampler, Selection
+from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.priors import grey_weights
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 
 _ORDER, _STALE = "order", "stale"
 # The published weight 1e-5 is for squared errors of values in [-1, 1] and of a Laplacian of grey
@@ -168,7 +169,7 @@ class Evos(Sampler):
             self._state[_STALE] = grey
 
     def _ranks(self, step: int) -> bool:
-        return schedules.evaluates_fitness(
+        return laws.evaluates_fitness(
             step, self.batch.total_steps, first=self.first_interval, last=self.last_interval
         )
 
@@ -181,7 +182,7 @@ class Evos(Sampler):
         return min(max(0, int(share * population)), self.batch.count(step, population))
 
     def _mutating(self, step: int, population: int) -> float:
-        alpha = schedules.mutation_share(
+        alpha = laws.mutation_share(
             self.mutation, self.alpha, self.alpha_end, step, self.batch.total_steps
         )
         return alpha * self.batch.share(0, population)

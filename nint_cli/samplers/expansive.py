@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection
-from nint_cli.samplers.draw import draw_distinct
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers.drawing import draw_distinct
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 
 
 class Expansive(Sampler):
@@ -88,7 +89,7 @@ class Expansive(Sampler):
         if not anchors or not source:
             return None
         area = anchors / (anchors + len(self.others))
-        factor = schedules.expansion(area, step, self.batch.total_steps)
+        factor = laws.expansion(area, step, self.batch.total_steps)
         count = anchors + source
         weights = self.anchors.new_ones(count, dtype=torch.get_default_dtype())
         weights[:anchors] = count / anchors

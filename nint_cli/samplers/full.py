@@ -2,7 +2,7 @@
 
 import torch
 
-from nint_cli.probe import Probe
+from nint_cli.derivatives.probe import Probe
 from nint_cli.samplers.base import Sampler, Selection
 
 

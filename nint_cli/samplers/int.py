@@ -6,10 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.probe import Probe
-from nint_cli.ranking import TopK
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.topk import TopK
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 
 _SELECTED = "selected"
 
@@ -59,7 +60,7 @@ class Int(Sampler):
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose the points with the largest residual; see `Sampler.select`."""
         total = self.batch.total_steps
-        if schedules.refreshes(self.interval, step, total, every=self.every):
+        if laws.refreshes(self.interval, step, total, every=self.every):
             indices = self._hardest(self.batch.count(step, len(probe)), probe)
             if self.interval != "dense":
                 self._kept = {_SELECTED: indices.clone()}

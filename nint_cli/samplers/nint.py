@@ -6,13 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.probe import Probe, ScoredBlocks
-from nint_cli.ranking import TopK
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
+from nint_cli.derivatives.probe import Probe, ScoredBlocks
+from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.int import residual_score
-from nint_cli.samplers.mixture import PAPER, Mixture
-from nint_cli.samplers.uniform_draws import UniformDraws
+from nint_cli.samplers.slots import PAPER, Mixture
+from nint_cli.samplers.topk import TopK
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 
 _NTK, _RESIDUAL = "ntk", "residual"
 # A whole selection, kept where it serves several steps, and the sizes of its slots.
@@ -162,7 +163,7 @@ class Nint(Sampler):
     def _refreshes(self, step: int) -> bool:
         """Whether the selection is made anew at a step."""
         begins = self._begins
-        return step < begins or schedules.refreshes(
+        return step < begins or laws.refreshes(
             self.interval, step - begins, self.batch.total_steps - begins, every=self.every
         )
 

@@ -6,17 +6,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import (
-    BatchPlan,
-    Observation,
-    Sampler,
-    Selection,
-    load_indices,
-)
-from nint_cli.samplers.draw import draw_distinct
-from nint_cli.samplers.mixture import PAPER, Mixture
-from nint_cli.samplers.uniform_draws import UniformDraws
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Observation, Sampler, Selection, load_indices
+from nint_cli.samplers.drawing import UniformDraws, draw_distinct
+from nint_cli.samplers.slots import PAPER, Mixture
+from nint_cli.schedules.batch_size import BatchPlan
 
 _NTK, _RESIDUAL, _BEGAN = "ntk", "residual", "began"
 _ERRORS, _TRAINED = "errors", "trained"

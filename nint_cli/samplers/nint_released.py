@@ -6,11 +6,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli import schedules
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection, load_indices
-from nint_cli.samplers.draw import draw_distinct
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.int import residual_score
+from nint_cli.schedules import laws
+from nint_cli.schedules.batch_size import BatchPlan
 
 # There where the points have changed since they were ranked.
 _VOID = "void"
@@ -69,7 +70,7 @@ class NintReleased(Sampler):
         """Fill the slots as the released code does; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
-        share = schedules.ntk_share(
+        share = laws.ntk_share(
             "stepwise", step, xi=self.xi, alpha=self.alpha, lambda_=self.lambda_
         )
         bright_count = int(count * share)

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Observation, Sampler, Selection
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Observation, Sampler, Selection
+from nint_cli.schedules.batch_size import BatchPlan
 
 # The batch with which the published step size was found; its loss is a mean over as many points.
 _TUNED_BATCH = 4096

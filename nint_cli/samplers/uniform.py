@@ -6,9 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nint_cli.probe import Probe
-from nint_cli.samplers.base import BatchPlan, Sampler, Selection
-from nint_cli.samplers.uniform_draws import UniformDraws
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers.drawing import UniformDraws
+from nint_cli.schedules.batch_size import BatchPlan
 
 
 class Uniform(Sampler):

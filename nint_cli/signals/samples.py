@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nint_cli.errors import InputError, did_you_mean
-from nint_cli.signals import tones
+from nint_cli.modalities.audio import sample_sounds
 
 PREFIX = "sample:"
 
@@ -33,7 +33,7 @@ _PICTURES = {
     "rocket": "rocket.jpg",
     "text": "text.png",
 }
-_SOUNDS = {"chirp": tones.chirp, "chord": tones.chord}
+_SOUNDS = {"chirp": sample_sounds.chirp, "chord": sample_sounds.chord}
 
 
 def picture_names() -> list[str]:
@@ -79,7 +79,7 @@ def sound(name: str) -> tuple[NDArray[np.int16], int]:
     """
     if name not in _SOUNDS:
         raise InputError(_unknown("sound", name, _SOUNDS))
-    return _SOUNDS[name](), tones.SAMPLE_RATE_HZ
+    return _SOUNDS[name](), sample_sounds.SAMPLE_RATE_HZ
 
 
 def _unknown(kind: str, name: str, names: Iterable[str]) -> str:

@@ -1,5 +1,7 @@
 """Files read with a limit, so that none that has no end takes all memory."""
 
+import hashlib
+import re
 from pathlib import Path
 
 
@@ -19,3 +21,41 @@ def read_up_to(path: Path, most: int) -> bytes:
             pieces.append(piece)
             size += len(piece)
     return b"".join(pieces)
+
+
+def distinct_stem(source: str) -> str:
+    """Make a name for a folder that no other input gets.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        Its `source_stem`, extended by a hash of its absolute path.
+    """
+    name = identity(source).encode("utf-8", "surrogateescape")
+    return f"{source_stem(source)}-{hashlib.sha256(name).hexdigest()[:8]}"
+
+
+def source_stem(source: str) -> str:
+    """Make a harmless name for a folder from an input.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        Letters, digits, dots, dashes and underscores; neither empty nor long.
+    """
+    stem = Path(source.removeprefix("sample:")).stem
+    return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
+
+
+def identity(source: str) -> str:
+    """Name an input independently of the working folder.
+
+    Args:
+        source: A path, or ``sample:NAME``.
+
+    Returns:
+        The absolute path, or the sample as it is.
+    """
+    return source if source.startswith("sample:") else str(Path(source).absolute())

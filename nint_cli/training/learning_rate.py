@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from nint_cli import schedules
-from nint_cli.config import OptimiserConfig
-from nint_cli.pace import Pace
+from nint_cli.config.schema import OptimiserConfig
+from nint_cli.schedules import laws
+from nint_cli.schedules.duration import Pace
 
 
 def _no_factor(_step: int) -> float:
@@ -52,7 +52,7 @@ class LearningRate:
         Args:
             step: The step, from 0.
         """
-        return schedules.learning_rate(
+        return laws.learning_rate(
             self._settings.schedule,
             self.peak,
             step,
@@ -82,4 +82,4 @@ class LearningRate:
         warming = step < settings.warmup * self._duration.total
         share = 1.0 if warming else self.scheduled(step) / self.peak
         last = settings.beta2 if settings.beta2_end is None else settings.beta2_end
-        return settings.beta1, schedules.adam_decay(settings.beta2, last, share)
+        return settings.beta1, laws.adam_decay(settings.beta2, last, share)

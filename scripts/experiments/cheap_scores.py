@@ -15,14 +15,16 @@ import experiment
 import torch
 from torch import Tensor
 
-from nint_cli.build import build_trainer
-from nint_cli.clock import Clock
-from nint_cli.config import preset_layer, resolve, set_layer
-from nint_cli.guard import Rescue
-from nint_cli.modalities import modality
-from nint_cli.probe import Probe, ScoredBlocks
-from nint_cli.sweep import Passes
-from nint_cli.trainer import Step, Trainer
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.yaml_text import set_layer
+from nint_cli.derivatives.probe import Probe, ScoredBlocks
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.modalities.table import modality
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.training.divergence import Rescue
+from nint_cli.training.trainer import Step, Trainer
 
 SCORES: dict[str, tuple[str, Callable[[Probe, torch.Generator], ScoredBlocks]]] = {
     "exact": ("", lambda probe, _: probe.product_blocks()),

@@ -13,8 +13,8 @@ import experiment
 import imageio.v3 as imageio
 import numpy as np
 
-from nint_cli import traces
-from nint_cli.runfolder import RunFolder
+from nint_cli.runs import selections
+from nint_cli.runs.folder import RunFolder
 
 CYCLES = (0, 2, 8, 24)
 """Per band, over the picture's height."""
@@ -40,7 +40,7 @@ def densities(folder: Path, side: int, first: int) -> list[float]:
     width = side // len(CYCLES)
     counts = np.zeros(len(CYCLES))
     for path in RunFolder(folder).selections()[:first]:
-        _, selection = traces.read(path)
+        _, selection = selections.read(path)
         columns = selection.indices.numpy() % (width * len(CYCLES))
         counts += np.bincount(columns // width, minlength=len(CYCLES))
     found: list[float] = (counts / counts.sum() * len(CYCLES)).tolist()

@@ -15,12 +15,12 @@ from pathlib import Path
 import experiment
 import torch
 
-from nint_cli.build import build_field
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import EXACT
-from nint_cli.ntk import ntk_residual_product
-from nint_cli.signals import GridSignal
-from nint_cli.sweep import predict, pullback
+from nint_cli.derivatives.ntk import ntk_residual_product
+from nint_cli.derivatives.sweep import predict, pullback
+from nint_cli.runs.build import build_field
+from nint_cli.signals.base import GridSignal
 
 SHARE, ALPHA = 0.2, 10
 

@@ -9,7 +9,7 @@ from nint_cli.comparison.page import figures, gallery, methods
 from nint_cli.comparison.page.template import environment
 from nint_cli.comparison.record import Comparison, RunEntry, Summary
 from nint_cli.comparison.table import overall
-from nint_cli.report import label, shown
+from nint_cli.metrics.text import label, shown
 
 _VERSIONS = {
     "python": "Python",

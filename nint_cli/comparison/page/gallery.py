@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nint_cli.comparison.page import media
 from nint_cli.comparison.record import Comparison, RunEntry
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.report import label, shown
+from nint_cli.metrics.text import label, shown
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
 
 MOST_INPUTS = 6
 """How many inputs have pictures or sounds on the page."""

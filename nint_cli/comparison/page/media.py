@@ -13,17 +13,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from nint_cli import traces
 from nint_cli.comparison.reading import read_metrics
 from nint_cli.comparison.record import RunEntry
-from nint_cli.config import RunConfig
+from nint_cli.config.schema import RunConfig
 from nint_cli.errors import NintError
-from nint_cli.modalities import modality
-from nint_cli.modalities.audio import AudioSubject
-from nint_cli.modalities.image import ImageSubject
-from nint_cli.pictures.palette import SLOT_COLOURS
-from nint_cli.runfolder import RunFolder
-from nint_cli.signals import Pixels, read_picture
+from nint_cli.modalities.audio.subject import AudioSubject
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.signal import Pixels
+from nint_cli.modalities.image.subject import ImageSubject
+from nint_cli.modalities.table import modality
+from nint_cli.runs import selections as traces
+from nint_cli.runs.folder import RunFolder
+from nint_cli.samplers.slot_colours import SLOT_COLOURS
 
 SIDE = 512
 """Longest side of a picture on the page; larger ones are shown smaller."""

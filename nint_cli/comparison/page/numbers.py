@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nint_cli.comparison.record import Interval, Spread
-from nint_cli.report import shown
+from nint_cli.metrics.text import shown
 
 
 @dataclass(frozen=True)

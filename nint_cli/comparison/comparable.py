@@ -1,0 +1,90 @@
+"""What must be equal in all that is compared: the signal, and how a result is measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nint_cli.config.layers import flatten
+from nint_cli.errors import ConfigError
+from nint_cli.metrics.schema import AudioInput, ImageInput, SdfInput
+
+# Settings that decide what is measured, and by what.
+_MEASURES = ("metrics.", "evaluation.points", "sdf.iou_resolution", "sdf.surface_samples",
+             "sdf.mc_resolution", "sdf.watch_resolution")  # fmt: skip
+# Settings that decide which part of an input is fitted, at which size.
+_EXTENT = ("image.size", "audio.start_s", "audio.duration_s", "audio.mono")
+# Settings that say how a run is watched and saved, and make no method another.
+_BESIDES = ("seed", "metrics.", "evaluation.", "checkpoint.", "sdf.watch_resolution")
+
+Signal = tuple[str, ...]
+"""What a run was fitted to: equal for equal numbers, whatever file they came from."""
+
+
+def signal(record: ImageInput | AudioInput | SdfInput) -> Signal:
+    """Tell which signal a run was fitted to.
+
+    Args:
+        record: What its metrics.json says of its input. The hash is of the whole file's content,
+            so the part and the size that were fitted belong to it.
+    """
+    extent: tuple[float, ...] = ()
+    match record:
+        case ImageInput(shape=shape):
+            extent = tuple(shape)
+        case AudioInput(start_s=start, samples=samples, channels=channels):
+            extent = (start, samples, channels)
+    return (record.sha256, *map(str, extent))
+
+
+def method(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that make a method, by dotted key.
+
+    Args:
+        config: All settings of a run, nested.
+    """
+    apart = (*_BESIDES, *_EXTENT)
+    return {key: value for key, value in flatten(config).items() if not key.startswith(apart)}
+
+
+def measures(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings by which a run is measured, by dotted key.
+
+    Args:
+        config: All settings of a run, nested.
+    """
+    return {key: value for key, value in flatten(config).items() if key.startswith(_MEASURES)}
+
+
+def difference(
+    one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str]
+) -> str | None:
+    """Say in what two sets of settings differ.
+
+    Args:
+        one: By dotted key.
+        other: The same keys.
+        names: What the two are called.
+
+    Returns:
+        Their first difference; None where they are equal.
+    """
+    for key, value in one.items():
+        if value != other.get(key):
+            return f"{key} is {value!r} for '{names[0]}' and {other.get(key)!r} for '{names[1]}'"
+    return None
+
+
+def refuse_unequal(variants: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse variants that would be fitted to other signals, or measured otherwise.
+
+    Args:
+        variants: Name and flat settings of each.
+
+    Raises:
+        ConfigError: If two are not on equal terms; names the setting.
+    """
+    (first, settings), *others = variants
+    equal = {k: v for k, v in settings.items() if k.startswith((*_MEASURES, *_EXTENT))}
+    for name, theirs in others:
+        found = difference(equal, theirs, (first, name))
+        if found:
+            raise ConfigError(f"not on equal terms: {found}; give it to all by --set")

@@ -1,0 +1,327 @@
+"""Derivatives of a chain of layers, by hand.
+
+A block takes no graph, scales no parameter twice, and adds gradients up in place, which makes it
+up to a third faster on a CPU than autograd.
+
+For layers z_l = W_l h_{l-1} + b_l, h_l = act(z_l), with h_0 the features of the coords and h_L the
+prediction:
+
+- forward: h_1, ..., h_L;
+- J^T R, backwards from delta_L = R act'(z_L): W_l gets delta_l^T h_{l-1}, b_l the column sums of
+  delta_l, and delta_{l-1} = (delta_l W_l) act'(z_{l-1}); the encoding gets delta_1 W_1;
+- J v with v = (dW, db), forwards: dz_l = dW_l h_{l-1} + db_l + W_l dh_{l-1} and
+  dh_l = act'(z_l) dz_l, from dh_0 = 0, or the encoding's own change;
+- the kernel's diagonal: with R a unit vector per channel, the sum over the layers of
+  ||delta_l||^2 (||h_{l-1}||^2 + 1) for each point, and the encoding's share.
+
+Per layer these are 1, 3, 3 and 1 + C matrix products.
+
+Legend: B coordinates of a block, D coordinate dimensions, F features, C channels.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place
+
+
+class ByHand(Derivatives):
+    """Derivatives of a chain of layers.
+
+    Args:
+        chain: The parts of a field.
+        parameters: Their parameters, in the order in which gradients are wanted.
+        products: See `Engine.products`.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        parameters: Sequence[Tensor],
+        *,
+        products: torch.dtype | None = None,
+    ) -> None:
+        self._parameters = parameters
+        self._layers = chain.layers
+        self._encoding = chain.encoding
+        with torch.no_grad():
+            self._weights = [_scaled(layer.scale, layer.weight) for layer in chain.layers]
+            self._biases = [_scaled(layer.scale, layer.bias) for layer in chain.layers]
+            # The first layer reads coords, which need every digit, and the last is narrow.
+            inner = range(1, len(chain.layers) - 1)
+            self._dtypes = [
+                (products if index in inner else None) or weight.dtype
+                for index, weight in enumerate(self._weights)
+            ]
+            self._factors = [
+                weight.to(dtype) for weight, dtype in zip(self._weights, self._dtypes, strict=True)
+            ]
+            # Biases in the type that a layer's z is kept in until its activation has been taken.
+            self._offsets = [
+                bias.to(dtype if _rounds(layer) else bias.dtype)
+                for layer, bias, dtype in zip(
+                    chain.layers, self._biases, self._dtypes, strict=True
+                )
+            ]
+        self._activations = [layer.activation for layer in chain.layers]
+        self._totals: dict[str, list[Tensor]] = {}
+        self._rooms: dict[tuple[int, torch.dtype], Tensor] = {}
+
+    @torch.no_grad()
+    def predict(self, coords: Tensor) -> Tensor:
+        """Predict the values of a block; see `Derivatives.predict`."""
+        _, h = self._encode(coords)
+        rooms = [self._room(index, len(coords)) for index in range(len(self._layers))]
+        return _predict(h, self._activations, self._factors, self._offsets, rooms)
+
+    def _room(self, index: int, rows: int) -> Tensor | None:
+        """Give memory for a layer's output while predicting; None for what is handed out.
+
+        Two pieces take turns, so that a sweep stays in the caches; what a layer reads is in the
+        other one.
+        """
+        if index == len(self._layers) - 1:
+            return None
+        bias = self._offsets[index]
+        wanted, key = rows * len(bias), (index % 2, bias.dtype)
+        room = self._rooms.get(key)
+        if room is None or len(room) < wanted:
+            room = self._rooms[key] = bias.new_empty(wanted)
+        return room[:wanted].view(rows, len(bias))
+
+    @torch.no_grad()
+    def linearise(self, coords: Tensor) -> "_BlockByHand":
+        """Predict and remember; see `Derivatives.linearise`."""
+        place, h = self._encode(coords)
+        inputs, slopes, prediction = _forward(h, self._activations, self._factors, self._offsets)
+        return _BlockByHand(self, coords, place, inputs, slopes, prediction)
+
+    def back(self, delta: Tensor, inputs: list[Tensor], slopes: list[Tensor | None]) -> Tensor:
+        """Add the gradient by weights and biases; give that by the first layer's z."""
+        totals = self.totals()
+        return _backward(delta, inputs, slopes, self._factors, totals["weights"], totals["biases"])
+
+    def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
+        if self._encoding is None:
+            return None, coords
+        place = self._encoding.locate(coords)
+        return place, self._encoding.read(place)
+
+    def totals(self) -> dict[str, list[Tensor]]:
+        """Give where blocks add up: by weights, biases and the encoding's parameters."""
+        if not self._totals:
+            own = () if self._encoding is None else self._encoding.trained
+            self._totals = {
+                "weights": [torch.zeros_like(weight) for weight in self._weights],
+                "biases": [torch.zeros_like(bias) for bias in self._biases],
+                "encoding": [torch.zeros_like(parameter) for parameter in own],
+            }
+        return self._totals
+
+    @torch.no_grad()
+    def pulled(self) -> list[Tensor]:
+        """Give the sum, by parameter; see `Derivatives.pulled`."""
+        totals, found = self.totals(), {}
+        for index, layer in enumerate(self._layers):
+            found[id(layer.weight)] = _scaled(layer.scale, totals["weights"][index])
+            found[id(layer.bias)] = _scaled(layer.scale, totals["biases"][index])
+        if self._encoding is not None:
+            for parameter, total in zip(self._encoding.trained, totals["encoding"], strict=True):
+                found[id(parameter)] = total
+        return [found[id(parameter)] for parameter in self._parameters]
+
+    @torch.no_grad()
+    def pusher(self, direction: Sequence[Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Prepare J v; see `Derivatives.pusher`."""
+        part = {id(p): v for p, v in zip(self._parameters, direction, strict=True)}
+        changes = [
+            (layer.scale * part[id(layer.weight)].T.to(dtype), layer.scale * part[id(layer.bias)])
+            for layer, dtype in zip(self._layers, self._dtypes, strict=True)
+        ]
+        own = () if self._encoding is None else self._encoding.trained
+        in_encoding = [part[id(parameter)] for parameter in own]
+
+        @torch.no_grad()
+        def push(coords: Tensor) -> tuple[Tensor, Tensor]:
+            place, h = self._encode(coords)
+            dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
+            for index, layer in enumerate(self._layers):
+                weight_change, bias_change = changes[index]
+                factor, h = self._factors[index], h.to(self._dtypes[index])
+                if h.dtype == bias_change.dtype:
+                    change = torch.addmm(bias_change, h, weight_change)
+                    if dh is not None:
+                        change.addmm_(dh, factor.T)
+                else:
+                    change = (h @ weight_change).to(bias_change.dtype).add_(bias_change)
+                    if dh is not None:
+                        change.add_(dh.to(h.dtype) @ factor.T)
+                z = _affine(h, factor, self._offsets[index])
+                h, slope = _activate(layer.activation, z)
+                dh = change if slope is None else change.mul_(slope)
+            assert dh is not None
+            return h, dh
+
+        return push
+
+    @torch.no_grad()
+    def self_leverage(self, coords: Tensor) -> Tensor:
+        """Give the kernel's diagonal; see `Derivatives.self_leverage`."""
+        block = self.linearise(coords)
+        # A layer's scale stands in front of W h + b, so it multiplies the layer's own gradient.
+        reach = [
+            layer.scale**2 * (h.to(block.prediction.dtype).square().sum(1) + 1)
+            for layer, h in zip(self._layers, block.inputs, strict=True)
+        ]
+        leverage = torch.zeros_like(block.prediction)
+        for channel in range(leverage.shape[1]):
+            delta = torch.zeros_like(block.prediction)
+            delta[:, channel] = 1
+            for index in range(len(self._layers) - 1, -1, -1):
+                slope = block.slopes[index]
+                if slope is not None:
+                    delta *= slope
+                leverage[:, channel] += delta.square().sum(1) * reach[index]
+                if index or self._encoding is not None:
+                    delta = delta @ self._weights[index]
+            if self._encoding is not None:
+                leverage[:, channel] += self._encoding.leverage(block.place, delta)
+        return leverage
+
+
+class _BlockByHand(Block):
+    """What `ByHand` keeps of a block: the layers' inputs and the activations' slopes."""
+
+    def __init__(
+        self,
+        owner: ByHand,
+        coords: Tensor,
+        place: Place,
+        inputs: list[Tensor],
+        slopes: list[Tensor | None],
+        prediction: Tensor,
+    ) -> None:
+        self._owner = owner
+        self._coords = coords
+        self.place = place
+        self.inputs = inputs
+        self.slopes = slopes
+        self.prediction = prediction
+        self._delta: Tensor | None = None
+
+    @torch.no_grad()
+    def pull(self, cotangent: Tensor) -> None:
+        """Add J^T R; uses up the slopes; see `Block.pull`."""
+        owner = self._owner
+        delta = owner.back(cotangent, self.inputs, self.slopes)
+        totals = owner.totals()
+        self._delta = delta
+        if totals["encoding"] and owner._encoding is not None:
+            owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])
+
+    @torch.no_grad()
+    def coord_gradient(self) -> Tensor:
+        """Give the gradient by the coords; see `Block.coord_gradient`."""
+        assert self._delta is not None, "pull comes first"
+        gradient = self._delta @ self._owner._weights[0]
+        if self._owner._encoding is None:
+            return gradient
+        with torch.enable_grad():
+            coords = self._coords.detach().requires_grad_()
+            features = self._owner._encoding.features(coords)
+            return torch.autograd.grad(features, coords, gradient)[0]
+
+
+def _predict(
+    h: Tensor,
+    activations: Sequence[Activation | None],
+    factors: Sequence[Tensor],
+    offsets: Sequence[Tensor],
+    rooms: Sequence[Tensor | None],
+) -> Tensor:
+    """Give the prediction from the features; `rooms` is memory for the layers' outputs."""
+    for index, activation in enumerate(activations):
+        factor = factors[index]
+        z = _affine(h.to(factor.dtype), factor, offsets[index], rooms[index])
+        h = z if activation is None else activation.value(z)
+    return h
+
+
+def _forward(
+    h: Tensor,
+    activations: Sequence[Activation | None],
+    factors: Sequence[Tensor],
+    offsets: Sequence[Tensor],
+) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
+    """Give the layers' inputs, the activations' slopes, and the prediction."""
+    inputs, slopes = [], []
+    for activation, factor, offset in zip(activations, factors, offsets, strict=True):
+        inputs.append(h.to(factor.dtype))
+        h, slope = _activate(activation, _affine(inputs[-1], factor, offset))
+        slopes.append(slope)
+    return inputs, slopes, h
+
+
+def _backward(
+    delta: Tensor,
+    inputs: Sequence[Tensor],
+    slopes: Sequence[Tensor | None],
+    factors: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+) -> Tensor:
+    """Add the gradient to `weights` and `biases`, and give that by the first layer's z.
+
+    It uses up the slopes.
+    """
+    for index in range(len(slopes) - 1, -1, -1):
+        slope, h, factor, total = slopes[index], inputs[index], factors[index], weights[index]
+        if slope is not None:
+            delta = slope.mul_(delta)
+        biases[index].add_(delta.sum(0, dtype=total.dtype))
+        if h.dtype == total.dtype:
+            total.addmm_(delta.T, h)
+            delta = delta @ factor if index else delta
+        else:  # a layer between others, so there is always one before it
+            rounded = delta.to(h.dtype)
+            total.add_(rounded.T @ h)
+            delta = rounded @ factor
+    return delta
+
+
+def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:
+    """Give z of a layer from its input, which is of the type of its products."""
+    if h.dtype == offset.dtype:
+        if out is not None:
+            return torch.addmm(offset, h, factor.T, out=out)
+        return linear(h, factor, offset)
+    return linear(h, factor).to(offset.dtype).add_(offset)
+
+
+def _activate(activation: Activation | None, z: Tensor) -> tuple[Tensor, Tensor | None]:
+    return (z, None) if activation is None else activation.value_and_slope(z)
+
+
+def _rounds(layer: Layer) -> bool:
+    return layer.activation is not None and layer.activation.takes_rounded
+
+
+def _scaled(factor: float, tensor: Tensor) -> Tensor:
+    return tensor.detach() if factor == 1 else factor * tensor
+
+
+class Prefix(Encoding):
+    """All of a chain but its last layer, as fixed features."""
+
+    def __init__(self, chain: Chain, *, products: torch.dtype | None = None) -> None:
+        parameters = [part for layer in chain.layers[:-1] for part in (layer.weight, layer.bias)]
+        rest = Chain(chain.layers[:-1], chain.encoding)
+        self._inner = ByHand(rest, parameters, products=products)
+
+    def features(self, coords: Tensor) -> Tensor:
+        """Give what the last layer reads; see `Encoding.features`."""
+        return self._inner.predict(coords)

@@ -1,0 +1,1 @@
+"""What PyTorch is told about processors, threads, precision and memory."""

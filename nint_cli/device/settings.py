@@ -1,0 +1,98 @@
+"""What PyTorch is told before it computes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from nint_cli.config.engine_settings import EngineConfig
+from nint_cli.device.cpu import usable_cores
+from nint_cli.errors import ConfigError
+
+
+def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
+    """Give the type of the matrix products of training.
+
+    Args:
+        settings: How to compute.
+        device: Where.
+
+    Returns:
+        The type; None for that of the parameters. Under ``auto`` it follows from the processor
+        alone, so that a machine always chooses alike.
+    """
+    if settings.precision == "bf16":
+        return torch.bfloat16
+    if settings.precision == "auto" and device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        if able.get("avx512_bf16") or able.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
+@contextmanager
+def prepared(settings: EngineConfig, device: torch.device) -> Iterator[None]:
+    """Set threads and precision for what is computed within, and put both back after it.
+
+    Args:
+        settings: How to compute.
+        device: Where.
+    """
+    threads, matmul = torch.get_num_threads(), torch.backends.cuda.matmul
+    precision = matmul.fp32_precision
+    # PyTorch's own number obeys OMP_NUM_THREADS, and whoever set it from Python.
+    wanted = settings.threads or min(threads, usable_cores())
+    try:
+        if wanted != threads:
+            torch.set_num_threads(wanted)
+        if device.type == "cuda":
+            # By this name alone: the older `allow_tf32` forgets two of the states it may be in.
+            matmul.fp32_precision = "tf32" if settings.precision == "tf32" else "ieee"
+        yield
+    finally:
+        if wanted != threads:
+            torch.set_num_threads(threads)
+        matmul.fp32_precision = precision
+
+
+def without_effect(settings: EngineConfig, device: torch.device) -> list[str]:
+    """Say which settings have no effect on a device, a line each.
+
+    Args:
+        settings: How to compute.
+        device: Where.
+
+    Returns:
+        The lines.
+    """
+    if device.type == "cuda":
+        return []
+    if settings.precision == "tf32":
+        return [f"precision tf32 has no effect on {device.type}"]
+    return []
+
+
+def resolve_device(name: str) -> torch.device:
+    """Find a device.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        The device.
+
+    Raises:
+        ConfigError: If it is not there; a CUDA device is never replaced by the CPU.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda", 0) if count else torch.device("cpu")
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        built = "" if torch.backends.cuda.is_built() else "; this PyTorch is built without CUDA"
+        raise ConfigError(
+            f"device {name}: {count} usable CUDA devices{built}; use --device cpu or auto"
+        )
+    return torch.device("cuda", index)

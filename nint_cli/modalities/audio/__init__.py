@@ -1,0 +1,1 @@
+"""Sounds: `nint fit audio`."""

@@ -1,0 +1,243 @@
+"""Sounds: `nint fit audio`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Self
+
+import torch
+
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.sweep import predict
+from nint_cli.fields.base import Field
+from nint_cli.metrics.measured import Measured
+from nint_cli.metrics.schema import (
+    AudioInput,
+    AudioMetrics,
+    AudioQuality,
+    FieldRecord,
+    RunMetrics,
+    finite,
+)
+from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.metrics import (
+    log_spectral_distance_db,
+    mean_squared_error,
+    psnr_db,
+    si_snr_db,
+    snr_db,
+)
+from nint_cli.modalities.audio.pictures import selection_picture, sound_picture
+from nint_cli.modalities.audio.signal import Scaling, Sound, Waveform, to_waveform
+from nint_cli.modalities.audio.speech import pesq, stoi
+from nint_cli.modalities.audio.wav import encode_sound
+from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
+from nint_cli.samplers.base import Selection
+from nint_cli.signals.base import GridSignal
+from nint_cli.signals.record import AnyRecord, AudioRecord
+from nint_cli.signals.source import identity
+
+RECONSTRUCTION = "reconstruction.wav"
+PREVIEW = "preview.png"
+SELECTION = "selection.png"
+
+# What fields of sines start with at most: where speech and music have most of their energy. Found
+# on speech at 16 kHz and music at 44.1 kHz; half or twice as much costs a decibel or two.
+_FIRST_HZ = 1000.0
+
+
+@dataclass(eq=False)
+class AudioSubject(Subject):
+    """A sound; see `Subject`.
+
+    Attributes:
+        source: A sound file, or ``sample:NAME``.
+        sound: Its samples.
+        signal: The grid of them.
+        scaling: What the field is trained on.
+        start_s: Where the cut begins in the file.
+    """
+
+    source: str
+    sound: Sound
+    signal: GridSignal
+    scaling: Scaling
+    start_s: float
+
+    kind: ClassVar[str] = "audio"
+    result: ClassVar[str] = RECONSTRUCTION
+    headline: ClassVar[str] = "si_snr_db"
+    targets: ClassVar[tuple[str, ...]] = ("si_snr_db", "psnr_db")
+    metrics: ClassVar[type[RunMetrics]] = AudioMetrics
+    smaller: ClassVar[str] = "a shorter clip, --duration 10s"
+    files: ClassVar[Mapping[str, str]] = {
+        "reconstruction": RECONSTRUCTION,
+        "waveforms and spectra": PREVIEW,
+        "selected coordinates": SELECTION,
+    }
+
+    @classmethod
+    def read(
+        cls,
+        source: str,
+        config: RunConfig,
+        device: torch.device,
+        like: AnyRecord | None = None,
+        kept: Kept = nothing_kept,
+    ) -> Self:
+        """Read a sound, or a cut of it; see `Subject.read`."""
+        settings = config.audio
+        sound = read_sound(
+            source,
+            start_s=settings.start_s,
+            duration_s=settings.duration_s,
+            mono=settings.mono,
+            max_samples=settings.max_samples,
+        )
+        scaling = sound.scaling(settings.range)
+        if isinstance(like, AudioRecord):
+            scaling = Scaling(like.scale, like.offset)
+        signal = sound.signal(device, scaling=scaling, half_range=settings.half_range)
+        hertz = min(_FIRST_HZ, sound.sample_rate_hz / 16)
+        signal.bandwidth = math.pi * hertz * sound.duration_s / settings.half_range
+        return cls(source, sound, signal, scaling, settings.start_s)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that was decoded."""
+        return self.sound.sha256
+
+    @property
+    def conversions(self) -> tuple[str, ...]:
+        """What was done to the file's content."""
+        return self.sound.conversions
+
+    @cached_property
+    def _waveform(self) -> Waveform:
+        return self.sound.waveform()
+
+    def mismatch(self, record: AnyRecord) -> str | None:
+        """Compare length and channels; see `Subject.mismatch`."""
+        wanted = (record.population, record.channels)
+        if self.sound.samples.shape == wanted:
+            return None
+        return (
+            f"'{self.source}' has samples, channels {self.sound.samples.shape} where the run has "
+            f"{wanted}"
+        )
+
+    def describe(self) -> str:
+        """Give the length; see `Subject.describe`."""
+        sound = self.sound
+        channels = "mono" if sound.channels == 1 else f"{sound.channels} channels"
+        return f"{len(sound.samples):,} samples at {sound.sample_rate_hz} Hz, {channels}"
+
+    def record(self) -> AudioRecord:
+        """Give source, hash, size and scale; see `Subject.record`."""
+        return AudioRecord(
+            source=identity(self.source),
+            sha256=self.sha256,
+            channels=self.sound.channels,
+            half_range=self.signal.half_range,
+            samples=len(self.sound.samples),
+            sample_rate_hz=self.sound.sample_rate_hz,
+            subtype=self.sound.subtype,
+            scale=self.scaling.scale,
+            offset=self.scaling.offset,
+        )
+
+    def input_record(self) -> AudioInput:
+        """Give length, rate and depth; see `Subject.input_record`."""
+        return AudioInput(
+            source=identity(self.source),
+            sha256=self.sha256,
+            samples=len(self.sound.samples),
+            channels=self.sound.channels,
+            sample_rate_hz=self.sound.sample_rate_hz,
+            subtype=self.sound.subtype,
+            start_s=self.start_s,
+            duration_s=self.sound.duration_s,
+            conversions=list(self.conversions),
+        )
+
+    def field_record(self, name: str, field: Field) -> FieldRecord:
+        """Give the field's size, per sample too; see `Subject.field_record`."""
+        return FieldRecord(
+            name=name,
+            parameters=field.parameter_count(),
+            bytes=field.byte_count(),
+            bits_per_sample=8 * field.byte_count() / self.sound.samples.size,
+        )
+
+    def evaluate(self, field: Field) -> Evaluation:
+        """Predict all samples; see `Subject.evaluate`."""
+        prediction = predict(field, self.signal)
+        waveform = to_waveform(prediction, self.scaling)
+        mse = mean_squared_error(waveform, self._waveform)
+        figures = {
+            "si_snr_db": si_snr_db(waveform, self._waveform).value,
+            "psnr_db": psnr_db(mse),
+            "mse": mse,
+        }
+        return Evaluation(figures, prediction)
+
+    def quality(self, field: Field, evaluation: Evaluation) -> AudioQuality:
+        """Add the other measures; see `Subject.quality`."""
+        waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
+        snr = snr_db(waveform, self._waveform)
+        si_snr = si_snr_db(waveform, self._waveform)
+        psnr = evaluation.figures["psnr_db"]
+        distance = log_spectral_distance_db(waveform, self._waveform)
+        heard = {
+            "stoi": stoi(waveform, self._waveform, rate),
+            "pesq": pesq(waveform, self._waveform, rate),
+        }
+        _, clipped = encode_sound(waveform, rate, self.sound.subtype)
+        return AudioQuality(
+            mse=evaluation.figures["mse"],
+            psnr_db=finite(psnr),
+            psnr_infinite=psnr == math.inf,
+            snr_db=finite(snr.value),
+            snr_infinite=_infinite(snr),
+            snr_reason=snr.reason,
+            si_snr_db=finite(si_snr.value),
+            si_snr_infinite=_infinite(si_snr),
+            si_snr_reason=si_snr.reason,
+            lsd_db=distance.value,
+            lsd_reason=distance.reason,
+            stoi=heard["stoi"].value,
+            stoi_reason=heard["stoi"].reason,
+            pesq=heard["pesq"].value,
+            pesq_reason=heard["pesq"].reason,
+            clipped_samples=clipped,
+        )
+
+    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+        """Give the sound, and waveforms and spectra of both; see `Subject.reconstruct`."""
+        waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
+        wav, _ = encode_sound(waveform, rate, self.sound.subtype)
+        return {RECONSTRUCTION: wav, PREVIEW: sound_picture(self._waveform, waveform, rate)}
+
+    def _reconstruction(self, evaluation: Evaluation) -> Waveform:
+        assert evaluation.prediction is not None
+        return to_waveform(evaluation.prediction, self.scaling)
+
+    @classmethod
+    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Waveform:
+        """Give the waveform (T, C), full scale 1; see `Subject.rebuild`."""
+        assert isinstance(record, AudioRecord)
+        empty = torch.empty(record.samples, 0)
+        grid = GridSignal(empty, record.grid, half_range=record.half_range)
+        return to_waveform(predict(field, grid), Scaling(record.scale, record.offset))
+
+    def illustrate(
+        self, selections: Mapping[str, Selection], steps: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        """Draw when the chosen samples are; see `Subject.illustrate`."""
+        rate = self.sound.sample_rate_hz
+        return {SELECTION: selection_picture(self._waveform, selections, steps, rate)}
+
+
+def _infinite(measured: Measured) -> bool:
+    return measured.value is not None and measured.value == math.inf

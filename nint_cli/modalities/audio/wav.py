@@ -1,0 +1,67 @@
+"""Waveforms to WAV files."""
+
+import io
+
+import numpy as np
+import soundfile
+
+from nint_cli.modalities.audio.signal import Waveform
+
+# What WAV keeps each in. Of 8 bits and of the coarser codes, 16 bits are the next that WAV has for
+# both; what decodes to floating point stays there, so that nothing of it is clipped.
+_WRITTEN = {
+    "PCM_24": "PCM_24",
+    "ALAC_20": "PCM_24",
+    "ALAC_24": "PCM_24",
+    "DWVW_24": "PCM_24",
+    "PCM_32": "PCM_32",
+    "ALAC_32": "PCM_32",
+    "FLOAT": "FLOAT",
+    "DOUBLE": "DOUBLE",
+    "VORBIS": "FLOAT",
+    "OPUS": "FLOAT",
+    "MPEG_LAYER_I": "FLOAT",
+    "MPEG_LAYER_II": "FLOAT",
+    "MPEG_LAYER_III": "FLOAT",
+}
+_INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+
+_LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples; its header counts in 32 bits
+
+
+def encode_sound(waveform: Waveform, sample_rate_hz: int, subtype: str) -> tuple[bytes, int]:
+    """Write a waveform as WAV, with at least the precision of the file it stands for.
+
+    Args:
+        waveform: (T, C), full scale 1.
+        sample_rate_hz: Samples per second and channel.
+        subtype: The input's encoding, `Sound.subtype`.
+
+    Returns:
+        The file's content, and how many samples were beyond what its integers hold and were
+        clipped; 0 for floating point, which keeps them.
+    """
+    written = _WRITTEN.get(subtype, "PCM_16")
+    clipped = 0
+    if written in _INTEGER_BITS:
+        bits = _INTEGER_BITS[written]
+        levels = np.round(waveform * 2 ** (bits - 1))
+        lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        clipped = int(((levels < lowest) | (levels > highest)).sum())
+        levels = levels.clip(lowest, highest)
+        stored = levels.astype(np.int16) if bits == 16 else levels.astype(np.int32) << (32 - bits)
+    else:
+        stored = waveform.astype(np.float32 if written == "FLOAT" else np.float64)
+    container = "RF64" if stored.nbytes > _LARGEST_WAV else "WAV"
+    buffer = io.BytesIO()
+    soundfile.write(buffer, stored, sample_rate_hz, format=container, subtype=written)
+    return _timeless(buffer.getvalue()), clipped
+
+
+def _timeless(wav: bytes) -> bytes:
+    """Take out the time of writing, which libsndfile keeps beside the peak of floating point."""
+    place = wav.find(b"PEAK", 0, 256)
+    if place < 0:
+        return wav
+    place += 12  # past its name, length and version
+    return wav[:place] + bytes(4) + wav[place + 4 :]

@@ -1,0 +1,1 @@
+"""Pictures: `nint fit image`."""

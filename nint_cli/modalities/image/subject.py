@@ -1,0 +1,329 @@
+"""Pictures: `nint fit image`.
+
+A picture is measured strip by strip, so that no prediction of all its pixels is ever held, and a
+large one is written as it is measured.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.sweep import predicted_blocks
+from nint_cli.fields.base import Field
+from nint_cli.metrics.schema import (
+    FieldRecord,
+    ImageInput,
+    ImageMetrics,
+    ImageQuality,
+    RunMetrics,
+    finite,
+)
+from nint_cli.modalities.base import Evaluation, Keep, Kept, Subject, nothing_kept
+from nint_cli.modalities.image.files import encode_picture, read_picture
+from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
+from nint_cli.modalities.image.perceptual_models import Perception, prepare
+from nint_cli.modalities.image.pictures import selection_picture
+from nint_cli.modalities.image.signal import Picture, Pixels, to_pixels
+from nint_cli.modalities.image.strips import STRIP_PIXELS, Strips
+from nint_cli.modalities.image.tiff import write_tiff
+from nint_cli.samplers.base import Selection
+from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.points import PointSignal
+from nint_cli.signals.record import AnyRecord, ImageRecord
+from nint_cli.signals.source import identity
+from nint_cli.signals.stratified import spread_indices
+
+RECONSTRUCTION = "reconstruction.png"
+LARGE_RECONSTRUCTION = "reconstruction.tif"
+SELECTION = "selection.png"
+
+LARGE_PIXELS = 1 << 26
+"""Pixels beyond which the reconstruction is a TIFF file, written strip by strip."""
+
+# What a first layer of sines starts with, in radians per unit of coords: SIREN's 30 are 5 waves
+# over the unit, whatever the picture. Found at 128 to 512 pixels; docs/recipe.md.
+_FIRST_PER_ROOT = 10.0
+
+_TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
+
+
+@dataclass(frozen=True)
+class ImageEvaluation(Evaluation):
+    """A look at all pixels.
+
+    Attributes:
+        ssim: The SSIM; None where it was not asked for, or the picture is too small.
+        pixels: (H, W, C), the reconstruction, where it is wanted and not written yet.
+    """
+
+    ssim: float | None = None
+    pixels: Pixels | None = None
+
+
+@dataclass(eq=False)
+class ImageSubject(Subject):
+    """A picture; see `Subject`.
+
+    Attributes:
+        source: A picture file, or ``sample:NAME``.
+        picture: Its pixels.
+        signal: The grid of them.
+        perception: The perceptual metrics to compute.
+        log_ssim: Whether evaluations have the SSIM.
+        points: Pixels of a larger picture that evaluations see; None for all.
+        seed: Decides which.
+        notes: Why there is no LPIPS, or no SSIM in the log, where it was asked for.
+    """
+
+    source: str
+    picture: Picture
+    signal: GridSignal
+    perception: Perception
+    log_ssim: bool = False
+    points: int | None = None
+    seed: int = 0
+    notes: tuple[str, ...] = ()
+
+    kind: ClassVar[str] = "image"
+    result: ClassVar[str] = RECONSTRUCTION
+    headline: ClassVar[str] = "psnr_db"
+    targets: ClassVar[tuple[str, ...]] = ("psnr_db",)
+    metrics: ClassVar[type[RunMetrics]] = ImageMetrics
+    smaller: ClassVar[str] = "a smaller picture, --set image.size=512"
+    files: ClassVar[Mapping[str, str]] = {
+        "reconstruction": RECONSTRUCTION,
+        "large reconstruction": LARGE_RECONSTRUCTION,
+        "selected coordinates": SELECTION,
+    }
+
+    @classmethod
+    def read(
+        cls,
+        source: str,
+        config: RunConfig,
+        device: torch.device,
+        like: AnyRecord | None = None,  # a picture's scale is that of its type
+        kept: Kept = nothing_kept,
+    ) -> Self:
+        """Read a picture; see `Subject.read`."""
+        perception = prepare(config.metrics)
+        picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
+        signal, watched = picture.signal(device), config.evaluation
+        if config.recipe == "tuned":
+            signal.bandwidth = first_frequency(max(signal.shape))
+        notes = []
+        if config.metrics.lpips_weights is not None and perception.lpips_reason is not None:
+            notes.append(f"no LPIPS: {perception.lpips_reason}")
+        if watched.ssim and watched.points is not None and len(signal) > watched.points:
+            notes.append(
+                f"no SSIM in the log: the picture has more than evaluation.points = "
+                f"{watched.points:,} pixels"
+            )
+        return cls(
+            source,
+            picture,
+            signal,
+            perception,
+            log_ssim=watched.ssim,
+            points=watched.points,
+            seed=config.seed,
+            notes=tuple(notes),
+        )
+
+    @property
+    def finishing(self) -> str | None:
+        """What to say of a picture that takes minutes."""
+        if len(self.signal) <= LARGE_PIXELS:
+            return None
+        return f"training is over; measuring and writing all {len(self.signal):,} pixels"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its pixels."""
+        return self.picture.sha256
+
+    @property
+    def conversions(self) -> tuple[str, ...]:
+        """What was done to the file's content."""
+        return self.picture.conversions
+
+    def mismatch(self, record: AnyRecord) -> str | None:
+        """Compare sizes; see `Subject.mismatch`."""
+        wanted = (*record.grid, record.channels)
+        if self.picture.pixels.shape == wanted:
+            return None
+        return (
+            f"'{self.source}' has height, width, channels {self.picture.pixels.shape} where the "
+            f"run has {wanted}"
+        )
+
+    def describe(self) -> str:
+        """Give the size in pixels."""
+        height, width = self.signal.shape
+        return f"{width}x{height} pixels"
+
+    def record(self) -> ImageRecord:
+        """Give source, hash, size and type; see `Subject.record`."""
+        height, width, channels = self.picture.pixels.shape
+        return ImageRecord(
+            source=identity(self.source),
+            sha256=self.sha256,
+            shape=(height, width),
+            channels=channels,
+            dtype=str(self.picture.pixels.dtype),
+        )
+
+    def input_record(self) -> ImageInput:
+        """Give size and depth; see `Subject.input_record`."""
+        pixels = self.picture.pixels
+        return ImageInput(
+            source=identity(self.source),
+            sha256=self.sha256,
+            shape=list(pixels.shape[:2]),
+            channels=pixels.shape[2],
+            bits_per_channel=8 * pixels.dtype.itemsize,
+            conversions=list(self.conversions),
+        )
+
+    def field_record(self, name: str, field: Field) -> FieldRecord:
+        """Give the field's size, per pixel too; see `Subject.field_record`."""
+        return FieldRecord(
+            name=name,
+            parameters=field.parameter_count(),
+            bytes=field.byte_count(),
+            bits_per_pixel=8 * field.byte_count() / len(self.signal),
+        )
+
+    def evaluate(self, field: Field) -> Evaluation:
+        """Predict all pixels, or some of a large picture; see `Subject.evaluate`."""
+        error = SquaredError()
+        if self._watched is None:
+            ssim = self._ssim() if self.log_ssim else None
+            self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
+            return self._evaluation(error, ssim)
+        for _, prediction, values in predicted_blocks(field, self._watched, STRIP_PIXELS):
+            error.add(prediction, values)
+        figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
+        return Evaluation(figures, points=len(self._watched))
+
+    @cached_property
+    def _watched(self) -> Signal | None:
+        """The pixels that evaluations see; None where they see all."""
+        if self.points is None or len(self.signal) <= self.points:
+            return None
+        chosen = spread_indices(len(self.signal), self.points, self.seed)
+        return PointSignal(*self.signal.at(chosen.to(self.signal.device)))
+
+    def evaluate_fully(self, field: Field, keep: Keep | None = None) -> ImageEvaluation:
+        """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
+        error, ssim = SquaredError(), self._ssim()
+        prediction = pixels = None
+        if None in self.perception.reasons(*self.signal.shape):
+            prediction = self._strips.prediction(field, error, ssim)
+            strips = iter(prediction.split(self._strips.size))
+        else:
+            strips = self._strips.predicted(field, error, ssim)
+        if keep is None:
+            deque(strips, maxlen=0)
+        elif len(self.signal) > LARGE_PIXELS:
+            shape, dtype = self.picture.pixels.shape, self.picture.pixels.dtype
+            parts = map(self._strips.pixels, strips)
+            keep(LARGE_RECONSTRUCTION, lambda file: write_tiff(file, parts, shape, dtype))
+        else:
+            pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
+        return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)
+
+    def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
+        """Measure all pixels, where an evaluation saw some; see `Subject.confirmed`."""
+        if self._watched is None:
+            return evaluation.figures
+        error = SquaredError()
+        self._strips.measure(field, error)
+        return _figures(error)
+
+    @cached_property
+    def _strips(self) -> Strips:
+        return Strips(self.picture, self.signal)
+
+    def _ssim(self) -> Ssim:
+        _, width, channels = self.picture.pixels.shape
+        return Ssim(width, channels)
+
+    def _evaluation(self, error: SquaredError, ssim: Ssim | None) -> ImageEvaluation:
+        """Give what was measured at all pixels."""
+        figures, similarity = _figures(error), ssim.mean() if ssim is not None else None
+        if self.log_ssim:
+            figures["ssim"] = similarity
+        points = None if self._watched is None else len(self.signal)
+        return ImageEvaluation(figures, points=points, ssim=similarity)
+
+    def quality(self, field: Field, evaluation: Evaluation) -> ImageQuality:
+        """Add SSIM and the perceptual metrics; see `Subject.quality`."""
+        assert isinstance(evaluation, ImageEvaluation)
+        psnr, mse = evaluation.figures["psnr_db"], evaluation.figures["mse"]
+        perceived = self.perception.measure(evaluation.prediction, self.picture)
+        return ImageQuality(
+            **perceived.model_dump(),
+            mse=mse,
+            psnr_db=finite(psnr),
+            psnr_infinite=mse == 0,
+            ssim=evaluation.ssim,
+            ssim_reason=None if evaluation.ssim is not None else _TOO_SMALL,
+        )
+
+    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+        """Give the picture in the input's own channels and bits; see `Subject.reconstruct`.
+
+        That of a large one was written when it was measured.
+        """
+        assert isinstance(evaluation, ImageEvaluation)
+        if evaluation.pixels is None:
+            return {}
+        return {RECONSTRUCTION: encode_picture(evaluation.pixels)}
+
+    @classmethod
+    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Pixels:
+        """Give (H, W, C) pixels in the input's own type; see `Subject.rebuild`."""
+        assert isinstance(record, ImageRecord)
+        grid = GridSignal(torch.empty(record.population, 0), record.grid)
+        flat = np.empty((record.population, record.channels), record.dtype)
+        for start, prediction, _ in predicted_blocks(field, grid, STRIP_PIXELS):
+            part = to_pixels(prediction, (len(prediction),), flat.dtype)
+            flat[start : start + len(part)] = part
+        return flat.reshape(*record.grid, record.channels)
+
+    def illustrate(
+        self, selections: Mapping[str, Selection], steps: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        """Draw the batches over the dimmed picture; see `Subject.illustrate`."""
+        chosen = selection_picture(self.picture.pixels, selections, steps)
+        return {SELECTION: encode_picture(chosen)}
+
+
+def first_frequency(side: int) -> float:
+    """Choose the largest angular frequency that a picture's field of sines should start with.
+
+    Args:
+        side: The picture's longest side in pixels.
+
+    Returns:
+        Radians per unit of coords in [-1, 1]: in proportion to the root of the side, and at most
+        half of what the pixels can hold.
+
+    Example:
+        >>> first_frequency(256)
+        160.0
+    """
+    return min(_FIRST_PER_ROOT * math.sqrt(side), math.pi * max(1, side - 1) / 4)
+
+
+def _figures(error: SquaredError) -> dict[str, float | None]:
+    mse = error.mean()
+    return {"psnr_db": psnr_db(mse), "mse": mse}

@@ -1,0 +1,1 @@
+"""Shapes: `nint fit sdf`."""

@@ -1,0 +1,359 @@
+"""Shapes: `nint fit sdf`."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nint_cli.config.modality_settings import SdfConfig
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.engine import EXACT
+from nint_cli.fields.base import Field
+from nint_cli.metrics.schema import FieldRecord, RunMetrics, SdfInput, SdfMetrics, SdfQuality
+from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
+from nint_cli.modalities.sdf import surface
+from nint_cli.modalities.sdf.distance import DistanceField
+from nint_cli.modalities.sdf.files import read_shape
+from nint_cli.modalities.sdf.metrics import iou, sdf_error, surface_distances
+from nint_cli.modalities.sdf.pictures import selection_picture, shape_picture
+from nint_cli.modalities.sdf.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
+from nint_cli.modalities.sdf.shape import Shape, sample_surface
+from nint_cli.samplers.base import Selection
+from nint_cli.signals.points import PointSignal
+from nint_cli.signals.record import AnyRecord, SdfRecord
+from nint_cli.signals.source import identity
+
+RECONSTRUCTION = "reconstruction.ply"
+PREVIEW = "preview.png"
+SELECTION = "selection.png"
+POOL = "pool.safetensors"
+
+_BAND = 0.05  # how near the surface is, in half boxes, for the error of the distance
+_LOOKED_AT = 1 << 15  # points of the pool, for that error
+_NO_SURFACE = "the field has no zero level, so there is no surface"
+
+
+@dataclass(eq=False)
+class SdfSubject(Subject):
+    """A shape; see `Subject`.
+
+    Attributes:
+        source: A mesh file, or ``sample:NAME``.
+        shape: Its triangles in the box.
+        pool: The points of the first draw.
+        plan: How points are drawn.
+        signal: The points that are trained on.
+        settings: How the shape is judged.
+    """
+
+    source: str
+    shape: Shape
+    pool: Pool
+    plan: PoolPlan
+    signal: PointSignal
+    settings: SdfConfig
+    _found: tuple[Evaluation, surface.Mesh | None] | None = dataclasses.field(
+        default=None, init=False
+    )
+
+    kind: ClassVar[str] = "sdf"
+    result: ClassVar[str] = RECONSTRUCTION
+    headline: ClassVar[str] = "iou"
+    targets: ClassVar[tuple[str, ...]] = ("iou",)
+    metrics: ClassVar[type[RunMetrics]] = SdfMetrics
+    smaller: ClassVar[str] = (
+        "fewer points, --set sdf.points=100000, a coarser mesh, --mc-resolution 128"
+    )
+    files: ClassVar[Mapping[str, str]] = {
+        "reconstruction": RECONSTRUCTION,
+        "both shapes": PREVIEW,
+        "selected coordinates": SELECTION,
+        "training points": POOL,
+    }
+
+    @classmethod
+    def read(
+        cls,
+        source: str,
+        config: RunConfig,
+        device: torch.device,
+        like: AnyRecord | None = None,
+        kept: Kept = nothing_kept,
+    ) -> Self:
+        """Read a mesh, and draw the points to train on; see `Subject.read`.
+
+        A pool that was kept is taken again where it is of the same mesh and plan.
+        """
+        settings = config.sdf
+        shape = read_shape(
+            source,
+            max_faces=settings.max_faces,
+            require_watertight=settings.require_watertight,
+        )
+        if isinstance(like, SdfRecord):
+            shape = shape.framed(np.array(like.centre), like.scale)
+        plan = PoolPlan(
+            settings.points,
+            settings.fine_share,
+            settings.coarse_share,
+            settings.fine_scale,
+            settings.coarse_scale,
+            settings.noise,
+            config.seed,
+        )
+        distance = DistanceField(shape)
+        data = kept(POOL)
+        pool = decode_pool(data, plan, _box_sha256(shape)) if data is not None else None
+        pool = pool or draw_pool(plan, distance)
+
+        def draw(number: int) -> tuple[Tensor, Tensor]:
+            return _tensors(pool if number == 0 else draw_pool(plan, distance, number))
+
+        coords, values = _tensors(pool)
+        signal = PointSignal(
+            coords.to(device),
+            values.to(device),
+            half_range=settings.half_range,
+            draw=draw if settings.resample is not None else None,  # or the trees would be kept
+            redraw_every=settings.resample,
+        )
+        return cls(source, shape, pool, plan, signal, settings)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of its triangles."""
+        return self.shape.sha256
+
+    @property
+    def conversions(self) -> tuple[str, ...]:
+        """What was done to the file's content."""
+        return self.shape.conversions
+
+    def mismatch(self, record: AnyRecord) -> str | None:
+        """Give None: any shape can be compared with any other; see `Subject.mismatch`."""
+        return None
+
+    def describe(self) -> str:
+        """Give the number of triangles and points; see `Subject.describe`."""
+        return f"{len(self.shape.faces):,} triangles, {len(self.signal):,} points"
+
+    def record(self) -> SdfRecord:
+        """Give source, hash, frame and pool; see `Subject.record`."""
+        a, b, c = self.signal.shape
+        x, y, z = self.shape.centre.tolist()
+        return SdfRecord(
+            source=identity(self.source),
+            sha256=self.sha256,
+            channels=1,
+            half_range=self.signal.half_range,
+            points=len(self.signal),
+            shape=(a, b, c),
+            centre=(x, y, z),
+            scale=self.shape.scale,
+        )
+
+    def input_record(self) -> SdfInput:
+        """Give the mesh, its frame and its pool; see `Subject.input_record`."""
+        shape = self.shape
+        return SdfInput(
+            source=identity(self.source),
+            sha256=self.sha256,
+            vertices=len(shape.vertices),
+            faces=len(shape.faces),
+            watertight=shape.watertight,
+            holes=shape.holes,
+            points=len(self.signal),
+            pool_sha256=self.pool.sha256,
+            pool_seed=self.plan.seed,
+            centre=shape.centre.tolist(),
+            scale=shape.scale,
+            conversions=list(self.conversions),
+        )
+
+    def field_record(self, name: str, field: Field) -> FieldRecord:
+        """Give the field's size; see `Subject.field_record`."""
+        return FieldRecord(name=name, parameters=field.parameter_count(), bytes=field.byte_count())
+
+    @property
+    def finishing(self) -> str:
+        """What to say when training is over."""
+        return "training is over; measuring the surface and drawing it"
+
+    def cache(self) -> dict[str, bytes]:
+        """Give the pool, so that a run that goes on need not draw it; see `Subject.cache`."""
+        return {POOL: encode_pool(self.pool, self.plan, _box_sha256(self.shape))}
+
+    def evaluate(self, field: Field) -> Evaluation:
+        """Compare insides on a coarse grid, and distances at some points near the surface.
+
+        See `Subject.evaluate`.
+        """
+        predicted = surface.occupancy(self._distance_of(field), self.settings.watch_resolution)
+        error, _ = self._distance_error(field)
+        return Evaluation({"iou": _iou(predicted, self._watched)[0], "sdf_error": error})
+
+    def confirmed(self, field: Field, evaluation: Evaluation) -> dict[str, float | None]:
+        """Give the IoU at `sdf.iou_resolution`; see `Subject.confirmed`."""
+        return {"iou": self._overlap(field)[0]}
+
+    @cached_property
+    def _watched(self) -> NDArray[np.bool_]:
+        """The true inside at `sdf.watch_resolution`."""
+        truth = true_distance(DistanceField(self.shape))
+        return surface.occupancy(truth, self.settings.watch_resolution)
+
+    @cached_property
+    def _distance(self) -> DistanceField:
+        """The true distance; its trees are built when the run is over."""
+        return DistanceField(self.shape)
+
+    def quality(self, field: Field, evaluation: Evaluation) -> SdfQuality:
+        """Compare insides and surfaces in full; see `Subject.quality`."""
+        overlap, reason = self._overlap(field)
+        error, error_reason = self._distance_error(field)
+        mesh = self._extracted(field, evaluation)
+        return SdfQuality(
+            iou=overlap,
+            iou_resolution=self.settings.iou_resolution,
+            iou_reason=reason,
+            sdf_error=error,
+            sdf_error_reason=error_reason,
+            **self._surface_quality(mesh),
+        )
+
+    def _overlap(self, field: Field) -> tuple[float | None, str | None]:
+        """Compare insides at `sdf.iou_resolution`."""
+        resolution = self.settings.iou_resolution
+        truth = surface.occupancy(true_distance(self._distance), resolution)
+        return _iou(surface.occupancy(self._distance_of(field), resolution), truth)
+
+    def _surface_quality(self, mesh: surface.Mesh | None) -> dict[str, Any]:
+        if mesh is None:
+            return {"surface_reason": _NO_SURFACE}
+        rng = np.random.default_rng(self.plan.seed)
+        count = self.settings.surface_samples
+        true = sample_surface(self.shape.vertices, self.shape.faces, count, rng)
+        found = sample_surface(mesh.vertices, mesh.faces, count, rng)
+        return vars(surface_distances(found, true))
+
+    def _distance_error(self, field: Field) -> tuple[float | None, str | None]:
+        """Measure the distance at the first points of the pool that are near the surface."""
+        true = self.pool.distances[:_LOOKED_AT]
+        found = surface.values_at(self._distance_of(field), self.pool.coords[:_LOOKED_AT])
+        try:
+            return sdf_error(found, true, _BAND), None
+        except ValueError as error:
+            return None, str(error)
+
+    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+        """Give the mesh in the input's units, where there is one, and a picture of both.
+
+        See `Subject.reconstruct`.
+        """
+        # Rays end on the surface, where exact signs take long and show nothing.
+        truth, size = true_distance(self._distance, exact=False), self.settings.preview_size
+        files = {PREVIEW: shape_picture(self._distance_of(field), truth, size=size)}
+        mesh = self._extracted(field, evaluation)
+        if mesh is not None:
+            files[RECONSTRUCTION] = surface.ply_bytes(mesh, self.shape.scale, self.shape.centre)
+        return files
+
+    def _extracted(self, field: Field, evaluation: Evaluation) -> surface.Mesh | None:
+        """Give the field's surface; asked for twice with one evaluation, it is found once."""
+        if self._found is None or self._found[0] is not evaluation:
+            mesh = surface.extract(self._distance_of(field), self.settings.mc_resolution)
+            self._found = (evaluation, mesh)
+        return self._found[1]
+
+    def _distance_of(self, field: Field) -> surface.Distance:
+        return field_distance(field, self.signal.half_range)
+
+    @classmethod
+    def rebuild(
+        cls, record: AnyRecord, config: RunConfig, field: Field
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
+        """Give vertices (V, 3) in the input's units and faces (F, 3); None without a surface.
+
+        See `Subject.rebuild`.
+        """
+        assert isinstance(record, SdfRecord)
+        distance = field_distance(field, record.half_range)
+        mesh = surface.extract(distance, config.sdf.mc_resolution)
+        if mesh is None:
+            return None
+        return mesh.vertices * record.scale + np.array(record.centre), mesh.faces
+
+    def illustrate(
+        self, selections: Mapping[str, Selection], steps: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        """Draw where the chosen points are; see `Subject.illustrate`."""
+        pools, every = [self.pool], self.settings.resample
+        if every is not None:  # each panel's points are those of its own draw
+            distance = self._distance
+            pools = [draw_pool(self.plan, distance, (steps[n] - 1) // every) for n in selections]
+            selections = {
+                name: dataclasses.replace(chosen, indices=chosen.indices + part * len(self.signal))
+                for part, (name, chosen) in enumerate(selections.items())
+            }
+        near = np.concatenate([np.abs(pool.distances) < _BAND / 2 for pool in pools])
+        picture = selection_picture(
+            np.concatenate([pool.coords for pool in pools]),
+            selections,
+            steps,
+            near_surface=near if near.any() else None,
+            size=self.settings.preview_size,
+        )
+        return {SELECTION: picture}
+
+
+def field_distance(field: Field, half_range: float) -> surface.Distance:
+    """Give a field as a distance in the box.
+
+    Args:
+        field: Coords (B, 3) in [-half_range, half_range] to distances (B, 1) in the same units.
+        half_range: What the field takes 1 for.
+
+    Returns:
+        A function of coords (M, 3) in [-1, 1]; distances (M,).
+    """
+    device = next(field.parameters()).device
+    size = EXACT.block_size(field)
+
+    def distance(coords: Tensor) -> Tensor:
+        parts = (coords * half_range).to(device).split(size)
+        return torch.cat([field(part)[:, 0] for part in parts]) / half_range
+
+    return distance
+
+
+def true_distance(distance: DistanceField, *, exact: bool = True) -> surface.Distance:
+    """Give the true distance as a function of tensors; see `DistanceField.signed`."""
+
+    def of(coords: Tensor) -> Tensor:
+        found = distance.signed(coords.double().numpy(), exact=exact)
+        return torch.from_numpy(found).float()
+
+    return of
+
+
+def _iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float | None, str | None]:
+    try:
+        return iou(found, true), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _tensors(pool: Pool) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(pool.coords), torch.from_numpy(pool.distances)[:, None]
+
+
+def _box_sha256(shape: Shape) -> str:
+    """Hash the triangles in the box, for which a pool is drawn."""
+    return hashlib.sha256(shape.vertices.tobytes() + shape.faces.tobytes()).hexdigest()

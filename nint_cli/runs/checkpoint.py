@@ -1,0 +1,374 @@
+"""One safetensors file holds everything that a run needs to go on; nothing is ever unpickled."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import Field as Setting
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from nint_cli.version import __version__
+from nint_cli.training.average import AverageState
+from nint_cli.schedules.batch_size import BrevityState
+from nint_cli.runs.build import SAMPLERS, build_field
+from nint_cli.config.schema import RunConfig
+from nint_cli.config.removed import without_removed
+from nint_cli.errors import InputError
+from nint_cli.fields.base import Field, load_parameters
+from nint_cli.training.divergence import GuardState
+from nint_cli.schedules.duration import PaceState
+from nint_cli.signals.record import AnyRecord
+from nint_cli.training.trainer import TrainerState
+
+FORMAT = 4
+_READABLE = {1, 2, 3, 4}  # 1 had no guard, 2 no average
+# What the levels of a guard held besides, up to format 3.
+_OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
+_KEY = "nint"
+_AVERAGE = "average."
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+# What an earlier version kept of a run that this one cannot go on with.
+_REMOVED = {
+    "batch_size": "batches of a size that batch.fill measured",
+    "blocks": "block sizes that engine.blocks measured",
+}
+_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
+
+
+class Origin(BaseModel):
+    """What the bits of a run depend on besides its configuration and the machine.
+
+    Attributes:
+        nint: Version of nint.
+        torch: Version of PyTorch.
+        threads: Threads that PyTorch splits sums over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    nint: str
+    torch: str
+    threads: int
+
+    @classmethod
+    def here(cls) -> Self:
+        """Describe this process."""
+        return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
+
+
+class _Numbers(BaseModel):
+    """What a trainer's state holds besides tensors."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    step: int = Setting(ge=0)
+    passes: dict[str, float]
+    slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
+    guard: GuardState | None = None
+    average: AverageState | None = None
+    pace: PaceState | None = None
+    brevity: BrevityState | None = None
+
+    @property
+    def kept_step(self) -> int | None:
+        """The step whose state the guard keeps."""
+        return None if self.guard is None or self.guard.kept is None else self.guard.kept.step
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the optimiser may be as at its start, because a guard went back there."""
+        return self.guard is not None and self.guard.halvings > 0 and self.kept_step == 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one step.
+
+    Attributes:
+        config: Its resolved configuration.
+        signal: What it is fitted to.
+        state: Its trainer's state.
+        best: Highest finite figure of any evaluation, and its step; or None.
+        origin: What the run began under.
+    """
+
+    config: RunConfig
+    signal: AnyRecord
+    state: TrainerState
+    best: tuple[float, int] | None = None
+    origin: Origin = field(default_factory=Origin.here)
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """Turn a checkpoint into a file's content.
+
+    Args:
+        checkpoint: The checkpoint.
+
+    Returns:
+        A safetensors file; all that is no tensor is JSON in its metadata, with a SHA-256 over
+        both. Equal checkpoints give equal bytes.
+    """
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "config": checkpoint.config.model_dump(mode="json"),
+        "signal": checkpoint.signal.model_dump(mode="json"),
+        "numbers": checkpoint.state.numbers,
+        "best": checkpoint.best,
+        "origin": checkpoint.origin.model_dump(),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in checkpoint.state.tensors.items()
+    }
+    about["sha256"] = digest(about, tensors)
+    # One key: safetensors writes several in an order that changes from one call to the next.
+    return bytes(save(tensors, metadata={_KEY: json.dumps(about, allow_nan=False)}))
+
+
+def digest(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hash all that a checkpoint holds.
+
+    Args:
+        about: Its JSON document; a digest in it does not count.
+        tensors: Its tensors, contiguous and on the CPU; they are not copied.
+
+    Returns:
+        A SHA-256 in hexadecimal, over the document, and each tensor's name, type, shape and bytes
+        in the order of names.
+    """
+    document = {key: value for key, value in about.items() if key != "sha256"}
+    found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint and check all that can be checked without building anything.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint, with its tensors on the CPU.
+
+    Raises:
+        InputError: If it is damaged, foreign, of a newer format, or needs what was removed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        found = _checked(about, tensors)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"cannot read checkpoint '{path}': {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        reason = _first_fault(error)
+        raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
+    for key, what in _REMOVED.items():
+        if about.get(key) is not None:
+            raise InputError(
+                f"'{path}' needs {what}, which was removed; fit it anew, or use the nint it is of"
+            )
+    return found
+
+
+def newest(paths: Sequence[Path], folder: Path) -> tuple[Checkpoint, list[str]]:
+    """Read the newest sound checkpoint of a run.
+
+    Args:
+        paths: The run's checkpoints, the newest first.
+        folder: The run's folder, for messages.
+
+    Returns:
+        The checkpoint, and why each newer one was passed over.
+
+    Raises:
+        InputError: If there is none, or none is sound.
+    """
+    faults: list[str] = []
+    for path in paths:
+        try:
+            return read(path), faults
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError(f"no sound checkpoint in '{folder}': {faults[0]}")
+    raise InputError(f"no checkpoint in '{folder}'")
+
+
+def rebuild_field(saved: Checkpoint) -> Field:
+    """Build the field of a checkpoint.
+
+    Args:
+        saved: The checkpoint.
+
+    Returns:
+        The field on the CPU, with its saved parameters, averaged where the run averages them.
+    """
+    field = _field_of(saved.config, saved.signal)
+    tensors = saved.state.tensors
+    parameters = {}
+    for name in field.state_dict():
+        mean = tensors.get(f"{_AVERAGE}{name}")
+        parameters[name] = tensors[f"field.{name}"] if mean is None else mean
+    load_parameters(field, parameters)
+    return field
+
+
+def _field_of(config: RunConfig, signal: AnyRecord) -> Field:
+    return build_field(config, signal.grid, signal.channels, half_range=signal.half_range)
+
+
+def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
+    if about["format"] not in _READABLE:
+        raise ValueError(f"format {about['format']}, this nint reads {FORMAT}; update nint")
+    if about["sha256"] != digest(about, tensors):
+        raise ValueError("it is damaged, for its SHA-256 is not that of its content")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds NaN or infinity")
+    config = RunConfig.model_validate(without_removed(about["config"]))
+    signal = _RECORD.validate_python(about["signal"])
+    saved = dict(about["numbers"])
+    if about["format"] < FORMAT:
+        saved = _upgraded(saved)
+    numbers = _Numbers.model_validate_json(json.dumps(saved))
+    _check_field(config, signal, tensors, numbers)
+    _check_indices(config, signal, tensors, numbers)
+    best = about["best"]
+    return Checkpoint(
+        config,
+        signal,
+        TrainerState(tensors, saved),
+        None if best is None else (float(best[0]), int(best[1])),
+        Origin.model_validate(about["origin"]),
+    )
+
+
+def _upgraded(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of an earlier format without what levels of a guard no longer hold."""
+    guard = numbers.get("guard")
+    if not isinstance(guard, dict):
+        return numbers
+    guard = _with_new_level(guard)
+    if isinstance(guard.get("kept"), dict):
+        guard["kept"] = _with_new_level(guard["kept"])
+    return {**numbers, "guard": guard}
+
+
+def _with_new_level(holder: dict[str, Any]) -> dict[str, Any]:
+    level = holder.get("level")
+    if not isinstance(level, dict):
+        return dict(holder)
+    return {**holder, "level": {k: v for k, v in level.items() if k not in _OLD_LEVEL}}
+
+
+def _check_indices(
+    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
+) -> None:
+    """Check the generator, and that what was selected or ranked are points of the signal."""
+    generator = tensors.get("generator")
+    if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
+        raise ValueError("the state of its generator is missing or damaged")
+    population = signal.population
+    entries = SAMPLERS[config.sampler].index_entries
+    for key, tensor in tensors.items():
+        head, _, name = key.removeprefix("kept.").partition(".")
+        if head == "selection":
+            count = sum(size for _, size in numbers.slots.get(name, []))
+            if tensor.dtype != torch.int64 or tensor.shape != (count,):
+                raise ValueError(f"{key} does not fit its slots")
+        elif head != "sampler" or name not in entries:
+            continue
+        elif tensor.dtype != torch.int64:
+            raise ValueError(f"{key} is {tensor.dtype}, which is no index")
+        if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
+            raise ValueError(f"{key} names points that the signal does not have")
+
+
+def _check_field(
+    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
+) -> None:
+    """Compare the saved parameters and moments with the configured field, without building it."""
+    with torch.device("meta"):
+        field = _field_of(config, signal)
+    groups: dict[str, dict[str, Tensor]] = {"": {}, "kept.": {}}
+    for name, tensor in tensors.items():
+        prefix = "kept." if name.startswith("kept.") else ""
+        groups[prefix][name.removeprefix(prefix)] = tensor
+    _check_learnt(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
+    _check_average(field, groups[""])
+    if numbers.kept_step is not None:
+        _check_learnt(field, groups["kept."], "kept.", begun=numbers.kept_step > 0)
+    elif groups["kept."]:
+        raise ValueError(f"kept.{min(groups['kept.'])} belongs to no guard")
+
+
+def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:
+    """Compare averaged parameters, where there are any, with a field."""
+    found = {name for name in tensors if name.startswith(_AVERAGE)}
+    shapes = {f"{_AVERAGE}{name}": p.shape for name, p in field.named_parameters()}
+    for name in sorted(found ^ shapes.keys()) if found else ():
+        fault = "no parameter of its field" if name in found else "missing"
+        raise ValueError(f"{name} is {fault}")
+    for name in sorted(found):
+        tensor = tensors[name]
+        if tensor.shape != shapes[name] or tensor.dtype != torch.float32:
+            raise ValueError(f"{name}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
+
+
+def _check_learnt(
+    field: Field, tensors: Mapping[str, Tensor], prefix: str, *, begun: bool, fresh: bool = False
+) -> None:
+    """Compare parameters and moments with a field.
+
+    Args:
+        field: It, without memory.
+        tensors: By name.
+        prefix: Before these names, for messages.
+        begun: Whether there must be moments.
+        fresh: Whether there may be none all the same.
+
+    Raises:
+        ValueError: If one is missing, unknown, or of another shape or type.
+    """
+    shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
+    given = {name for name in tensors if name.startswith("field.")}
+    for name in sorted(given ^ {f"field.{name}" for name in shapes}):
+        fault = "no parameter of its field" if name in given else "missing"
+        raise ValueError(f"{prefix}{name} is {fault}")
+    found = {name for name in tensors if name.startswith("optimiser.")}
+    trained = [name for name, _ in field.named_parameters()]
+    moments = {f"optimiser.{kind}.{name}" for kind in _MOMENTS for name in trained}
+    if begun and (found or not fresh):
+        for name in sorted(moments - found):
+            raise ValueError(f"{prefix}{name} is missing")
+    for key in sorted(given | found):
+        tensor, (head, _, name) = tensors[key], key.partition(".")
+        if head == "optimiser":
+            kind, _, name = name.partition(".")
+            if kind == "step" and name in shapes and tensor.ndim == 0:
+                continue
+        if tensor.shape != shapes.get(name) or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{prefix}{key}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit"
+            )
+
+
+def _first_fault(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+    if isinstance(error, KeyError):
+        return f"no {error} in it"
+    return " ".join(str(error).split())

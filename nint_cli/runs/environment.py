@@ -1,0 +1,160 @@
+"""What a run ran on: versions, device, memory."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nint_cli.version import __version__
+from nint_cli.metrics.schema import Environment, MemoryRecord
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
+from nint_cli.config.schema import RunConfig
+from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.fields.base import Field
+from nint_cli.fields.siren import Siren
+from nint_cli.training.divergence import Rescue
+from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
+from nint_cli.derivatives.ntk import dense_ntk, ntk_residual_product
+from nint_cli.signals.base import GridSignal
+from nint_cli.derivatives.sweep import predict
+from nint_cli.training.trainer import Step, Trainer
+
+
+def peak_memory(device: torch.device) -> MemoryRecord:
+    """Measure the most memory that this process has had so far.
+
+    Args:
+        device: Where the field is.
+
+    Returns:
+        Resident memory, and CUDA memory where there is a CUDA device; null where unknown.
+    """
+    peak = None
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak = int(line.split()[1]) * 1024
+    elif os.name == "posix":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    cuda = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return MemoryRecord(peak_rss_bytes=peak, peak_cuda_bytes=cuda)
+
+
+def describe(
+    device: torch.device,
+    engine: Engine = EXACT,
+    field: Field | None = None,
+) -> Environment:
+    """Describe this process.
+
+    Args:
+        device: Where the field is.
+        engine: How training computes the field.
+        field: The network, if there is one.
+
+    Returns:
+        Versions, platform, device, threads, the type of products, and the network's block sizes.
+    """
+    cuda = device.type == "cuda"
+    return Environment(
+        nint=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+        platform=platform.platform(),
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
+        threads=torch.get_num_threads(),
+        products=None if engine.products is None else str(engine.products).removeprefix("torch."),
+        step_block=None if field is None else engine.block_size(field),
+        sweep_block=None if field is None else engine.block_size(field, forward_only=True),
+    )
+
+
+_PACKAGES = (
+    "filelock imagecodecs imageio jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich "
+    "safetensors scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
+).split()
+
+
+def package_versions() -> dict[str, str]:
+    """Give the installed version of every package that nint stands on; absent ones say so."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+_EXTRAS = {
+    "flip": ["flip-evaluator"],
+    "lpips": ["lpips", "torchvision"],
+    "pesq": ["pesq"],
+    "sdf": ["libigl", "lxml", "networkx"],
+}
+
+
+def extra_versions() -> dict[str, str]:
+    """Say of each extra which versions of its packages are installed."""
+    found = {}
+    for extra, packages in _EXTRAS.items():
+        try:
+            found[extra] = " ".join(f"{package} {version(package)}" for package in packages)
+        except PackageNotFoundError:
+            found[extra] = f"not installed (pip install 'nint[{extra}]')"
+    return found
+
+
+def self_test() -> list[str]:
+    """Check the mathematics and a fit, on the CPU, within about two seconds.
+
+    Returns:
+        What is wrong, a line each; nothing if all is well.
+    """
+    faults = []
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.randint(0, 256, (64, 3), generator=generator, dtype=torch.uint8)
+    signal = GridSignal(stored, (8, 8), scale=255.0, dtype=torch.float64)
+    field = Siren(2, 3, hidden_features=8, hidden_layers=2, generator=generator).double()
+    product, residual = ntk_residual_product(field, signal)
+    coords, _ = signal.slice(0, 64)
+    dense = torch.einsum("icjd,jd->ic", dense_ntk(field, coords), residual)
+    if not torch.allclose(product, dense, rtol=1e-9, atol=1e-9):
+        faults.append("the matrix-free NTK product differs from the dense one")
+    settings = {
+        "steps": 200,
+        "batch": {"fraction": 0.5},
+        "optimiser": {"lr": 1e-3},
+        "siren": {"hidden_features": 32, "hidden_layers": 2},
+    }
+    smooth = (127 + 100 * torch.sin(torch.linspace(0, 6, 256)))[:, None].byte()
+    picture = GridSignal(smooth, (16, 16), scale=255.0)
+    trainer = build_trainer(RunConfig.model_validate(settings), picture, Clock())
+    reason = trainer.fit(_Nobody())
+    prediction = predict(trainer.field, picture)
+    psnr = psnr_db(mean_squared_error(prediction, picture.blocks(256)))
+    if reason != "steps" or psnr < _LEAST_PSNR_DB:
+        faults.append(f"a small fit ended by {reason} at {psnr:.1f} dB, expected {_LEAST_PSNR_DB}")
+    return faults
+
+
+_LEAST_PSNR_DB = 25.0
+
+
+class _Nobody:
+    """An observer that lets a fit go on."""
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        return None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        return None

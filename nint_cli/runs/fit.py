@@ -1,0 +1,351 @@
+"""The composition root: configuration and input to a fitted field and its run folder."""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nint_cli.version import __version__
+from nint_cli.runs import checkpoint, environment
+from nint_cli.metrics.schema import PassCount, Quality, RunMetrics
+from nint_cli.runs.folder import CONFIG, LOG, METRICS, default_folder
+from nint_cli.atomic import Writer
+from nint_cli.runs.build import build_trainer
+from nint_cli.device.settings import resolve_device
+from nint_cli.runs.checkpoint import Checkpoint
+from nint_cli.schedules.clock import device_clock
+from nint_cli.config.layers import Resolved
+from nint_cli.runs.control import Control
+from nint_cli.device.settings import prepared, without_effect
+from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.modalities.base import Kept, nothing_kept
+from nint_cli.modalities.table import modality
+from nint_cli.runs.observer import RunObserver, Targets
+from nint_cli.runs.folder import RunFolder
+
+_WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
+_STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
+
+
+def config_digest(settings: dict[str, Any]) -> str:
+    """Hash what determines a fit, and not how often it is looked at or saved.
+
+    Args:
+        settings: A resolved configuration.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    relevant = {k: v for k, v in settings.items() if k not in _WITHOUT_EFFECT}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+class Fit:
+    """A fit of one input, from its configuration to its run folder.
+
+    It is for use within `prepared`.
+
+    Args:
+        kind: The modality, one of `modalities.KINDS`.
+        source: A file, or ``sample:NAME``.
+        resolved: The configuration.
+        saved: Where to go on from; None starts anew.
+        kept: Gives files of the run's folder by name.
+
+    Raises:
+        ConfigError: If a target is set that the modality has no figure for.
+        InputError: If the input or the LPIPS weights cannot be read, the input is not the one of
+            `saved`, or `saved` does not fit its own configuration.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        source: str,
+        resolved: Resolved,
+        saved: Checkpoint | None = None,
+        kept: Kept = nothing_kept,
+    ) -> None:
+        config = resolved.config
+        self._started = time.monotonic()
+        self.resolved = resolved
+        self.source = source
+        self.device = resolve_device(config.device)
+        self._notes = without_effect(config.engine, self.device)
+        self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
+        self.clock = device_clock(self.device)
+        self.logged_step: int | None = None
+        subject = modality(kind)
+        self.targets = Targets.of(config, subject)
+        self._observer: RunObserver | None = None
+        self._best = saved.best if saved is not None else None
+        with self.clock.measure("load_s"):
+            like = saved.signal if saved is not None else None
+            try:
+                self.subject = subject.read(source, config, self.device, like, kept)
+            except InputError as error:
+                from nint_cli.modalities.guess import another_command
+
+                raise InputError(f"{error}{another_command(source, kind)}") from error
+            if saved is not None and self.subject.sha256 != saved.signal.sha256:
+                raise InputError(f"'{source}' has changed since the run; put the original back")
+            self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            if saved is not None:
+                try:
+                    self.trainer.load_state_dict(saved.state)
+                except (ValueError, KeyError, TypeError, RuntimeError) as error:
+                    raise InputError(f"the checkpoint does not fit its config: {error}") from error
+
+    def run(self, folder: RunFolder, control: Control) -> RunMetrics:
+        """Train, and write everything that a run folder holds; metrics.json last.
+
+        Args:
+            folder: A folder made for this run, and locked.
+            control: Watches and steers it.
+
+        Returns:
+            What metrics.json says. If anything fails, metrics.json says so and the error goes on.
+
+        Raises:
+            OutOfMemoryError: If memory runs out.
+        """
+        try:
+            return self._run(folder, control)
+        except Exception as error:
+            text = str(error) or type(error).__name__
+            if is_out_of_memory(error):
+                self._note_failure(folder, text, OutOfMemoryError.exit_code)
+                raise OutOfMemoryError(
+                    f"out of memory ({text.strip().splitlines()[0]}); use {self.subject.smaller}, "
+                    "or a smaller batch, --batch-fraction 0.05"
+                ) from error
+            self._note_failure(
+                folder, text, error.exit_code if isinstance(error, NintError) else 1
+            )
+            raise
+
+    def _run(self, folder: RunFolder, control: Control) -> RunMetrics:
+        config = self.resolved.config
+        with self.clock.measure("save_s"):
+            text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+            folder.write(CONFIG, text.encode())
+            for name, content in self.subject.cache().items():
+                folder.write(name, content)
+        if self.trainer.field.chain() is None and config.engine.precision == "bf16":
+            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
+        for note in [*self._notes, *self.subject.notes]:
+            control.note(note)
+        observer = self._observer = RunObserver(
+            self.subject,
+            config,
+            self.targets,
+            self.clock,
+            folder,
+            control,
+            self.origin,
+            best=self._best,
+            logged_step=self.logged_step,
+        )
+        self.trainer.pace.begin(self.trainer.step)
+        control.progress.start(self.trainer.pace.total, self.trainer.step)
+        try:
+            reason = "target" if observer.begin(self.trainer) else self.trainer.fit(observer)
+        finally:
+            control.progress.finish()
+        return self._finish(folder, observer, control, reason)
+
+    def _finish(
+        self, folder: RunFolder, observer: RunObserver, control: Control, reason: str
+    ) -> RunMetrics:
+        if self.subject.finishing is not None:
+            control.note(self.subject.finishing)
+        streamed: list[str] = []
+
+        def keep(name: str, writer: Writer) -> None:
+            folder.write_by(name, writer)
+            streamed.append(name)
+
+        with self.clock.measure("evaluation_s"), self.trainer.measured():
+            evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
+        if reason != "signal":  # or a run that was stopped would differ from one that was not
+            observer.consider_best(self.trainer, evaluation)
+        if observer.logged_step != self.trainer.step:
+            observer.log(self.trainer, evaluation)
+        observer.save(self.trainer)
+        with self.clock.measure("evaluation_s"), self.trainer.measured():
+            quality = self.subject.quality(self.trainer.field, evaluation)
+        with self.clock.measure("save_s"):
+            with self.trainer.measured():
+                files = self.subject.reconstruct(self.trainer.field, evaluation)
+            steps = {"first": 1, "last": self.trainer.step}
+            if self.trainer.selections:
+                files |= self.subject.illustrate(self.trainer.selections, steps)
+            for name, content in files.items():
+                folder.write(name, content)
+        reached = None
+        if self.targets:
+            figures = {name: quality.figure(name) for name in self.targets.wanted}
+            reached = self.targets.reached(figures)
+        exit_code = {"diverged": 5, "signal": 128 + (observer.signal or 0)}.get(reason, 0)
+        if exit_code == 0 and control.require_target and not reached:
+            exit_code = 7
+        made = self.subject.result in files or streamed
+        if exit_code == 0 and control.require_mesh and not made:
+            exit_code = 5
+        metrics = self._metrics(quality, reason, exit_code, target_reached=reached)
+        folder.write_json(METRICS, metrics.model_dump(mode="json"))
+        return metrics
+
+    def _note_failure(self, folder: RunFolder, error: str, exit_code: int) -> None:
+        """Leave a metrics.json that says what happened, if the folder still takes one."""
+        quality = Quality(quality_reason="the run failed")
+        metrics = self._metrics(quality, "error", exit_code, error=error)
+        try:
+            folder.write_json(METRICS, metrics.model_dump(mode="json"))
+        except NintError:
+            return  # the disk that made the run fail has no room for the note either
+
+    def _metrics(
+        self, quality: Quality, reason: str, exit_code: int, **more: object
+    ) -> RunMetrics:
+        config = self.resolved.config
+        settings = config.model_dump(mode="json")
+        found = self._best if self._observer is None else self._observer.best
+        best, best_step = found or (None, None)
+        document: dict[str, Any] = {
+            **quality.model_dump(),
+            "nint_version": __version__,
+            "status": _STATUS.get(reason, "complete"),
+            "stop_reason": reason,
+            "exit_code": exit_code,
+            f"best_{self.subject.headline}": best,
+            "best_step": best_step,
+            "steps": self.trainer.step,
+            "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
+            "seed": config.seed,
+            **self.clock.seconds(),
+            "total_s": time.monotonic() - self._started,
+            "input": self.subject.input_record(),
+            "field": self.subject.field_record(config.field, self.trainer.field),
+            "passes": PassCount(
+                **vars(self.trainer.passes), total=self.trainer.passes.total
+            ),
+            "memory": environment.peak_memory(self.device),
+            "environment": environment.describe(
+                self.device, self.trainer.engine, self.trainer.field
+            ),
+            "series": LOG,
+            "config_sha256": config_digest(settings),
+            "config": settings,
+            "origins": self.resolved.origins,
+            **more,
+        }
+        return self.subject.metrics(**document)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request to fit.
+
+    Attributes:
+        path: The run folder.
+        metrics: Its metrics.json; None where the run was there before and was kept.
+        kept: Whether it was.
+        target_missed: Whether the one that was kept missed a target that is required.
+        files: Names of the files in it that people look at, by what they are.
+    """
+
+    path: Path
+    metrics: RunMetrics | None
+    kept: bool = False
+    target_missed: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def fit_input(
+    kind: str,
+    source: str,
+    resolved: Resolved,
+    path: Path | None = None,
+    *,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    control: Control | None = None,
+) -> Outcome:
+    """Fit an input into a run folder.
+
+    Args:
+        kind: The modality, one of `modalities.KINDS`.
+        source: A file, or ``sample:NAME``.
+        resolved: The configuration.
+        path: The run folder; None chooses one by input and sampler.
+        overwrite: Replace a run that is there.
+        skip_existing: Keep a run that is there, if it is complete and of the same input and
+            settings; replace it otherwise.
+        control: Watches and steers it; None leaves it to itself.
+
+    Returns:
+        The outcome.
+    """
+    control = control or Control()
+    path = path or default_folder(source, resolved.config.sampler)
+    with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
+        fit = Fit(kind, source, resolved)
+        return _fit_into(path, fit, control, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _fit_into(
+    path: Path, fit: Fit, control: Control, *, overwrite: bool, skip_existing: bool
+) -> Outcome:
+    """Fit into a folder, unless what is there will do."""
+    if skip_existing and path.exists():
+        difference = _why_not_the_same(path, fit)
+        if difference is None:
+            control.note(f"'{path}' is complete; kept")
+            missed = control.require_target and not RunFolder(path).metrics().get("target_reached")
+            if not missed:
+                with contextlib.suppress(OSError):  # nothing else wants to write there
+                    (path / METRICS).touch()  # so that make takes it for made
+            return Outcome(path, None, kept=True, target_missed=missed)
+        control.note(f"'{path}': {difference}; fitted anew")
+        overwrite = True
+    results_of = fit.subject.files.values()
+    with RunFolder.create(path, fit.source, results=results_of, overwrite=overwrite) as folder:
+        if folder.taken_over:
+            control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
+        for conversion in fit.subject.conversions:
+            control.note(f"'{fit.source}': {conversion}")
+        control.note(_describe(fit))
+        return Outcome(path, fit.run(folder, control), files=fit.subject.files)
+
+
+def _describe(fit: Fit) -> str:
+    config = fit.resolved.config
+    return (
+        f"{fit.source}, {fit.subject.describe()}, {config.field} with "
+        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler}, on "
+        f"{fit.device}"
+    )
+
+
+def _why_not_the_same(path: Path, fit: Fit) -> str | None:
+    """Say why a run cannot stand for this fit; None if it can."""
+    metrics = RunFolder(path).metrics()
+    if not metrics:
+        return "no run in it that was finished"
+    if metrics.get("status") != "complete":
+        return f"the run in it is {metrics.get('status')}"
+    record = metrics.get("input")
+    if not isinstance(record, dict) or record.get("sha256") != fit.subject.sha256:
+        return "the run in it is of another input"
+    settings = fit.resolved.config.model_dump(mode="json")
+    before = metrics.get("config")  # its own digest may be of keys that are gone
+    if not isinstance(before, dict) or config_digest(before) != config_digest(settings):
+        return "the run in it has other settings"
+    return None

@@ -1,0 +1,458 @@
+"""The folder of a run: its layout, who owns which file, and writes that are all or nothing."""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from nint_cli.config.removed import metrics_of_today
+from nint_cli.errors import InputError, OutputError
+
+from nint_cli.atomic import Writer, write_by, write_whole
+from nint_cli.signals.source import distinct_stem, identity, source_stem
+
+CONFIG = "config.yaml"
+LOG = "log.jsonl"
+METRICS = "metrics.json"
+CHECKPOINTS = "checkpoints"
+SELECTIONS = "selections"
+MANIFEST = "manifest.json"
+LOCK = ".lock"
+
+
+# Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
+# nint's own lists may be removed.
+_MARK = {"written_by": "nint"}
+_NUMBERED = re.compile(r"step-\d{10}\.safetensors")
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+
+
+
+
+
+
+
+
+def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path:
+    """Choose the folder of a run that was not given one.
+
+    Args:
+        source: The input.
+        sampler: Name of the sampler.
+        root: Where all runs are.
+
+    Returns:
+        ``root/<stem>/<sampler>``; where that holds a run on another input, the stem is extended
+        by a hash of this input's path.
+    """
+    folder = root / source_stem(source) / sampler
+    return root / distinct_stem(source) / sampler if is_of_another(folder, source) else folder
+
+
+def is_of_another(folder: Path, source: str) -> bool:
+    """Tell whether a folder holds a run on another input.
+
+    Args:
+        folder: The folder; it need not exist.
+        source: The input.
+
+    Returns:
+        False, too, where there is no run.
+    """
+    owner = _read_manifest(folder).get("input")
+    return owner is not None and bool(owner != identity(source))
+
+
+def in_use_by(folder: Path) -> str | None:
+    """Say who works in a run folder.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        A process, in words; None where nobody does.
+    """
+    if not (folder / LOCK).exists():
+        return None
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _describe_owner(_read_manifest(folder))
+    except OSError:
+        return None  # whoever is to write there will say why that cannot be done
+    lock.release()
+    return None
+
+
+
+
+
+
+
+
+class RunFolder:
+    """A folder whose files are this run's, locked while a process works in it.
+
+    The lock is the operating system's (through `filelock`), so it ends with its process, however
+    that ends; who holds it is noted in the manifest. On a network file system it is as good as
+    that system's own locks.
+
+    Args:
+        path: The folder.
+
+    Attributes:
+        taken_over: Who worked in the folder before and came to no end, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.taken_over: str | None = None
+        self._lock: BaseFileLock | None = None
+
+    @classmethod
+    def create(
+        cls, path: Path, source: str, *, results: Iterable[str] = (), overwrite: bool = False
+    ) -> Self:
+        """Claim and lock a folder for a new run.
+
+        Args:
+            path: The folder; made, with its parents, if it is not there.
+            source: The input, noted in the manifest.
+            results: Names of further files that the run may write.
+            overwrite: Remove the files of an earlier run, and only those.
+
+        Returns:
+            The folder, empty of runs.
+
+        Raises:
+            OutputError: If it holds a run and `overwrite` is off, if a file that nint did not
+                write is in the way, if it is in use, or if it cannot be written.
+        """
+        folder = cls(path)
+        names = {MANIFEST, CONFIG, LOG, METRICS, *results}
+        folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
+        try:
+            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise OutputError(
+                f"cannot make the run folder '{path}': a file of that name is there"
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot make the run folder '{path}': {error.strerror}") from error
+        folder._acquire()
+        try:
+            folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
+            folder._remove_run()
+            folder._write_manifest({"input": identity(source), "files": [], "owner": _owner()})
+        except BaseException:
+            folder.close()
+            raise
+        return folder
+
+    def _refuse_what_is_in_the_way(self, names: Iterable[str], *, overwrite: bool) -> None:
+        with contextlib.suppress(OSError):  # such as a name too long, which mkdir will report
+            found = [name for name in sorted(names) if os.path.lexists(self.path / name)]
+            # A link would lead out of the folder.
+            within = (CHECKPOINTS, SELECTIONS)
+            found += [name for name in within if (self.path / name).is_symlink()]
+            # A run would take these for its own, or write over them.
+            found += [f"{name}/{path.name}" for name in within for path in self._numbered(name)]
+            manifest = _read_manifest(self.path)
+            if manifest and not overwrite:
+                raise OutputError(
+                    f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
+                    "to replace it, or `nint resume` to go on with it"
+                )
+            owned = {MANIFEST, *manifest["files"]} if manifest else set()
+            foreign = [name for name in found if name not in owned]
+            if foreign:
+                raise OutputError(
+                    f"'{self.path}' holds a '{foreign[0]}' that nint did not write; choose "
+                    "another folder with -o"
+                )
+
+    @classmethod
+    def open(cls, path: Path, *, lock: bool = False) -> Self:
+        """Open the folder of a run that was made before.
+
+        Args:
+            path: The folder.
+            lock: Whether to write in it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: If there is no run in it.
+        """
+        if not path.is_dir():
+            raise InputError(f"no run folder '{path}'")
+        if not _read_manifest(path):
+            raise InputError(f"'{path}' holds no run: there is no sound {MANIFEST} in it")
+        folder = cls(path)
+        if lock:
+            folder._acquire()
+            folder._write_manifest(_read_manifest(path) | {"owner": _owner()})
+        return folder
+
+    def _acquire(self) -> None:
+        """Lock the folder, and note whether its last owner left it locked."""
+        lock = FileLock(self.path / LOCK, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            owner = _describe_owner(_read_manifest(self.path))
+            raise OutputError(
+                f"'{self.path}' is in use by {owner}; wait for it, or choose another folder"
+            ) from None
+        except OSError as error:
+            raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
+        self._lock = lock
+        manifest = _read_manifest(self.path)
+        if manifest.get("owner") and not (self.path / METRICS).exists():
+            self.taken_over = _describe_owner(manifest)
+        # Whoever could still be writing holds the lock, so these were left behind by the dead.
+        for folder in (self.path, self.path / CHECKPOINTS, self.path / SELECTIONS):
+            for litter in folder.glob(".*.tmp"):
+                if _TEMPORARY.fullmatch(litter.name):
+                    litter.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Unlock the folder; it may be gone by now."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def metrics(self) -> dict[str, Any]:
+        """Read metrics.json as of today; empty where there is none that can be read."""
+        try:
+            found = json.loads((self.path / METRICS).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return metrics_of_today(found) if isinstance(found, dict) else {}
+
+    def kept(self, name: str) -> bytes | None:
+        """Read one of the run's files; None where it cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return None
+
+    def remove(self, name: str) -> None:
+        """Remove one of the run's files, if it is there.
+
+        Args:
+            name: Its path within the folder.
+
+        Raises:
+            OutputError: If it cannot be removed.
+        """
+        try:
+            (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove '{self.path / name}': {error.strerror}") from error
+
+    def rewind_log(self, step: int) -> dict[str, Any]:
+        """Drop all rows after a step, and a last row that was torn.
+
+        Args:
+            step: The step to go on from.
+
+        Returns:
+            The newest evaluation left; empty where there is none.
+        """
+        try:
+            lines = (self.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return {}
+        rows = []
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            done = row.get("step") if isinstance(row, dict) else None
+            if isinstance(done, int) and done <= step:
+                rows.append(row)
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        self.write(LOG, text.encode())
+        return next((row for row in reversed(rows) if "event" not in row), {})
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one of the run's files whole.
+
+        Args:
+            name: Its path within the folder.
+            data: Its content.
+        """
+        self._own(name)
+        write_whole(self.path / name, data)
+
+    def write_by(self, name: str, writer: Writer) -> None:
+        """Write one of the run's files whole, piece by piece.
+
+        Args:
+            name: Its path within the folder.
+            writer: Writes the content; see the function of this name.
+        """
+        self._own(name)
+        write_by(self.path / name, writer)
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a JSON document whole; it never holds NaN or Infinity.
+
+        Args:
+            name: Its path within the folder.
+            document: Plain data.
+        """
+        text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=True)
+        self.write(name, text.encode() + b"\n")
+
+    def append_log(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the log.
+
+        Args:
+            row: Plain data.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self._own(LOG)
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise OutputError(f"cannot write '{self.path / LOG}': {error.strerror}") from error
+
+    def write_checkpoint(self, step: int, data: bytes, keep: int | None = 2) -> None:
+        """Write a checkpoint, then drop all of the run's but the newest ones.
+
+        Args:
+            step: Steps done.
+            data: Its content.
+            keep: How many to keep; None for all.
+        """
+        self.write(f"{CHECKPOINTS}/step-{step:010d}.safetensors", data)
+        if keep is not None:
+            self._drop(self._owned(self.checkpoints())[keep:])
+
+    def write_selection(self, step: int, data: bytes) -> None:
+        """Write what a step was trained on.
+
+        Args:
+            step: Steps done.
+            data: The content; see `traces`.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        try:
+            (self.path / SELECTIONS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
+        self.write(f"{SELECTIONS}/step-{step:010d}.safetensors", data)
+
+    def selections(self) -> list[Path]:
+        """List what `write_selection` wrote, the oldest first."""
+        return self._numbered(SELECTIONS)
+
+    def checkpoints(self) -> list[Path]:
+        """List the checkpoints, the newest first."""
+        return self._numbered(CHECKPOINTS)[::-1]
+
+    def forget_after(self, step: int) -> None:
+        """Remove the run's checkpoints and selections of steps after one.
+
+        Args:
+            step: The step to go on from.
+        """
+        last = f"step-{step:010d}.safetensors"
+        found = self._owned([*self.checkpoints(), *self.selections()])
+        self._drop([path for path in found if path.name > last])
+
+    def _numbered(self, folder: str) -> list[Path]:
+        """List files that are named as those of steps, the oldest first; not copies of them."""
+        found = (self.path / folder).glob("step-*.safetensors")
+        return sorted(path for path in found if _NUMBERED.fullmatch(path.name))
+
+    def _owned(self, paths: list[Path]) -> list[Path]:
+        """Choose what nint wrote, which alone may be removed."""
+        own = set(_read_manifest(self.path).get("files", ()))
+        return [path for path in paths if path.relative_to(self.path).as_posix() in own]
+
+    def _drop(self, paths: list[Path]) -> None:
+        for path in paths:
+            self.remove(str(path.relative_to(self.path)))
+
+    def _own(self, name: str) -> None:
+        """Enter a file in the manifest before it is first written."""
+        manifest = _read_manifest(self.path)
+        if not manifest:
+            raise OutputError(
+                f"cannot write '{self.path / name}': the run's {MANIFEST} is gone or damaged"
+            )
+        if name not in manifest["files"]:
+            manifest["files"].append(name)
+            self._write_manifest(manifest)
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        text = json.dumps(_MARK | manifest, indent=2)
+        write_whole(self.path / MANIFEST, text.encode() + b"\n")
+
+    def _remove_run(self) -> None:
+        """Remove what the manifest says nint wrote; the manifest goes last."""
+        manifest = _read_manifest(self.path)
+        if not manifest:
+            return
+        root = self.path.resolve()
+        for name in [*manifest["files"], MANIFEST]:
+            if (self.path / name).parent.resolve() in {
+                root,
+                root / CHECKPOINTS,
+                root / SELECTIONS,
+            }:
+                self.remove(name)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a folder's manifest; empty where nint wrote none that can be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(manifest, dict) or not manifest.items() >= _MARK.items():
+        return {}
+    files = manifest.get("files")
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        return {}
+    return manifest
+
+
+def _owner() -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+
+
+def _describe_owner(manifest: Mapping[str, Any]) -> str:
+    owner = manifest.get("owner")
+    if not isinstance(owner, dict):
+        return "another process"
+    return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
+
+

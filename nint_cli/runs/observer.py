@@ -1,0 +1,244 @@
+"""What happens between the steps of a run: evaluations, log, checkpoints, an early end."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from nint_cli.runs import checkpoint, selections
+from nint_cli.metrics.schema import finite
+from nint_cli.runs.checkpoint import Checkpoint, Origin
+from nint_cli.schedules.clock import Clock
+from nint_cli.config.schema import RunConfig
+from nint_cli.runs.control import Control
+from nint_cli.errors import ConfigError
+from nint_cli.training.divergence import Rescue
+from nint_cli.modalities.base import Evaluation, Subject
+from nint_cli.runs.folder import RunFolder
+from nint_cli.training.trainer import Step, Trainer
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The figures that end a run.
+
+    Attributes:
+        wanted: What each has to reach, by key; empty if there are none.
+    """
+
+    wanted: Mapping[str, float]
+
+    @classmethod
+    def of(cls, config: RunConfig, subject: type[Subject]) -> Self:
+        """Return the targets of a run.
+
+        Args:
+            config: Its settings.
+            subject: What is fitted.
+
+        Raises:
+            ConfigError: If one is set that the modality does not have.
+        """
+        found = config.stop.targets()
+        for name in found:
+            if name not in subject.targets:
+                raise ConfigError(
+                    f"stop.target_{name}: nint fit {subject.kind} has no such figure; there is "
+                    + " and ".join(f"stop.target_{each}" for each in subject.targets)
+                )
+        return cls(found)
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted)
+
+    def reached(self, figures: Mapping[str, float | None]) -> bool:
+        """Return whether figures reach every target; False where there is none."""
+        return bool(self.wanted) and all(
+            (figure := figures.get(name)) is not None and figure >= target
+            for name, target in self.wanted.items()
+        )
+
+
+class RunObserver:
+    """Evaluates, logs, saves, shows and stops a run while it goes on.
+
+    The trainer that it observes is an argument of every call.
+
+    Args:
+        subject: What is fitted.
+        config: Says when.
+        targets: Which figures end the run.
+        clock: Where its time goes.
+        folder: Where it is kept.
+        control: Watches and steers it.
+        origin: What the run began under.
+        best: The highest headline of earlier evaluations that were due, and its step.
+        logged_step: The step of the log's last row; None while there is none.
+
+    Attributes:
+        best: The highest headline of the evaluations that were due, and its step; None before.
+        logged_step: The step of the log's last row; None while there is none.
+        signal: The number of the signal that ended the run; None if none did.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        config: RunConfig,
+        targets: Targets,
+        clock: Clock,
+        folder: RunFolder,
+        control: Control,
+        origin: Origin,
+        *,
+        best: tuple[float, int] | None = None,
+        logged_step: int | None = None,
+    ) -> None:
+        self._subject = subject
+        self._config = config
+        self._targets = targets
+        self._clock = clock
+        self._folder = folder
+        self._control = control
+        self._origin = origin
+        self._evaluate_every = config.evaluation.every
+        self._save_every = config.checkpoint.every
+        self._parts = 0
+        self._loss: float | None = None
+        self._told_of_batches = False
+        self.best = best
+        self.logged_step = logged_step
+        self.signal: int | None = None
+
+    def begin(self, trainer: Trainer) -> bool:
+        """Prepare for the first step of a run, or of its continuation.
+
+        Args:
+            trainer: Fits the field.
+
+        Returns:
+            Whether there is nothing to do: the run was killed as it ended, its targets reached.
+        """
+        if self._evaluate_every is None and not trainer.pace.timed:
+            self._evaluate_every = max(1, self._config.steps // self._config.evaluation.count)
+        self._parts = self._parts_done(trainer, trainer.step)
+        self._told_of_batches = trainer.brevity is not None and trainer.brevity.settled
+        step = trainer.step
+        intervals = [every for every in (self._evaluate_every, self._save_every) if every]
+        if not (self._targets and step and any(step % every == 0 for every in intervals)):
+            return False
+        return not trainer.pace.end(step) and self._reaches_targets(
+            trainer, self.evaluate(trainer)
+        )
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        """Do what is due after a step; return a reason to stop, if there is one."""
+        self._loss = step.loss if math.isfinite(step.loss) else self._loss
+        self._control.progress.step(step.number, step.loss, trainer.pace.total)
+        if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
+            return None
+        self._tell_of_batches(trainer)
+        save = self._save_every is not None and step.number % self._save_every == 0
+        due = self._is_due(trainer, step.number) or save
+        save = self._control.save_now() or save
+        reached = False
+        if (save or due) and not trainer.settle(self):
+            return "diverged"
+        if save or due:
+            evaluation = self.evaluate(trainer)
+            reached = self._reaches_targets(trainer, evaluation)
+            if due:
+                self.consider_best(trainer, evaluation)
+            self.log(trainer, evaluation)  # so every checkpoint has its row in the log
+        if save:
+            self.save(trainer)
+        if reached:  # going on after a signal would lead beyond it
+            return "target"
+        self.signal = self._control.stop_signal()
+        return "signal" if self.signal else None
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        """Log that the run diverged and went back."""
+        self._folder.append_log({"event": "diverged", **asdict(rescue)})
+        steps = rescue.warmup_steps
+        after = f", after a warm-up of {steps} steps" if steps else ""
+        self._control.note(
+            f"diverged at step {rescue.step}: back to the state of step {rescue.restored_step}, "
+            f"and on with the learning rate times {rescue.rate_factor:g}{after}"
+        )
+
+    def evaluate(self, trainer: Trainer) -> Evaluation:
+        """Evaluate the field as it is, off the training clock."""
+        with self._clock.measure("evaluation_s"), trainer.measured():
+            return self._subject.evaluate(trainer.field)
+
+    def consider_best(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Remember the highest headline of the evaluations that are due by the settings."""
+        figure = evaluation.figures[self._subject.headline]
+        if figure is not None and math.isfinite(figure):
+            if self.best is None or figure > self.best[0]:
+                self.best = (figure, trainer.step)
+
+    def log(self, trainer: Trainer, evaluation: Evaluation) -> None:
+        """Write a row of the log, and the last batch's points where they are wanted."""
+        self.logged_step = trainer.step
+        if self._config.evaluation.selections and "last" in trainer.selections:
+            with self._clock.measure("save_s"):
+                chosen = selections.encode(trainer.selections["last"])
+                self._folder.write_selection(trainer.step, chosen)
+        headline = self._subject.headline
+        self._control.progress.evaluated(headline, evaluation.figures[headline])
+        self._folder.append_log({
+            "step": trainer.step,
+            "train_s": self._clock.train_s,
+            "passes": trainer.passes.total,
+            "loss": self._loss,
+            **{name: finite(figure) for name, figure in evaluation.figures.items()},
+            **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
+            "clock": {kind: getattr(self._clock, kind) for kind in Clock.KINDS},
+        })
+
+    def save(self, trainer: Trainer) -> None:
+        """Write a checkpoint."""
+        with self._clock.measure("save_s"):
+            saved = Checkpoint(
+                self._config,
+                self._subject.record(),
+                trainer.state_dict(),
+                best=self.best,
+                origin=self._origin,
+            )
+            keep = self._config.checkpoint.keep
+            self._folder.write_checkpoint(trainer.step, checkpoint.encode(saved), keep)
+
+    def _reaches_targets(self, trainer: Trainer, evaluation: Evaluation) -> bool:
+        """Return whether the run may end because its targets are reached, in full measure too."""
+        if not self._targets.reached(evaluation.figures):
+            return False
+        with self._clock.measure("evaluation_s"), trainer.measured():
+            return self._targets.reached(self._subject.confirmed(trainer.field, evaluation))
+
+    def _tell_of_batches(self, trainer: Trainer) -> None:
+        """Say once that batches are smaller than the settings have them."""
+        brevity = trainer.brevity
+        if brevity is None or brevity.settled == self._told_of_batches:
+            return
+        self._told_of_batches = True
+        if brevity.size < brevity.full_size:
+            self._folder.append_log({"event": "batch_size", "batch_size": brevity.size})
+            self._control.note(
+                f"the time budget is short: batches of {brevity.size} instead of "
+                f"{brevity.full_size} coordinates, and the learning rate times "
+                f"{brevity.rate_factor:.2g}"
+            )
+
+    def _is_due(self, trainer: Trainer, step: int) -> bool:
+        """Return whether the settings ask for an evaluation after a step."""
+        if self._evaluate_every is not None:
+            return step % self._evaluate_every == 0
+        before, self._parts = self._parts, self._parts_done(trainer, step)
+        return self._parts > before
+
+    def _parts_done(self, trainer: Trainer, step: int) -> int:
+        """Count the evaluations that the run's progress has passed."""
+        return int(self._config.evaluation.count * trainer.pace.progress(step))

@@ -1,0 +1,110 @@
+"""Adam, and what a fit has learnt by name: parameters and moments."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nint_cli.fields.base import Field, load_parameters
+
+_KINDS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Adam:
+    """Adam (Kingma and Ba, 2015, arXiv 1412.6980), in one fused pass.
+
+    It has the bits of `torch.optim.Adam` with ``fused=True``, whose first use loads PyTorch's
+    compiler, for seconds.
+
+    Args:
+        field: Its parameters are followed.
+    """
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._parameters: list[Tensor] = list(field.parameters())
+        # By kind, in the order of the parameters; empty before the first step.
+        self._moments: dict[str, list[Tensor]] = {}
+
+    @torch.no_grad()
+    def step(
+        self, gradient: Sequence[Tensor], rate: float, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        """Do one step.
+
+        Args:
+            gradient: One tensor per parameter.
+            rate: The learning rate.
+            betas: Decays of the running means of gradient and squared gradient.
+        """
+        if not self._moments:
+            device = self._parameters[0].device
+            self._moments = {
+                "step": [torch.zeros((), device=device) for _ in self._parameters],
+                "exp_avg": [torch.zeros_like(each) for each in self._parameters],
+                "exp_avg_sq": [torch.zeros_like(each) for each in self._parameters],
+            }
+        steps, averages, squares = (self._moments[kind] for kind in _KINDS)
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
+            self._parameters,
+            list(gradient),
+            averages,
+            squares,
+            [],
+            steps,
+            lr=rate,
+            beta1=betas[0],
+            beta2=betas[1],
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def first_moment(self) -> list[Tensor] | None:
+        """Give the running mean of the gradients, one tensor per parameter; not copies.
+
+        None before the first step. The mean is not corrected for its start at 0.
+        """
+        return self._moments.get("exp_avg")
+
+    def steps(self) -> int:
+        """Give how many steps the parameters have had; asks the device."""
+        return int(self._moments["step"][0]) if self._moments else 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return ``field.<parameter>`` and ``optimiser.<kind>.<parameter>``; not copies."""
+        tensors = {f"field.{name}": tensor for name, tensor in self._field.state_dict().items()}
+        names = [name for name, _ in self._field.named_parameters()]
+        for kind, moments in self._moments.items():
+            for name, tensor in zip(names, moments, strict=True):
+                tensors[f"optimiser.{kind}.{name}"] = tensor
+        return tensors
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put tensors back that `state_dict` has named.
+
+        Args:
+            tensors: By name; others than the two kinds are passed over. They are copied.
+
+        Raises:
+            ValueError: If one is missing, or does not fit.
+        """
+        groups: dict[str, dict[str, Tensor]] = {"field": {}, "optimiser": {}}
+        for key, tensor in tensors.items():
+            head, _, tail = key.partition(".")
+            if head in groups:
+                groups[head][tail] = tensor
+        load_parameters(self._field, groups["field"])
+        names = [name for name, _ in self._field.named_parameters()]
+        expected = {f"{kind}.{name}" for kind in _KINDS for name in names}
+        given = groups["optimiser"]
+        if given and given.keys() != expected:
+            raise ValueError(f"{min(given.keys() ^ expected)}: unknown or missing moment")
+        device = self._parameters[0].device
+        self._moments = {
+            kind: [given[f"{kind}.{name}"].to(device, copy=True) for name in names]
+            for kind in _KINDS
+            if given
+        }

@@ -1,0 +1,363 @@
+"""The one training loop."""
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.probe import Probe
+from nint_cli.derivatives.sweep import Passes
+from nint_cli.fields.base import Field
+from nint_cli.samplers.base import Observation, Sampler, Selection
+from nint_cli.schedules.batch_size import Brevity
+from nint_cli.schedules.clock import Clock
+from nint_cli.schedules.duration import Pace
+from nint_cli.signals.base import Signal
+from nint_cli.training.average import Average
+from nint_cli.training.divergence import (
+    EvenError,
+    Guard,
+    Kept,
+    Rescue,
+    even_rows,
+    is_even,
+    relearns,
+)
+from nint_cli.training.gradient import batch_gradient
+from nint_cli.training.learning_rate import LearningRate
+from nint_cli.training.optimiser import Adam
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did.
+
+    Attributes:
+        number: Steps done so far, this one included.
+        loss: Loss of its batch before its update, or of the last batch that was looked at; not
+            finite where the fit has diverged in it.
+    """
+
+    number: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """A trainer at one step.
+
+    Attributes:
+        tensors: Parameters, moments, caches and generator by dotted name; not copies.
+        numbers: The rest, as plain JSON data.
+    """
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+class Observer(Protocol):
+    """Who watches a fit; the trainer itself writes and prints nothing."""
+
+    def after_step(self, trainer: "Trainer", step: Step) -> str | None:
+        """See a step; return a reason to stop, or None."""
+
+    def after_rescue(self, trainer: "Trainer", rescue: Rescue) -> None:
+        """See that the fit has diverged and goes on from an earlier state; before `after_step`."""
+
+
+class Trainer:
+    """Fits a field to a signal with Adam.
+
+    A step selects points, takes the gradient of the mean squared error over them (mean over
+    points and channels, each point times its weight; or the selection's own loss), in blocks, and
+    updates. Everything random
+    comes from one generator; all state goes into a checkpoint.
+
+    Args:
+        field: The network.
+        signal: The target.
+        sampler: Chooses the points of each step.
+        learning_rate: The rate and Adam's decays at each step.
+        pace: When to stop.
+        brevity: Finds the size of the sampler's batches, and with it the rate; or None.
+        generator: For the sampler; on the field's device.
+        clock: Bills the time; only the sampler and the update count as training.
+        guard: Brings a fit that has diverged back; None lets it end.
+        look_every: Steps between looks at the losses; they stay on the device in between, so that
+            it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
+        engine: How a step computes the field, scoring included.
+        average: Follows the parameters, for whoever measures or keeps the field; or None.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        signal: Signal,
+        sampler: Sampler,
+        *,
+        learning_rate: LearningRate,
+        pace: Pace,
+        brevity: Brevity | None = None,
+        generator: torch.Generator,
+        clock: Clock,
+        guard: Guard | None = None,
+        look_every: int = 1,
+        engine: Engine = EXACT,
+        average: Average | None = None,
+    ) -> None:
+        self.field = field
+        self.signal = signal
+        self.sampler = sampler
+        self.learning_rate = learning_rate
+        self.pace = pace
+        self.brevity = brevity
+        self.generator = generator
+        self.clock = clock
+        self.guard = guard
+        self.look_every = look_every
+        self.engine = engine
+        self.average = average
+        self.passes = Passes()
+        self.step = 0
+        self._draw = 0
+        # Losses that are still on the device, and whether each is the first of its kind.
+        self._unseen: list[tuple[Tensor, bool]] = []
+        self._loss = math.nan
+        self.selections: dict[str, Selection] = {}
+        self.optimiser = Adam(field)
+
+    def fit(self, observer: Observer) -> str:
+        """Train until a reason to stop turns up.
+
+        Args:
+            observer: Sees every step, off the clock.
+
+        Returns:
+            ``steps`` or ``time_budget``, as the pace says; ``diverged`` (a loss or its gradient is
+            not finite, or the guard has given up; the parameters are those before that step, or
+            the last good ones); or the observer's reason.
+        """
+        end = self.pace.end(self.step)
+        while end is None:
+            if not self._train_step() and not self._rescue(self.step + 1, observer):
+                return "diverged"
+            reason = observer.after_step(self, Step(self.step, self._loss))
+            end = reason or self.pace.end(self.step)
+        return end if self.settle(observer) else "diverged"
+
+    def measured(self) -> AbstractContextManager[None]:
+        """Let the field have the parameters by which it is to be measured, for a while."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def settle(self, observer: Observer) -> bool:
+        """Look at the losses of all steps so far, and go back if one is no good.
+
+        Whoever reads or saves the field calls this first. Where every step is looked at, there is
+        nothing to do.
+
+        Args:
+            observer: Told of a rescue.
+
+        Returns:
+            False where the fit has diverged for good.
+        """
+        return not self._unseen or self._look() or self._rescue(self.step, observer)
+
+    def _train_step(self) -> bool:
+        """Do one step; tell whether all is well."""
+        self.pace.begin(self.step)
+        if self.brevity is not None:
+            self.brevity.begin(self.step)
+        self._renew_points()
+        with self.clock.measure("sampler_s"):
+            moment = self.optimiser.first_moment
+            probe = Probe(self.field, self.signal, self.passes, moment, self.engine)
+            selection = self.sampler.select(self.step, probe, self.generator)
+        with self.clock.measure("update_s"):
+            healthy, observation = self._update(selection)
+        if not healthy:
+            return False
+        if observation is not None and self.sampler.observes:
+            with self.clock.measure("sampler_s"):
+                self.sampler.observe(self.step, observation)
+        if self.guard is not None and self.guard.keeps(self.step):
+            passing = {
+                name: tensor
+                for name, tensor in self._sampler_state().items()
+                if name.removeprefix("sampler.") not in self.sampler.lasting_entries
+            }
+            self.guard.keep_more(passing)
+        if not self.selections:
+            first = replace(selection, indices=selection.indices.clone())
+            self.selections["first"] = first
+        self.selections["last"] = selection
+        self.step += 1
+        return True
+
+    def _rescue(self, step: int, observer: Observer) -> bool:
+        """Go back to the last good state, and on with half the rate, if that is still worth it.
+
+        The steps count, and generator and epoch go on, so that the next batches are others.
+        """
+        if self.guard is None or self.guard.kept is None:
+            return False
+        rescue = self.guard.halve(step)
+        with self.clock.measure("update_s"):
+            self._go_back(self.guard.kept, step)
+        if rescue is None:
+            return False
+        self.step = step
+        observer.after_rescue(self, rescue)
+        return True
+
+    def _go_back(self, kept: Kept, step: int) -> None:
+        self._unseen.clear()
+        self.optimiser.load_state_dict(kept.tensors)
+        if self.average is not None:
+            self.average.restart(step, self.optimiser.steps())
+        back = {
+            name.removeprefix("sampler."): tensor.clone()
+            for name, tensor in kept.tensors.items()
+            if name.startswith("sampler.")
+        }
+        # What it has learnt since under other names stays, for it may count on that.
+        self._load_sampler({**self.sampler.state_dict(), **back})
+        self.sampler.undo(kept.step)
+        every = self.signal.redraw_every
+        if every is not None and kept.step // every != self._draw:
+            self.sampler.forget()
+
+    def _renew_points(self) -> None:
+        """Let the signal draw the points of this step, where they are not those of the last."""
+        every = self.signal.redraw_every
+        if every is None or self.step // every == self._draw:
+            return
+        self._draw = self.step // every
+        with self.clock.measure("load_s"):  # reading, as INT's own times do not count it
+            self.signal.redraw(self._draw)
+        if self.step % every == 0:  # otherwise a run goes on, with what its sampler remembers
+            self.sampler.forget()
+
+    def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
+        """Take the gradient over a batch and follow it, unless it is seen to have gone astray."""
+        even = None
+        if self.guard is not None:
+            even = EvenError(even_rows(selection.slots, len(selection.indices)))
+        gradient, loss, observation = batch_gradient(
+            self.field, self.signal, self.sampler, selection, even, self.engine
+        )
+        share = len(selection.indices) / len(self.signal)
+        self.passes.forward += share
+        self.passes.backward += share
+        # A gradient can overflow before the loss does, and would leave NaN in the parameters.
+        norms = torch._foreach_norm(gradient)
+        seen = [loss, torch.stack(norms).max(), *(() if even is None else even.means())]
+        row = torch.stack([each.to(norms[0].dtype) for each in seen])
+        self._unseen.append((row, self._is_first(selection)))
+        if self.step % self.look_every == 0:
+            if not self._look():
+                return False, observation
+            if self.guard is not None and self.guard.wants_copy(self.step):
+                self.guard.keep(self.step, self.optimiser.state_dict())
+        rate = self.learning_rate
+        self.optimiser.step(gradient, rate.applied(self.step), rate.betas(self.step))
+        if self.average is not None:
+            self.average.update(self.step, rate.scheduled(self.step))
+        return True, observation
+
+    def _is_first(self, selection: Selection) -> bool:
+        """Tell whether a loss is over points of another kind than the losses before it."""
+        every = self.signal.redraw_every
+        if every is not None and self.step and self.step % every == 0 and relearns(every):
+            return True
+        last = self.selections.get("last")
+        return last is not None and is_even(last.slots) != is_even(selection.slots)
+
+    def _look(self) -> bool:
+        """Look at the losses since the last look, the one time that the device is waited for."""
+        rows, firsts = zip(*self._unseen, strict=True)
+        self._unseen.clear()
+        for (loss, norm, *watched), first in zip(torch.stack(rows).tolist(), firsts, strict=True):
+            self._loss = loss
+            if first and self.guard is not None:
+                self.guard.begin_level()
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                return False
+            if self.guard is not None and self.guard.sees_divergence(*watched):
+                return False
+        return True
+
+    def state_dict(self) -> "TrainerState":
+        """Give everything that later steps depend on, besides the constructor's arguments.
+
+        The clock is not among it, so that equal runs have equal states.
+        """
+        tensors = self.optimiser.state_dict() | self._sampler_state()
+        tensors["generator"] = self.generator.get_state()
+        for when, selection in self.selections.items():
+            tensors[f"selection.{when}"] = selection.indices
+        numbers = {
+            "step": self.step,
+            "passes": asdict(self.passes),
+            "slots": {when: list(s.slots) for when, s in self.selections.items()},
+        }
+        if self.average is not None:
+            average = self.average.state_dict()
+            tensors |= {f"average.{name}": mean for name, mean in average.pop("mean").items()}
+            numbers["average"] = average
+        if self.pace.timed:
+            numbers["pace"] = self.pace.state_dict()
+        if self.brevity is not None:
+            numbers["brevity"] = self.brevity.state_dict()
+        if self.guard is not None:
+            guard = self.guard.state_dict()
+            tensors |= {f"kept.{name}": kept for name, kept in guard.pop("tensors").items()}
+            numbers["guard"] = guard
+        return TrainerState(tensors, numbers)
+
+    def load_state_dict(self, state: "TrainerState") -> None:
+        """Go on exactly where `state_dict` was taken.
+
+        Args:
+            state: Of a trainer that was built alike.
+
+        A state that does not fit this trainer raises a ValueError.
+        """
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in state.tensors.items():
+            head, _, tail = name.partition(".")
+            groups.setdefault(head, {})[tail] = tensor
+        self.optimiser.load_state_dict(state.tensors)
+        if self.average is not None:
+            average = state.numbers.get("average") or {}
+            self.average.load_state_dict({**average, "mean": groups.get("average", {})})
+        self._load_sampler(groups.get("sampler", {}))
+        self.generator.set_state(groups["generator"][""].cpu())
+        for when, indices in groups.get("selection", {}).items():
+            slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
+            self.selections[when] = Selection(indices, slots=slots)
+        self.step = state.numbers["step"]
+        self.passes = Passes(**state.numbers["passes"])
+        if state.numbers.get("pace") is not None:
+            self.pace.load_state_dict(state.numbers["pace"])
+        if self.brevity is not None and state.numbers.get("brevity") is not None:
+            self.brevity.load_state_dict(state.numbers["brevity"])
+        if self.guard is not None and state.numbers.get("guard") is not None:
+            kept = {"tensors": groups.get("kept", {})}
+            self.guard.load_state_dict({**state.numbers["guard"], **kept})
+
+    def _load_sampler(self, state: Mapping[str, Tensor]) -> None:
+        """Give the sampler its state, on the device that it chooses points on."""
+        device, at_host = self.signal.device, self.sampler.host_entries
+        self.sampler.load_state_dict({
+            name: tensor if name in at_host else tensor.to(device)
+            for name, tensor in state.items()
+        })
+
+    def _sampler_state(self) -> dict[str, Tensor]:
+        return {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
