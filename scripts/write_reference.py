@@ -57,8 +57,8 @@ _METRICS_HEAD = """\
 
 Version 1.0; readers ignore keys that they do not know, and a key that is removed or changes its
 type raises the major version. A figure that was not computed is null, with a reason beside it,
-never 0. The JSON Schema is `nint_cli/metrics/metrics.schema.json`. Written by scripts/write_reference.py
-from nint_cli/metrics/schema.py.
+never 0. The JSON Schema is `nint_cli/metrics/metrics.schema.json`. Written by
+scripts/write_reference.py from nint_cli/metrics/schema.py.
 """
 
 _MODELS: dict[str, type[BaseModel]] = {

@@ -11,7 +11,7 @@ from nint_cli.modalities.audio import pictures as audio_pictures
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.audio.pictures import selection_picture, sound_picture
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 
 def pixels(png):
@@ -164,7 +164,7 @@ def test_the_share_of_each_slot_over_time(drawn):
     assert drawn[0].axes[1].get_xlabel() == "time / ms"
     stacks = shares(panel)
     assert {slot: colour for slot, (_, colour) in stacks.items()} == {
-        slot: SLOT_COLOURS[slot] for slot in ("ntk", "residual", "uniform")
+        slot: all_slots()[slot].colour for slot in ("ntk", "residual", "uniform")
     }
     expected = {"ntk": {0: 0.75}, "residual": {249: 0.5}, "uniform": {125: 0.25}}
     for slot, places in expected.items():
@@ -172,7 +172,7 @@ def test_the_share_of_each_slot_over_time(drawn):
         heights[list(places)] = list(places.values())
         np.testing.assert_allclose(stacks[slot][0], heights, atol=1e-15)
     for slot in expected:
-        assert near(picture, SLOT_COLOURS[slot]).any()
+        assert near(picture, all_slots()[slot].colour).any()
     labels = [text.get_text() for text in panel.get_legend().get_texts()]
     assert labels == ["ntk 3", "residual 2", "uniform 1"]
 

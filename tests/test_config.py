@@ -6,10 +6,17 @@ import torch
 
 from nint_cli.config.layers import Layer, Setting, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
-from nint_cli.config.recipes import RECIPES
-from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RecipeName, RunConfig, dotted_keys
+from nint_cli.config.schema import (
+    FIELD_NAMES,
+    MODALITY_NAMES,
+    SAMPLER_NAMES,
+    RecipeName,
+    RunConfig,
+    dotted_keys,
+)
 from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
 from nint_cli.errors import ConfigError
+from nint_cli.fields.table import field_class
 from nint_cli.runs.build import build_field, build_sampler
 from nint_cli.samplers.slots import Mixture
 from tests.conftest import tiny_signal
@@ -42,7 +49,7 @@ def test_later_layers_win_and_origins_tell_them_apart(tmp_path):
     ]
     resolved = resolve(layers)
     config = resolved.config
-    assert (config.steps, config.nint.alpha, config.nint.xi) == (20, 6, 0.5)
+    assert (config.steps, config.section("nint").alpha, config.nint.xi) == (20, 6, 0.5)
     assert (config.optimiser.lr, config.seed) == (1e-3, 3)
     assert resolved.origins["steps"] == f"{path}:1:1"
     assert resolved.origins["nint.xi"] == f"{path}:4:3"
@@ -175,7 +182,7 @@ def test_all_faults_are_named_at_once():
 
 def test_a_few_aliases_are_fine():
     text = "steps: &n 12\nnint: {alpha: *n}\n"
-    assert resolve([parse_yaml(text, "c")]).config.nint.alpha == 12
+    assert resolve([parse_yaml(text, "c")]).config.section("nint").alpha == 12
 
 
 # Hostile and broken YAML
@@ -266,8 +273,8 @@ def test_every_field_name_builds_its_own_class(name):
     [
         (
             ["sampler=soft_mining", "batch.schedule=step"],
-            "sampler soft_mining has a fixed number of particles and batch.schedule step a "
-            "growing one; set batch.schedule to constant",
+            "every batch of sampler soft_mining has as many points, and batch.schedule step lets "
+            "them grow; set batch.schedule to constant",
         ),
         (
             ["hashgrid.finest=12"],
@@ -355,10 +362,10 @@ def layered(**settings):
 
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
-@pytest.mark.parametrize("modality", RECIPES)
+@pytest.mark.parametrize("modality", MODALITY_NAMES)
 def test_every_field_has_its_recipes_for_every_modality(name, modality):
-    assert set(RECIPES[modality][name]) == set(get_args(RecipeName))
-    for recipe, found in RECIPES[modality][name].items():
+    assert set(field_class(name).recipes[modality]) == set(get_args(RecipeName))
+    for recipe, found in field_class(name).recipes[modality].items():
         resolved = resolve([layered(field=name, recipe=recipe)], modality)
         assert "optimiser.lr" in found.settings
         for key, value in found.settings.items():
@@ -372,18 +379,18 @@ def test_the_default_guides_pictures_sounds_by_most_fields_and_no_shapes(name):
 
     def chosen(preset, modality):
         config = resolve([preset_layer(preset, modality), layered(field=name)], modality).config
-        return config.sampler, config.nint.scoring
+        return config.sampler, config.section("nint").scoring
 
     guided = name not in {"hashgrid", "mlp"}
     assert chosen("default", "image") == ("nint", "pool")
     assert chosen("default", "audio") == ("nint" if guided else "uniform", "pool")
     assert chosen("default", "sdf")[0] == "uniform"
-    for modality in RECIPES:
+    for modality in MODALITY_NAMES:
         assert chosen("paper", modality) == ("nint", "sweep")
 
 
 def test_the_field_brings_its_recipe_and_anything_given_beats_it():
-    wire = RECIPES["image"]["wire"]
+    wire = field_class("wire").recipes["image"]
     paper = resolve([preset_layer("paper"), layered(field="wire")])
     assert paper.config.optimiser.lr == wire["published"].settings["optimiser.lr"]
     assert (paper.config.steps, paper.config.batch.fraction) == (5000, 0.2)

@@ -8,7 +8,6 @@ from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import ConfigError
 from nint_cli.runs.build import build_field, build_sampler
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
 from nint_cli.schedules import laws
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_points, tiny_signal, tiny_sound
@@ -238,7 +237,7 @@ def test_selecting_leaves_the_field_alone(name):
     ):
         assert torch.equal(tensor, copy)
     assert sum(count for _, count in selection.slots) == len(selection.indices)
-    assert {slot for slot, _ in selection.slots} <= SLOT_COLOURS.keys()
+    assert {slot for slot, _ in selection.slots} <= sampler.slots.keys()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

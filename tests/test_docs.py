@@ -16,9 +16,9 @@ from nint_cli import cli
 from nint_cli.cli.processes import Children
 from nint_cli.config.layers import resolve
 from nint_cli.config.presets import preset_names
-from nint_cli.config.recipes import RECIPES
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
 from nint_cli.config.yaml_text import parse_yaml
+from nint_cli.fields.table import field_class
 from nint_cli.metrics.schema import (
     AudioMetrics,
     AudioQuality,
@@ -193,7 +193,9 @@ def test_the_table_of_fields_is_that_of_the_recipes(name):
     *_, parameters, published, tuned = (cell.strip() for cell in row.strip("|").split("|"))
     field = build_field(RunConfig.model_validate({"field": name}), (512, 512), 3)
     assert parameters == f"{field.parameter_count():,}"
-    rates = {key: r.settings["optimiser.lr"] for key, r in RECIPES["image"][name].items()}
+    rates = {
+        key: r.settings["optimiser.lr"] for key, r in field_class(name).recipes["image"].items()
+    }
     assert (float(published), float(tuned)) == (rates["published"], rates["tuned"])
 
 

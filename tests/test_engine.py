@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.derivatives.sweep import predict, pull_residual, pushforward, self_leverage
 from nint_cli.device import cpu as cores
 from nint_cli.device import settings as engine
 from nint_cli.device.cpu import cpu_quota, usable_cores
+from nint_cli.device.settings import EngineSettings
 from nint_cli.fields.ffn import Ffn
 from nint_cli.fields.finer import VariablePeriodicSine
 from nint_cli.fields.gauss import Gaussian
@@ -126,11 +126,11 @@ def test_going_on_in_bfloat16_equals_never_having_stopped():
 
 def test_threads_are_those_asked_for_or_no_more_than_there_are(monkeypatch):
     cpu = torch.device("cpu")
-    with engine.prepared(EngineConfig(threads=3), cpu):
+    with engine.prepared(EngineSettings(threads=3), cpu):
         assert torch.get_num_threads() == 3
         for usable, expected in ((2, 2), (8, 3)):
             monkeypatch.setattr(engine, "usable_cores", lambda usable=usable: usable)
-            with engine.prepared(EngineConfig(), cpu):
+            with engine.prepared(EngineSettings(), cpu):
                 assert torch.get_num_threads() == expected
             assert torch.get_num_threads() == 3
     assert torch.get_num_threads() == 1
@@ -148,10 +148,10 @@ def test_tf32_is_for_cuda_and_for_a_fit(before):
     torch.set_float32_matmul_precision(before)
     try:
         found = legacy()
-        with engine.prepared(EngineConfig(precision="tf32"), cpu):
+        with engine.prepared(EngineSettings(precision="tf32"), cpu):
             assert legacy() == found
         for precision, expected in (("tf32", "tf32"), ("full", "ieee"), ("bf16", "ieee")):
-            with engine.prepared(EngineConfig(precision=precision), cuda):
+            with engine.prepared(EngineSettings(precision=precision), cuda):
                 assert torch.backends.cuda.matmul.fp32_precision == expected
             assert legacy() == found
     finally:
@@ -162,7 +162,7 @@ def test_a_fit_that_fails_puts_everything_back():
     threads, found = torch.get_num_threads(), legacy()
 
     def fail():
-        with engine.prepared(EngineConfig(threads=3, precision="tf32"), torch.device("cuda")):
+        with engine.prepared(EngineSettings(threads=3, precision="tf32"), torch.device("cuda")):
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -171,7 +171,7 @@ def test_a_fit_that_fails_puts_everything_back():
 
 
 def test_what_has_no_effect_is_said():
-    asked = EngineConfig(precision="tf32")
+    asked = EngineSettings(precision="tf32")
     note = "precision tf32 has no effect on cpu"
     assert engine.without_effect(asked, torch.device("cpu")) == [note]
     assert engine.without_effect(asked, torch.device("cuda")) == []
@@ -242,7 +242,7 @@ def test_auto_is_bf16_where_the_processor_has_it(monkeypatch, capabilities, expe
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     for device, wanted in (("cpu", expected), ("cuda", None)):
         found = {
-            name: engine.products(EngineConfig(precision=name), torch.device(device))
+            name: engine.products(EngineSettings(precision=name), torch.device(device))
             for name in ("auto", "full", "tf32", "bf16")
         }
         assert found == {"auto": wanted, "full": None, "tf32": None, "bf16": torch.bfloat16}

@@ -125,7 +125,9 @@ def test_the_first_wavelets_of_a_sound_are_no_narrower_for_its_high_frequency():
     config = RunConfig(field="wire")
     sound = build_field(config, (100_000,), 1, generator(), bandwidth=20_000.0)
     assert sound.first_scale == 0.002
-    assert build_field(config, (20, 30), 3, generator()).first_scale == config.wire.scale
+    assert (
+        build_field(config, (20, 30), 3, generator()).first_scale == config.section("wire").scale
+    )
 
 
 @pytest.mark.parametrize("dims", [1, 3])

@@ -4,7 +4,7 @@ import torch
 
 from nint_cli.modalities.image.pictures import selection_picture
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 from tests.conftest import smooth_pixels
 
 
@@ -20,9 +20,9 @@ def test_chosen_coordinates_shine_in_the_colour_of_their_slot(channels, bits):
     assert drawn.dtype == np.uint8
     assert drawn.shape == (416, 500, 3)
     body = drawn[16:]
-    assert tuple(body[0, 0]) == SLOT_COLOURS["ntk"]
-    assert tuple(body[1, 1]) == SLOT_COLOURS["residual"]
-    assert tuple(body[0, 3]) == tuple(body[399, 499]) == SLOT_COLOURS["uniform"]
+    assert tuple(body[0, 0]) == all_slots()["ntk"].colour
+    assert tuple(body[1, 1]) == all_slots()["residual"].colour
+    assert tuple(body[0, 3]) == tuple(body[399, 499]) == all_slots()["uniform"].colour
     others = np.ones((400, 500), bool)
     others[[0, 1, 0, 399], [0, 1, 3, 499]] = False
     assert body[others].max() <= 110
@@ -35,7 +35,7 @@ def test_panels_stand_side_by_side_and_small_pictures_grow():
         smooth_pixels(10, 20), {"first": selection, "last": selection}, {"first": 1, "last": 7}
     )
     assert drawn.shape == (10 * 20 + 16, 2 * 400 + 8, 3)
-    assert (drawn[16:36, 100:120] == SLOT_COLOURS["full"]).all()
+    assert (drawn[16:36, 100:120] == all_slots()["full"].colour).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(4097, 1000), (300, 5000), (2048, 2048)])
@@ -47,7 +47,9 @@ def test_large_pictures_are_drawn_smaller(height, width):
     every = -(-max(height, width) // 2048)
     assert body.shape == (-(-height // every), -(-width // every), 3)
     assert max(body.shape) <= 2048
-    shining = {tuple(at) for at in np.argwhere((body == SLOT_COLOURS["uniform"]).all(2)).tolist()}
+    shining = {
+        tuple(at) for at in np.argwhere((body == all_slots()["uniform"].colour).all(2)).tolist()
+    }
     assert shining == {
         (0, 0),
         (7 // every, 9 // every),

@@ -1,105 +1,128 @@
 """The direction of dependencies, read from the imports."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import nint_cli
 
 PACKAGE = Path(nint_cli.__file__).parent
+ROOT = Path(__file__).parents[1]
 
-# A module may import those named before it, and within its own layer what is listed here.
-LAYERS = [
-    {"errors", "cores", "heap", "control", "state"},
-    {
-        "schedules",
-        "ranking",
-        "metrics",
-        "fields",
-        "signals",
-        "clock",
-        "config",
-        "records",
-        "guard",
-        "pace",
-    },
-    {"derivatives", "adam", "average", "brevity"},
-    {"sweep"},
-    {"ntk"},
-    {"probe"},
-    {"samplers"},
-    {"batch_gradient"},
-    {"trainer"},
-    {"engine", "results", "runfolder", "surface"},
-    {"build"},
-    {"checkpoint", "environment", "traces", "perception", "pictures", "report"},
-    {"modalities"},
-    {"evaluation", "judge"},
-    {"recorder"},
-    {"run"},
-    {"continuation"},
-    {"comparison"},
-    {"inspection"},
-    {"api"},
-    {"cli"},
-    {"__main__"},
+# A room is a file or a folder at the top of the package. It may import the rooms before it.
+ROOMS = [
+    "errors",
+    "version",
+    "settings",
+    "atomic",
+    "schedules",
+    "metrics",
+    "signals",
+    "fields",
+    "derivatives",
+    "samplers",
+    "training",
+    "device",
+    "modalities",
+    "config",
+    "runs",
+    "comparison",
+    "inspection",
+    "api",
+    "cli",
+    "__main__",
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SIDEWAYS = {("build", "config")}
 
-# What lower layers must never reach for, whatever their level.
+# What a room must not reach for, though it comes before it.
 FORBIDDEN = {
-    "samplers": {"config", "clock", "signals", "fields"},
-    "signals": {"fields", "config"},
-    "fields": {"signals", "config", "schedules"},
-    "batch_gradient": {"config", "checkpoint"},
-    "trainer": {"config", "checkpoint"},
-    "ntk": {"config"},
+    "signals": {"metrics", "schedules"},
+    "fields": {"signals", "metrics", "schedules"},
+    "samplers": {"metrics", "fields"},
+    "training": {"metrics"},
 }
 
 
-def part(path: Path) -> str:
-    relative = path.relative_to(PACKAGE)
-    return relative.parts[0].removesuffix(".py")
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "__init__"
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imports(path: Path) -> set[str]:
+    """Modules of the package that a file names in any import, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nint_cli"):
-            tail = node.module.split(".")[1:]
-            found |= {tail[0]} if tail else {alias.name for alias in node.names}
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            found |= {
-                alias.name.split(".")[1]
-                for alias in node.names
-                if alias.name.startswith("nint_cli.")
-            }
-    return found - {"__version__"}
+            names = [alias.name for alias in node.names]
+        for name in names:
+            head, _, tail = name.partition(".")
+            if head != "nint_cli":
+                continue
+            while tail and tail not in MODULES:
+                tail = tail.rpartition(".")[0]
+            found.add(tail or "__init__")
+    return found
 
 
-def test_every_module_has_its_place():
-    parts = {part(path) for path in PACKAGE.rglob("*.py")} - {"__init__"}
-    assert parts == set(LEVEL)
+def test_every_room_has_its_place():
+    rooms = {room_of(module) for module in MODULES} - {"__init__"}
+    assert rooms == set(ROOMS)
+    assert len(ROOMS) == len(rooms)
 
 
-def test_dependencies_point_one_way():
+def test_the_top_of_the_package_is_small():
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert len(entries) <= 22, sorted(entries)
+
+
+def test_rooms_import_only_what_comes_before_them():
     wrong = []
-    for path in PACKAGE.rglob("*.py"):
-        here = part(path)
+    for module, path in MODULES.items():
+        here = room_of(module)
         if here == "__init__":
-            assert imports(path) <= {"api"}  # lazily; the help test below sees to that
+            assert imports(path) <= {"api", "version"}  # api lazily; see the test of help
             continue
-        for there in imports(path) - {here}:
-            if LEVEL[there] >= LEVEL[here] or there in FORBIDDEN.get(here, ()):
-                wrong.append(f"{path.relative_to(PACKAGE)} imports {there}")
+        for there in sorted({room_of(each) for each in imports(path)} - {here}):
+            before = there in ROOMS[: ROOMS.index(here)]
+            if not before or there in FORBIDDEN.get(here, ()):
+                wrong.append(f"{module} imports {there}")
     assert not wrong
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Not inside a room either, nor inside functions or for types alone."""
+    graph = {module: imports(path) - {module} for module, path in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_contributing_names_every_room_and_no_other():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| room |") :].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    named = [name.rstrip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)]
+    assert named == [room for room in ROOMS if room != "__main__"]
 
 
 def test_nothing_below_the_command_line_prints():
     for path in PACKAGE.rglob("*.py"):
-        if part(path) == "cli":
+        if room_of(module_of(path)) == "cli":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -128,7 +151,6 @@ def test_help_and_configuration_load_no_heavy_library():
     script = (
         "import sys; from nint_cli.cli import run\n"
         "for words in ([], ['--help'], ['fit'], ['fit', 'image', '--help'], ['eval', '--help'],\n"
-        "              ['fit', 'image', 'x', '--print-config'],\n"
         "              ['fit', 'image', 'x', '--seed', 'y']):\n"
         "    run(words)\n"
         "heavy = {'torch', 'numpy', 'skimage', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)\n"

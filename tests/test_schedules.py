@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import pytest
 
-from nint_cli.config.schema import OptimiserConfig
 from nint_cli.schedules import laws
 from nint_cli.schedules.duration import Pace
 from nint_cli.training.learning_rate import LearningRate
+from nint_cli.training.optimiser import OptimiserSettings
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_unknown_names_are_refused():
 
 
 def test_the_optimiser_and_the_average_see_different_rates():
-    """Rescues and smaller batches slow the optimiser; the average's window stays the schedule's."""
-    settings = OptimiserConfig(lr=4e-3, lr_side=16, schedule="cosine", warmup=0.1, beta2_end=0.9)
+    """Rescues and smaller batches slow the optimiser; the window of the average stays."""
+    settings = OptimiserSettings(lr=4e-3, lr_side=16, schedule="cosine", warmup=0.1, beta2_end=0.9)
     rate = LearningRate(
         settings,
         (64, 4),

@@ -8,7 +8,7 @@ from PIL import Image
 from nint_cli.modalities.sdf.pictures import _plane, selection_picture, shape_picture
 from nint_cli.modalities.sdf.sphere_tracing import Camera, view
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 from tests.test_surface import Counted, box, cube, sphere, torus, wobbly
 
 
@@ -120,7 +120,9 @@ def test_chosen_points_shine_in_the_colour_of_their_slot():
     assert len(found) == 3
     camera = Camera().pixels(coords, 300)
     for colour, point in (("ntk", 1), ("uniform", 0)):
-        [where] = [places for shade, places in found.items() if alike(shade, SLOT_COLOURS[colour])]
+        [where] = [
+            places for shade, places in found.items() if alike(shade, all_slots()[colour].colour)
+        ]
         assert len(where) == 4
         assert np.allclose(np.mean(where, axis=0), camera[point, 1::-1], atol=1.1)
 

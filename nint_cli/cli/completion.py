@@ -10,16 +10,16 @@ def presets(incomplete: str) -> list[str]:
 
 def samplers(incomplete: str) -> list[str]:
     """Complete a sampler."""
-    from nint_cli.config.schema import SAMPLER_NAMES
+    from nint_cli.samplers.table import SAMPLERS
 
-    return [name for name in SAMPLER_NAMES if name.startswith(incomplete)]
+    return [name for name in SAMPLERS if name.startswith(incomplete)]
 
 
 def fields(incomplete: str) -> list[str]:
     """Complete a field."""
-    from nint_cli.config.schema import FIELD_NAMES
+    from nint_cli.fields.table import FIELDS
 
-    return [name for name in FIELD_NAMES if name.startswith(incomplete)]
+    return [name for name in FIELDS if name.startswith(incomplete)]
 
 
 def keys(incomplete: str) -> list[str]:

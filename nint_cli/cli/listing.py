@@ -48,15 +48,15 @@ def list_names(
 
 
 def _samplers() -> list[Entry]:
-    from nint_cli.runs.build import SAMPLERS
+    from nint_cli.samplers.table import SAMPLERS, sampler_class
 
-    return [_documented(name, kind) for name, kind in SAMPLERS.items()]
+    return [_documented(name, sampler_class(name)) for name in SAMPLERS]
 
 
 def _fields() -> list[Entry]:
-    from nint_cli.runs.build import FIELDS
+    from nint_cli.fields.table import FIELDS, field_class
 
-    entries = [_documented(name, kind) for name, kind in FIELDS.items()]
+    entries = [_documented(name, field_class(name)) for name in FIELDS]
     return [entry._replace(figures=_size(entry.name)) for entry in entries]
 
 
@@ -64,21 +64,22 @@ def _size(field: str) -> str:
     """Say how large a field is by default, and how it is trained."""
     import torch
 
-    from nint_cli.config.recipes import RECIPES
     from nint_cli.config.schema import RunConfig
+    from nint_cli.fields.table import field_class
     from nint_cli.runs.build import build_field
 
     with torch.device("meta"):
         network = build_field(RunConfig.model_validate({"field": field}), _PICTURE, 3)
     rates = ", ".join(
         f"{recipe} {found.settings['optimiser.lr']:g}"
-        for recipe, found in RECIPES["image"][field].items()
+        for recipe, found in field_class(field).recipes.get("image", {}).items()
     )
     height, width = _PICTURE
-    return (
+    size = (
         f"{network.parameter_count():,} parameters and {network.multiply_adds():,} multiply-adds "
-        f"per pixel for {width}x{height} in colour; learning rate: {rates}"
+        f"per pixel for {width}x{height} in colour"
     )
+    return f"{size}; learning rate: {rates}" if rates else size
 
 
 _PICTURE = (512, 512)

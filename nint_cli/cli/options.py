@@ -1,7 +1,7 @@
 """The options that the commands of `fit` and of `compare` share, and how one comes by them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -9,11 +9,19 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from nint_cli.cli import completion
+from nint_cli.fields.table import FIELDS
+from nint_cli.samplers.table import SAMPLERS
 
 ProgressMode = Literal["auto", "always", "never"]
 Modality = Literal["image", "audio", "sdf"]
 
 _MOST_SEEDS = 1000  # the seed after the last of them is that of tuning
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return names as a choice: ``a, b or c``."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class FitOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="full, uniform, egra, expansive, soft_mining, int, evos, nint or nint_released.",
+            help=f"{one_of(SAMPLERS)}.",
             autocompletion=completion.samplers,
         ),
     ] = None
@@ -73,7 +81,7 @@ class FitOptions:
         str | None,
         typer.Option(
             metavar="NAME",
-            help="mlp, pemlp, ffn, siren, finer, gauss, wire or hashgrid.",
+            help=f"{one_of(FIELDS)}.",
             autocompletion=completion.fields,
         ),
     ] = None

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nint_cli.config.recipes import RECIPES
 from nint_cli.config.removed import REMOVED, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.errors import ConfigError, did_you_mean
+from nint_cli.fields.table import FIELDS, field_class
 
 
 class Setting(NamedTuple):
@@ -112,8 +112,9 @@ def _recipe_layer(layers: Iterable[Layer], modality: str) -> Layer:
             if key in layer.settings:
                 chosen[key] = layer.settings[key].value
     field, recipe = str(chosen["field"]), str(chosen["recipe"])
-    found = RECIPES[modality].get(field, {}).get(recipe)
-    if found is None:  # a misspelt name, which validation reports
+    recipes = field_class(field).recipes.get(modality, {}) if field in FIELDS else {}
+    found = recipes.get(recipe)
+    if found is None:  # a misspelt name, which validation reports, or a field without recipes
         return Layer()
     origin = f"{recipe} recipe of {field}"
     return Layer({key: Setting(value, origin) for key, value in found.settings.items()})
@@ -155,7 +156,7 @@ def _nest(merged: Mapping[str, Setting]) -> tuple[dict[str, Any], list[str]]:
                 faults.append(
                     f"{_where(origin, key)}: must be a section of keys; got {_shown(value)}"
                 )
-        elif not dot and key in RunConfig.model_fields:
+        elif not dot and key in dotted_keys():
             nested[key] = value
         else:
             faults.append(_unknown(key, origin))
@@ -164,7 +165,7 @@ def _nest(merged: Mapping[str, Setting]) -> tuple[dict[str, Any], list[str]]:
 
 def _describe(detail: ErrorDetails, merged: Mapping[str, Setting]) -> str:
     """Say one validation error in one line, with its place."""
-    if not detail["loc"]:  # of several keys, which the message names
+    if detail["type"] == "value_error":  # of several keys, which the message names
         return detail["msg"].removeprefix("Value error, ")
     key = ".".join(str(part) for part in detail["loc"])
     while key not in merged and "." in key:  # inside a list or union: name the key that holds it

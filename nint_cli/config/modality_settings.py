@@ -1,10 +1,10 @@
 """How inputs are read and judged, a section per modality, named as `nint fit` names it."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from nint_cli.config.section import Section, Share
+from nint_cli.settings import Section, Share
 
 
 class ImageConfig(Section):
@@ -106,3 +106,12 @@ class SdfConfig(Section):
     preview_size: int = Field(
         480, ge=16, le=4096, description="pixels along each edge of the pictures of the shape"
     )
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.fine_share + self.coarse_share > 1:
+            raise ValueError(
+                f"sdf.fine_share {self.fine_share:g} and sdf.coarse_share {self.coarse_share:g} "
+                "are together more than 1; lower one of them"
+            )
+        return self

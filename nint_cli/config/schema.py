@@ -3,147 +3,30 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
-from nint_cli.config.engine_settings import EngineConfig
-from nint_cli.config.field_settings import (
-    FfnConfig,
-    FinerConfig,
-    GaussConfig,
-    HashgridConfig,
-    MlpConfig,
-    PemlpConfig,
-    SirenConfig,
-    WireConfig,
-)
 from nint_cli.config.modality_settings import AudioConfig, ImageConfig, SdfConfig
-from nint_cli.config.sampler_settings import (
-    EgraConfig,
-    EvosConfig,
-    ExpansiveConfig,
-    IntConfig,
-    NintConfig,
-    SoftMiningConfig,
-)
-from nint_cli.config.section import Section, Share
-
-_PICTURE_AXES = 2
+from nint_cli.device.settings import EngineSettings
+from nint_cli.fields.table import FIELDS, field_class
+from nint_cli.samplers.table import SAMPLERS, sampler_class, section_of
+from nint_cli.schedules.batch_size import BatchSettings
+from nint_cli.settings import Section
+from nint_cli.training.optimiser import OptimiserSettings
 
 ModalityName = Literal["image", "audio", "sdf"]
-SamplerName = Literal[
-    "full",
-    "uniform",
-    "egra",
-    "expansive",
-    "soft_mining",
-    "int",
-    "evos",
-    "nint",
-    "nint_released",
-]
-FieldName = Literal["mlp", "pemlp", "ffn", "siren", "finer", "gauss", "wire", "hashgrid"]
 RecipeName = Literal["published", "tuned"]
 MODALITY_NAMES: tuple[str, ...] = get_args(ModalityName)
-SAMPLER_NAMES: tuple[str, ...] = get_args(SamplerName)
-FIELD_NAMES: tuple[str, ...] = get_args(FieldName)
-
-
-class BatchConfig(Section):
-    """How many coordinates a step trains on."""
-
-    fraction: float = Field(0.2, gt=0, le=1, description="share of all coordinates per step")
-    schedule: Literal["constant", "linear", "step", "cosine"] = Field(
-        "constant", description="how the fraction grows towards 1 over the run"
-    )
-    size: int | None = Field(
-        None,
-        ge=1,
-        description="coordinates per step, whatever the size of the signal; replaces the "
-        "fraction, and setting one later than the other undoes the other",
-    )
-    least_steps: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="steps that a run with a time budget is to come to: batches become smaller "
-        "for that, down to an eighth of the size and no further than 512, and the learning rate "
-        "by the fourth root of it; null: never. Setting the size or the fraction later undoes it; "
-        "full, soft_mining and expansive go without",
-    )
-    full_steps: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000_000,
-        description="steps of full batches that make a whole run: with time for a share of them "
-        "only, batches and steps each become fewer by the root of it, in the bounds of "
-        "least_steps; null: nothing beyond least_steps",
-    )
-    reshuffle: bool = Field(
-        False,
-        description="whether the random points of uniform and nint come once each, in random "
-        "order, before any comes again; otherwise every step draws afresh",
-    )
-
-
-class OptimiserConfig(Section):
-    """Adam, and the learning rate over the run."""
-
-    lr: float = Field(1e-4, gt=0, le=10, description="learning rate after the warm-up")
-    lr_side: int | None = Field(
-        None,
-        ge=1,
-        description="longest side of a picture, in pixels, up to which lr holds; on larger ones "
-        "the rate falls with the root of the side; null: lr at any size; setting lr undoes it",
-    )
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="learning rate after the warm-up: constant, or half a cosine wave"
-    )
-    warmup: float = Field(
-        0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
-    )
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay per step of Adam's mean of gradients")
-    beta2: float = Field(
-        0.999, ge=0, lt=1, description="decay per step of Adam's mean of squared gradients"
-    )
-    beta2_end: float | None = Field(
-        None,
-        ge=0,
-        lt=1,
-        description="beta2 where the rate has fallen to 0; the memory, 1/(1 - beta2), shrinks "
-        "with the rate after the warm-up; null: beta2 stays",
-    )
-    final: Share = Field(0.0, description="rate at the end of a cosine schedule, as a share of lr")
-    average: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of the steps so far over whose parameters the field is averaged when "
-        "it is measured and kept, times lr's part of its highest; 0: the last parameters",
-    )
-    guard: bool = Field(
-        True,
-        description="whether a fit that diverges goes back to its last good state, and on with "
-        "half the rate, ten times at most; otherwise it ends",
-    )
-
-    def peak_rate(self, shape: Sequence[int]) -> float:
-        """Give the learning rate after the warm-up, which is lower on large pictures.
-
-        Args:
-            shape: Points of the signal along each axis.
-
-        Returns:
-            lr, on a picture of S > lr_side pixels along its longest side times
-            (lr_side / S)^(1/2).
-        """
-        if self.lr_side is None or len(shape) != _PICTURE_AXES:
-            return self.lr
-        return self.lr * math.sqrt(min(1.0, self.lr_side / max(shape)))
+SAMPLER_NAMES = tuple(SAMPLERS)
+FIELD_NAMES = tuple(FIELDS)
+if TYPE_CHECKING:
+    SamplerName = str
+    FieldName = str
+else:  # the tables know the names, and pydantic names them all where one is misspelt
+    SamplerName = Literal[SAMPLER_NAMES]
+    FieldName = Literal[FIELD_NAMES]
 
 
 class EvaluationConfig(Section):
@@ -245,8 +128,8 @@ class CheckpointConfig(Section):
     )
 
 
-class RunConfig(Section):
-    """Everything that determines a fit, besides its input."""
+class RunSettings(Section):
+    """What every run is configured by; `RunConfig` adds a section for each field and sampler."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all randomness")
     device: str = Field(
@@ -262,9 +145,9 @@ class RunConfig(Section):
         "tuned here for small batches, a warm-up and a cosine schedule",
     )
     sampler: SamplerName = Field("nint", description="how training coordinates are chosen")
-    batch: BatchConfig = BatchConfig()
-    optimiser: OptimiserConfig = OptimiserConfig()
-    engine: EngineConfig = EngineConfig()
+    batch: BatchSettings = BatchSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    engine: EngineSettings = EngineSettings()
     evaluation: EvaluationConfig = EvaluationConfig()
     metrics: MetricsConfig = MetricsConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -272,50 +155,58 @@ class RunConfig(Section):
     image: ImageConfig = ImageConfig()
     audio: AudioConfig = AudioConfig()
     sdf: SdfConfig = SdfConfig()
-    mlp: MlpConfig = MlpConfig()
-    pemlp: PemlpConfig = PemlpConfig()
-    ffn: FfnConfig = FfnConfig()
-    siren: SirenConfig = SirenConfig()
-    finer: FinerConfig = FinerConfig()
-    gauss: GaussConfig = GaussConfig()
-    wire: WireConfig = WireConfig()
-    hashgrid: HashgridConfig = HashgridConfig()
-    egra: EgraConfig = EgraConfig()
-    expansive: ExpansiveConfig = ExpansiveConfig()
-    soft_mining: SoftMiningConfig = SoftMiningConfig()
-    # Its key is `int`; a field of that name would hide the type.
-    int_: IntConfig = Field(IntConfig(), alias="int")
-    evos: EvosConfig = EvosConfig()
-    nint: NintConfig = NintConfig()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.sampler == "soft_mining" and self.batch.size is None:
-            if self.batch.schedule != "constant":
-                raise ValueError(
-                    "sampler soft_mining has a fixed number of particles and batch.schedule "
-                    f"{self.batch.schedule} a growing one; set batch.schedule to constant"
-                )
-        if self.sdf.fine_share + self.sdf.coarse_share > 1:
+        constant = sampler_class(self.sampler).constant_batch
+        if constant and self.batch.size is None and self.batch.schedule != "constant":
             raise ValueError(
-                f"sdf.fine_share {self.sdf.fine_share:g} and sdf.coarse_share "
-                f"{self.sdf.coarse_share:g} are together more than 1; lower one of them"
-            )
-        if self.hashgrid.finest is not None and self.hashgrid.finest < self.hashgrid.coarsest:
-            raise ValueError(
-                f"hashgrid.coarsest {self.hashgrid.coarsest} is above hashgrid.finest "
-                f"{self.hashgrid.finest}; lower it"
-            )
-        if self.egra.radius_min > self.egra.radius_max:
-            raise ValueError(
-                f"egra.radius_min {self.egra.radius_min} is above egra.radius_max "
-                f"{self.egra.radius_max}; exchange them"
-            )
-        if self.egra.low > self.egra.high:
-            raise ValueError(
-                f"egra.low {self.egra.low:g} is above egra.high {self.egra.high:g}; exchange them"
+                f"every batch of sampler {self.sampler} has as many points, and batch.schedule "
+                f"{self.batch.schedule} lets them grow; set batch.schedule to constant"
             )
         return self
+
+    def section(self, name: str) -> Section:
+        """Return the section of a field, a sampler or a modality by its name in a file."""
+        found: Section = getattr(
+            self, f"{name}_" if f"{name}_" in type(self).model_fields else name
+        )
+        return found
+
+    @property
+    def field_settings(self) -> Section:
+        """The section of the field in use."""
+        return self.section(self.field)
+
+    @property
+    def sampler_settings(self) -> Section:
+        """The section of the sampler in use; an empty one if it has no settings."""
+        name = section_of(self.sampler)
+        return Section() if name is None else self.section(name)
+
+
+def _sections() -> dict[str, type[Section]]:
+    """Return the settings of every field and sampler that has any, by name."""
+    found = {name: field_class(name).Settings for name in FIELDS}
+    for name in SAMPLERS:
+        if section_of(name) == name:
+            found[name] = sampler_class(name).Settings
+    return found
+
+
+if TYPE_CHECKING:
+
+    class RunConfig(RunSettings):
+        """Everything that determines a fit, besides its input."""
+
+else:  # a name such as `int` would hide the type, so that fields have names of their own
+    RunConfig = create_model(
+        "RunConfig",
+        __base__=RunSettings,
+        __module__=__name__,
+        __doc__="Everything that determines a fit, besides its input.",
+        **{f"{name}_": (kind, Field(kind(), alias=name)) for name, kind in _sections().items()},
+    )
 
 
 def dotted_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str]:

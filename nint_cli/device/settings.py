@@ -2,15 +2,37 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
+from pydantic import Field as Setting
 
-from nint_cli.config.engine_settings import EngineConfig
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
+from nint_cli.settings import Section
+
+PrecisionName = Literal["auto", "full", "tf32", "bf16"]
 
 
-def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None:
+class EngineSettings(Section):
+    """How fast, and how exactly, a fit computes; never what it computes."""
+
+    threads: int | None = Setting(
+        None,
+        ge=1,
+        le=4096,
+        description="threads of a CPU; null: PyTorch's own number (OMP_NUM_THREADS), but no more "
+        "than this process may use",
+    )
+    precision: PrecisionName = Setting(
+        "full",
+        description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers "
+        "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
+        "that has instructions for it, else full",
+    )
+
+
+def products(settings: EngineSettings, device: torch.device) -> torch.dtype | None:
     """Give the type of the matrix products of training.
 
     Args:
@@ -31,7 +53,7 @@ def products(settings: EngineConfig, device: torch.device) -> torch.dtype | None
 
 
 @contextmanager
-def prepared(settings: EngineConfig, device: torch.device) -> Iterator[None]:
+def prepared(settings: EngineSettings, device: torch.device) -> Iterator[None]:
     """Set threads and precision for what is computed within, and put both back after it.
 
     Args:
@@ -55,7 +77,7 @@ def prepared(settings: EngineConfig, device: torch.device) -> Iterator[None]:
         matmul.fp32_precision = precision
 
 
-def without_effect(settings: EngineConfig, device: torch.device) -> list[str]:
+def without_effect(settings: EngineSettings, device: torch.device) -> list[str]:
     """Say which settings have no effect on a device, a line each.
 
     Args:

@@ -7,11 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor, nn
 from torch.nn.functional import linear
+
+from nint_cli.fields.recipe import Recipes
+from nint_cli.settings import Section
 
 
 class Activation(Protocol):
@@ -112,6 +116,31 @@ class Chain:
     encoding: Encoding | None = None
 
 
+def width(default: int) -> int:
+    """Return the setting of the width of the hidden layers, with a default."""
+    field: int = Setting(default, ge=1, le=16_384, description="width of the hidden layers")
+    return field
+
+
+def depth(default: int) -> int:
+    """Return the setting of the number of hidden layers, with a default."""
+    field: int = Setting(default, ge=1, le=64, description="number of hidden layers")
+    return field
+
+
+def first_frequency() -> float | None:
+    """Return the setting of the highest frequency of a first layer."""
+    field: float | None = Setting(
+        None,
+        gt=0,
+        le=1e9,
+        description="largest angular frequency that the first layer starts with, in radians per "
+        "unit of coords; null: omega_0, for a sound that of 1 kHz, and in the tuned recipe for a "
+        "picture 10 times the root of its longest side, unless it has another, as WIRE's has",
+    )
+    return field
+
+
 class Field(nn.Module, ABC):
     """A differentiable map from coordinates to values.
 
@@ -120,14 +149,64 @@ class Field(nn.Module, ABC):
     needs is a buffer.
 
     Attributes:
+        Settings: What it is built by: the section of a run's configuration that has its name.
+        recipes: What it is trained with, by modality and recipe, where nobody says otherwise.
         coord_dim: D, the number of coordinates.
         value_dim: C, the number of channels.
         width: The most numbers that one row needs in any layer; sweeps size their blocks by it.
     """
 
+    Settings: ClassVar[type[Section]] = Section
+    recipes: ClassVar[Recipes] = {}
     coord_dim: int
     value_dim: int
     width: int
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Any,  # noqa: ANN401 (of its own class)
+        shape: Sequence[int],
+        value_dim: int,
+        *,
+        half_range: float = 1.0,
+        bandwidth: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Build a field for a signal.
+
+        Args:
+            settings: Of its class `Settings`.
+            shape: Points of the signal along each of its D axes.
+            value_dim: C.
+            half_range: The signal's coords lie in [-half_range, half_range].
+            bandwidth: See `Signal.bandwidth`; it matters for initial parameters only.
+            generator: Source of the initial parameters; None leaves them uninitialised.
+
+        Returns:
+            The field, on the CPU.
+        """
+        chosen = cls.from_shape(shape, bandwidth)
+        values = {
+            key: chosen.get(key) if value is None else value
+            for key, value in settings.model_dump().items()
+        }
+        build: Any = cls
+        field: Self = build(len(shape), value_dim, generator=generator, **values)
+        return field
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides where a setting is null.
+
+        Args:
+            shape: Points of the signal along each axis.
+            bandwidth: See `Signal.bandwidth`.
+
+        Returns:
+            Values by the setting's name; what is not there stays None.
+        """
+        return {}
 
     @abstractmethod
     def forward(self, coords: Tensor) -> Tensor:

@@ -1,12 +1,17 @@
 """FFN, a ReLU network on random Fourier features."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from nint_cli.fields.base import ChainField, Encoding
+from nint_cli.fields.base import ChainField, Encoding, depth, width
 from nint_cli.fields.mlp import Relu, torch_default_
+from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
+from nint_cli.settings import Section
 
 
 class FourierFeatures(nn.Module, Encoding):
@@ -28,6 +33,21 @@ class FourierFeatures(nn.Module, Encoding):
         """Give gamma; see `Encoding.features`."""
         angles = 2 * math.pi * (coords @ self.frequencies)
         return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class FfnSettings(Section):
+    """ReLU network on random Fourier features (Tancik et al., 2020, arXiv 2006.10739)."""
+
+    frequencies: int = Setting(128, ge=1, le=16_384, description="number of random frequencies")
+    sigma: float | None = Setting(
+        None,
+        gt=0,
+        le=1e9,
+        description="standard deviation of the frequencies, in cycles per unit of coords in "
+        "[-1, 1]; null: 10 for up to 512 points along the longest axis, and in proportion beyond",
+    )
+    hidden_features: int = width(256)
+    hidden_layers: int = depth(3)
 
 
 class Ffn(ChainField):
@@ -61,7 +81,28 @@ class Ffn(ChainField):
         198147
     """
 
+    Settings = FfnSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(1e-3, "INT's release"),
+            "tuned": tuned(6e-3, 1024, 3600, warmup=0.2, by_root=True),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(3e-3, 1024, 5000, GUIDED),
+        },
+        "sdf": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(3e-3, 8192, 500, {"ffn.sigma": 1.0}),
+        },
+    }
+
     activation = Relu()
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides; see `Field.from_shape`."""
+        return {"sigma": bandwidth_for(max(shape))}
 
     def __init__(
         self,

@@ -1,12 +1,17 @@
 """FINER, a sine network whose frequency grows with its phase."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, uniform_
+from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
 from nint_cli.fields.mlp import torch_default_
+from nint_cli.fields.recipe import GUIDED, SIDE, Recipes, published, tuned
+from nint_cli.settings import Section
 
 
 class VariablePeriodicSine:
@@ -35,6 +40,20 @@ class VariablePeriodicSine:
         factor = z.abs().add_(1).mul_(self.omega_0)
         phase = z.mul_(factor)
         return phase.sin(), factor.mul_(phase.cos_())
+
+
+class FinerSettings(Section):
+    """FINER (Liu et al., 2024, arXiv 2312.02434)."""
+
+    hidden_features: int = width(256)
+    hidden_layers: int = depth(4)
+    omega_0: float = Setting(
+        30.0, gt=0, le=1e6, description="frequency factor of every sine layer"
+    )
+    first_frequency: float | None = first_frequency()
+    first_bias: float | None = Setting(
+        None, gt=0, le=1e6, description="bound of the first layer's bias; null: as the others'"
+    )
 
 
 class Finer(ChainField):
@@ -67,6 +86,27 @@ class Finer(ChainField):
         >>> Finer(2, 3).parameter_count()
         198915
     """
+
+    Settings = FinerSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(5e-4, "FINER's release"),
+            "tuned": tuned(6e-4, 4096, 2000, SIDE, least_steps=560, by_root=True),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(3e-4, 4096, 1200, GUIDED),
+        },
+        "sdf": {
+            "published": published(1e-4, "FINER's release"),
+            "tuned": tuned(3e-4, 8192, 400),
+        },
+    }
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides; see `Field.from_shape`."""
+        return {"first_frequency": bandwidth}
 
     def __init__(
         self,

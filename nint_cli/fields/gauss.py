@@ -1,10 +1,15 @@
 """GAUSS, a network of Gaussian bumps."""
 
+from typing import ClassVar
+
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, uniform_
+from nint_cli.fields.base import ChainField, depth, uniform_, width
 from nint_cli.fields.mlp import torch_default_
+from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
+from nint_cli.settings import Section
 
 
 class Gaussian:
@@ -24,6 +29,21 @@ class Gaussian:
         """Give exp(-z^2), and -2 z exp(-z^2) in place."""
         value = z.square().neg_().exp_()
         return value, z.mul_(-2).mul_(value)
+
+
+class GaussSettings(Section):
+    """GAUSS (Ramasinghe and Lucey, 2022, arXiv 2111.15135)."""
+
+    hidden_features: int = width(256)
+    hidden_layers: int = depth(4)
+    scale: float = Setting(30.0, gt=0, le=1e6, description="inverse width of the bumps")
+    first_scale: float | None = Setting(
+        None,
+        gt=0,
+        le=1e6,
+        description="inverse width of the first layer's narrowest bumps, which are then spread "
+        "over all coords in [-1, 1]; null: as the others",
+    )
 
 
 class Gauss(ChainField):
@@ -51,6 +71,22 @@ class Gauss(ChainField):
         >>> Gauss(2, 3).parameter_count()
         198915
     """
+
+    Settings = GaussSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(5e-3, "FINER's release"),
+            "tuned": tuned(1e-3, 4096, 1000, {"gauss.scale": 10.0}, by_root=True),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(2e-4, 8192, 600, {"gauss.first_scale": 480.0, **GUIDED}),
+        },
+        "sdf": {
+            "published": published(1e-4, "FINER's release"),
+            "tuned": tuned(1e-3, 4096, 800, {"gauss.scale": 5.0}),
+        },
+    }
 
     activation = Gaussian()
 

@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
+from pydantic import Field as Setting
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from nint_cli.fields.base import ChainField, Encoding, uniform_
+from nint_cli.fields.base import ChainField, Encoding, depth, uniform_, width
 from nint_cli.fields.mlp import Relu, torch_default_
+from nint_cli.fields.recipe import GRID_DECAYS, UNGUIDED, Recipes, published, tuned
+from nint_cli.settings import Section
 
 # The authors' factors of the spatial hash, one per axis. Only the low bits of a product count, so
 # 32-bit integers that wrap around give the same rows.
@@ -155,6 +159,39 @@ class GridEncoding(nn.Module, Encoding):
         return (reach * self._by_feature(gradient).square().sum(0)).sum(0)
 
 
+class HashGridSettings(Section):
+    """Multiresolution hash grid (Müller et al., 2022, arXiv 2201.05989)."""
+
+    levels: int = Setting(8, ge=1, le=64, description="number of grids")
+    features: int = Setting(4, ge=1, le=64, description="features per level")
+    coarsest: int = Setting(
+        16, ge=2, le=65_536, description="vertices along the longest axis of the first level"
+    )
+    finest: int | None = Setting(
+        None,
+        ge=2,
+        le=1 << 24,
+        description="vertices along the longest axis of the last level; null: from the signal",
+    )
+    log2_entries: int | None = Setting(
+        None,
+        ge=4,
+        le=28,
+        description="log2 of the most table rows of a level; null: from the signal",
+    )
+    hidden_features: int = width(64)
+    hidden_layers: int = depth(2)
+
+    @model_validator(mode="after")
+    def _levels_are_ordered(self) -> Self:
+        if self.finest is not None and self.finest < self.coarsest:
+            raise ValueError(
+                f"hashgrid.coarsest {self.coarsest} is above hashgrid.finest {self.finest}; "
+                "lower it"
+            )
+        return self
+
+
 class HashGrid(ChainField):
     """Multiresolution hash grid, then a small ReLU network.
 
@@ -189,7 +226,53 @@ class HashGrid(ChainField):
         generator: Source of the initial parameters; None leaves them uninitialised.
     """
 
+    Settings = HashGridSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(1e-2, "Müller et al., 2022"),
+            "tuned": tuned(2e-2, 4096, 8000, decays=GRID_DECAYS),
+        },
+        "audio": {
+            "published": published(1e-2, "Müller et al., 2022"),
+            "tuned": tuned(
+                1e-2,
+                4096,
+                10_000,
+                {"hashgrid.features": 2, "hashgrid.coarsest": 256, **UNGUIDED},
+                decays=GRID_DECAYS,
+            ),
+        },
+        "sdf": {
+            "published": published(1e-2, "Müller et al., 2022"),
+            "tuned": tuned(
+                1e-2,
+                8192,
+                1200,
+                {"hashgrid.finest": 128, "hashgrid.log2_entries": 15},
+                decays=GRID_DECAYS,
+            ),
+        },
+    }
+
     activation = Relu()
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: HashGridSettings,
+        shape: Sequence[int],
+        value_dim: int,
+        *,
+        half_range: float = 1.0,
+        bandwidth: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Build a grid for the signal's shape; see `Field.from_settings`."""
+        finest, log2_entries = grid_for(shape)
+        values = settings.model_dump()
+        values["finest"] = values["finest"] or finest
+        values["log2_entries"] = values["log2_entries"] or log2_entries
+        return cls(shape, value_dim, half_range=half_range, generator=generator, **values)
 
     def __init__(
         self,

@@ -2,11 +2,14 @@
 
 import math
 from itertools import chain as joined
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from nint_cli.fields.base import ChainField, uniform_
+from nint_cli.fields.base import ChainField, depth, uniform_, width
+from nint_cli.fields.recipe import UNGUIDED, Recipes, published, tuned
+from nint_cli.settings import Section
 
 
 class Relu:
@@ -43,6 +46,13 @@ def torch_default_(
         uniform_(parameter, 1 / math.sqrt(weight.shape[1]), generator)
 
 
+class MlpSettings(Section):
+    """ReLU network."""
+
+    hidden_features: int = width(256)
+    hidden_layers: int = depth(4)
+
+
 class Mlp(ChainField):
     """ReLU network: h' = max(W h + b, 0) per hidden layer, then a linear layer.
 
@@ -64,6 +74,22 @@ class Mlp(ChainField):
         >>> Mlp(2, 3).parameter_count()
         198915
     """
+
+    Settings = MlpSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(1e-3, "INT's release"),
+            "tuned": tuned(5e-3, 1024, 3600, by_root=True),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(1e-3, 8192, 800, UNGUIDED),
+        },
+        "sdf": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(1e-3, 8192, 500),
+        },
+    }
 
     activation = Relu()
 

@@ -1,11 +1,16 @@
 """SIREN, the sine network that NINT is published with."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, uniform_
+from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
+from nint_cli.fields.recipe import GUIDED, SIDE, Recipes, published, tuned
+from nint_cli.settings import Section
 
 
 class Sine:
@@ -24,6 +29,17 @@ class Sine:
     def value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Give sin(z) and cos(z), the latter in place."""
         return z.sin(), z.cos_()
+
+
+class SirenSettings(Section):
+    """SIREN (Sitzmann et al., 2020, arXiv 2006.09661)."""
+
+    hidden_features: int = width(256)
+    hidden_layers: int = depth(5)
+    omega_0: float = Setting(
+        30.0, gt=0, le=1e6, description="frequency factor of every sine layer"
+    )
+    first_frequency: float | None = first_frequency()
 
 
 class Siren(ChainField):
@@ -61,7 +77,28 @@ class Siren(ChainField):
         264707
     """
 
+    Settings = SirenSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(1e-4, "NINT's release"),
+            "tuned": tuned(6e-4, 4096, 2000, SIDE, least_steps=560, by_root=True),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(4e-4, 4096, 1200, GUIDED),
+        },
+        "sdf": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(3e-4, 8192, 500),
+        },
+    }
+
     activation = Sine()
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides; see `Field.from_shape`."""
+        return {"first_frequency": bandwidth}
 
     def __init__(
         self,

@@ -1,13 +1,35 @@
 """WIRE, a network of complex Gabor wavelets."""
 
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nint_cli.fields.base import Field, uniform_
+from nint_cli.fields.base import Field, depth, first_frequency, uniform_, width
+from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
+from nint_cli.settings import Section
+
+
+class WireSettings(Section):
+    """WIRE (Saragadam et al., 2023, arXiv 2301.05187)."""
+
+    hidden_features: int = width(181)
+    hidden_layers: int = depth(4)
+    omega_0: float = Setting(20.0, gt=0, le=1e6, description="frequency factor of the wavelets")
+    scale: float = Setting(10.0, gt=0, le=1e6, description="inverse width of the wavelets")
+    first_frequency: float | None = first_frequency()
+    first_scale: float | None = Setting(
+        None,
+        ge=0,
+        le=1e6,
+        description="inverse width of the first layer's wavelets, 0 for waves; null: scale, "
+        "and for a sound 200 divided by its samples",
+    )
 
 
 class Wire(Field):
@@ -46,6 +68,34 @@ class Wire(Field):
         >>> Wire(2, 3).parameter_count()
         199287
     """
+
+    Settings = WireSettings
+    recipes: ClassVar[Recipes] = {
+        "image": {
+            "published": published(5e-3, "FINER's release"),
+            "tuned": tuned(
+                2e-3,
+                2048,
+                400,
+                {"wire.omega_0": 5.0, "wire.scale": 10.0, "wire.first_frequency": 5.0},
+                by_root=True,
+            ),
+        },
+        "audio": {
+            "published": published(1e-4, "INT's release"),
+            "tuned": tuned(3e-3, 1024, 600, {"wire.omega_0": 3.0, "wire.scale": 5.0, **GUIDED}),
+        },
+        "sdf": {
+            "published": published(1e-4, "FINER's release"),
+            "tuned": tuned(2e-3, 2048, 300, {"wire.omega_0": 5.0, "wire.scale": 5.0}),
+        },
+    }
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides; see `Field.from_shape`."""
+        first_scale = first_scale_for(shape[0]) if len(shape) == 1 else None
+        return {"first_frequency": bandwidth, "first_scale": first_scale}
 
     def __init__(
         self,

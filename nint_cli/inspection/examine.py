@@ -34,6 +34,8 @@ from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.folder import RunFolder
 from nint_cli.samplers.base import Selection
+from nint_cli.samplers.nint import NintSettings
+from nint_cli.samplers.table import section_of
 from nint_cli.schedules.clock import Clock
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
@@ -47,8 +49,6 @@ PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
 _PATCH = 8
 _DENSITIES = 6
 _OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
-
-_WITH_XI = {"nint", "nint_released"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Examination:
             run=self._entry,
             sampler=config.sampler,
             rate=config.optimiser.peak_rate(self._saved.signal.grid),
-            xi=config.nint.xi if config.sampler in _WITH_XI else None,
+            xi=self._nint.xi if section_of(config.sampler) == "nint" else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,
             staleness=staleness,
@@ -199,6 +199,13 @@ class _Examination:
             self._gone = f"'{record.source}' has changed since the run"
             return None
         return subject
+
+    @property
+    def _nint(self) -> NintSettings:
+        """The settings of the sampler nint, whichever sampler the run has."""
+        settings = self._saved.config.section("nint")
+        assert isinstance(settings, NintSettings)
+        return settings
 
     @cached_property
     def _signal(self) -> Signal:
@@ -329,7 +336,7 @@ class _Examination:
         if self._subject is None:
             return None, self._gone
         config = self._saved.config
-        alpha, steps = config.nint.alpha, config.steps
+        alpha, steps = self._nint.alpha, config.steps
         if config.stop.time_budget_s is not None:
             steps = self._entry.steps  # no schedule of the run went by the others
         saved = self._with_steps_left(alpha, steps)

@@ -9,7 +9,6 @@ import torch
 from nint_cli.training.average import Average
 from nint_cli.schedules.batch_size import Brevity
 from nint_cli.schedules.clock import Clock
-from nint_cli.config.sampler_settings import NintConfig
 from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import Engine
 from nint_cli.device.settings import products
@@ -48,46 +47,12 @@ from nint_cli.training.trainer import Trainer
 from nint_cli.training.learning_rate import LearningRate
 
 from nint_cli.device.settings import resolve_device
-
-UNSIZED = frozenset({"full", "soft_mining", "expansive"})
-"""Samplers whose batches stay: all points; as many particles, or anchors, throughout."""
-
-SAMPLERS: dict[str, type[Sampler]] = {
-    "full": Full,
-    "uniform": Uniform,
-    "egra": Egra,
-    "expansive": Expansive,
-    "soft_mining": SoftMining,
-    "int": Int,
-    "evos": Evos,
-    "nint": Nint,
-    "nint_released": NintReleased,
-}
-FIELDS: dict[str, type[Field]] = {
-    "mlp": Mlp,
-    "pemlp": Pemlp,
-    "ffn": Ffn,
-    "siren": Siren,
-    "finer": Finer,
-    "gauss": Gauss,
-    "wire": Wire,
-    "hashgrid": HashGrid,
-}
+from nint_cli.fields.table import field_class
+from nint_cli.samplers.table import sampler_class
+from nint_cli.samplers.base import Setup
 
 # Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
 _LOOK_EVERY = 10
-
-# What the size of the signal decides where the settings leave it open.
-_FROM_SHAPE: dict[tuple[str, str], Callable[[Sequence[int]], float | None]] = {
-    ("pemlp", "frequencies"): lambda shape: octaves_for(max(shape)),
-    ("ffn", "sigma"): lambda shape: bandwidth_for(max(shape)),
-    ("wire", "first_scale"): lambda shape: first_scale_for(shape[0]) if len(shape) == 1 else None,
-    ("hashgrid", "finest"): lambda shape: grid_for(shape)[0],
-    ("hashgrid", "log2_entries"): lambda shape: grid_for(shape)[1],
-}
-
-
-
 
 def build_field(
     config: RunConfig,
@@ -111,17 +76,14 @@ def build_field(
     Returns:
         The field.
     """
-    name = config.field
-    settings: dict[str, Any] = getattr(config, name).model_dump()
-    for key, value in settings.items():
-        choose = _FROM_SHAPE.get((name, key))
-        if value is None and choose is not None:
-            settings[key] = choose(shape)
-    if settings.get("first_frequency", 0) is None:
-        settings["first_frequency"] = bandwidth
-    if name == "hashgrid":
-        return HashGrid(shape, value_dim, half_range=half_range, generator=generator, **settings)
-    return FIELDS[name](len(shape), value_dim, generator=generator, **settings)
+    return field_class(config.field).from_settings(
+        config.field_settings,
+        shape,
+        value_dim,
+        half_range=half_range,
+        bandwidth=bandwidth,
+        generator=generator,
+    )
 
 
 def build_sampler(
@@ -151,10 +113,12 @@ def build_sampler(
         config.batch.schedule,
         config.batch.size,
         config.steps,
+        config.batch.reshuffle,
         pace,
         brevity,
     )
-    sampler = _configured_sampler(config, signal, batch)
+    setup = Setup(batch, signal, config.seed)
+    sampler = sampler_class(config.sampler).from_settings(config.sampler_settings, setup)
     if sampler.needs_fixed_points and signal.redraw_every is not None:
         raise ConfigError(
             f"sampler {config.sampler} holds on to points and sdf.resample draws others every "
@@ -162,95 +126,6 @@ def build_sampler(
             "interval dense"
         )
     return sampler
-
-
-def _configured_sampler(config: RunConfig, signal: Signal, batch: BatchPlan) -> Sampler:
-    nint = config.nint
-    match config.sampler:
-        case "full":
-            return Full()
-        case "uniform":
-            return Uniform(batch, reshuffle=config.batch.reshuffle)
-        case "egra":
-            return _build_egra(config, batch, signal)
-        case "expansive":
-            return _build_expansive(config, batch, signal)
-        case "soft_mining":
-            mining = config.soft_mining
-            if not signal.on_grid:
-                raise ConfigError(
-                    "sampler soft_mining moves particles between the points of a grid, and a "
-                    "shape's lie anywhere; choose another sampler"
-                )
-            density = priors.edge_density(_grey(signal), zero_padded=mining.released)
-            return SoftMining(
-                batch,
-                density.to(signal.device),
-                signal.shape,
-                half_range=signal.half_range,
-                **mining.model_dump(),
-            )
-        case "int":
-            return Int(batch, **config.int_.model_dump())
-        case "evos":
-            picture = (signal.shape[0], signal.shape[1]) if len(signal.shape) == 2 else None
-            return Evos(batch, shape=picture, **config.evos.model_dump())
-        case "nint_released":
-            return NintReleased(
-                batch,
-                xi=nint.xi,
-                alpha=nint.alpha,
-                lambda_=nint.lambda_,
-                min_share=nint.min_share,
-            )
-        case "nint":
-            return _build_nint(nint, batch, config.batch.reshuffle)
-
-
-def _build_nint(nint: NintConfig, batch: BatchPlan, reshuffle: bool) -> Sampler:
-    settings = nint.model_dump(by_alias=False, exclude={"scoring", "pool"})
-    mixture = Mixture(**{each.name: settings.pop(each.name) for each in fields(Mixture)})
-    if nint.scoring == "sweep":
-        return Nint(batch, mixture, reshuffle=reshuffle, **settings)
-    return NintPool(batch, mixture, pool=nint.pool, reshuffle=reshuffle)
-
-
-def _build_egra(config: RunConfig, batch: BatchPlan, signal: Signal) -> Egra:
-    settings = config.egra
-    more = settings.model_dump(exclude={"low", "high"})
-    if signal.on_grid:
-        edges = priors.edges(_grey(signal), settings.low, settings.high)
-    else:  # the neighbours of a point's index are anywhere, so nothing beside it
-        edges = priors.nearest(signal.blocks(1 << 18), len(signal), priors.SURROGATE_SHARE)
-        more |= {"radius_min": 0, "radius_max": 0}
-    both_sides = len(signal.shape) == 1
-    return Egra(batch, edges.to(signal.device), both_sides=both_sides, **more)
-
-
-def _build_expansive(config: RunConfig, batch: BatchPlan, signal: Signal) -> Expansive:
-    settings = config.expansive
-    planned = settings.anchor_share * batch.share(0, len(signal))
-    if signal.on_grid:
-        anchors = priors.anchors(
-            _grey(signal),
-            planned,
-            torch.Generator().manual_seed(config.seed),
-            released=settings.released,
-        )
-    else:
-        anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
-    return Expansive(
-        batch,
-        anchors.to(signal.device),
-        len(signal),
-        planned=planned,
-        loss=settings.loss,
-        released=settings.released,
-    )
-
-
-def _grey(signal: Signal) -> priors.Grid:
-    return priors.grey(signal.blocks(1 << 18), signal.shape)
 
 
 def field_for(config: RunConfig, signal: Signal, generator: torch.Generator) -> Field:
@@ -328,7 +203,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
 def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:
     """Give what finds the size of batches; None where it is fixed."""
     batch, budget = config.batch, config.stop.time_budget_s
-    if config.sampler in UNSIZED or batch.size is None or budget is None:
+    if not sampler_class(config.sampler).sized or batch.size is None or budget is None:
         return None
     if batch.least_steps is None and batch.full_steps is None:
         return None

@@ -17,7 +17,8 @@ from torch import Tensor
 from nint_cli.version import __version__
 from nint_cli.training.average import AverageState
 from nint_cli.schedules.batch_size import BrevityState
-from nint_cli.runs.build import SAMPLERS, build_field
+from nint_cli.runs.build import build_field
+from nint_cli.samplers.table import sampler_class
 from nint_cli.config.schema import RunConfig
 from nint_cli.config.removed import without_removed
 from nint_cli.errors import InputError
@@ -281,7 +282,7 @@ def _check_indices(
     if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
         raise ValueError("the state of its generator is missing or damaged")
     population = signal.population
-    entries = SAMPLERS[config.sampler].index_entries
+    entries = sampler_class(config.sampler).index_entries
     for key, tensor in tensors.items():
         head, _, name = key.removeprefix("kept.").partition(".")
         if head == "selection":

@@ -19,6 +19,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.metrics.schema import DOCUMENT, RunMetrics
 from nint_cli.runs.fit import Fit, Outcome
 from nint_cli.runs.folder import RunFolder
+from nint_cli.samplers.table import sampler_class
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
 # at, measured and saved, and how large an input may be. All else would change the mathematics.
@@ -36,10 +37,6 @@ _FREE = (
     "sdf.watch_resolution",
     "sdf.surface_samples",
 )
-# Refresh strategies whose phases are shares of the run.
-_PHASED = {"incremental", "reverse_incremental", "decremental"}
-
-
 def resume(
     path: Path,
     *,
@@ -213,24 +210,8 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
         found["optimiser.warmup"] = config.optimiser.warmup
     if config.batch.schedule != "constant" and config.batch.size is None:
         found["batch.schedule"] = config.batch.schedule
-    return found | _sampler_bound_to_steps(config)
-
-
-def _sampler_bound_to_steps(config: RunConfig) -> dict[str, object]:
-    found: dict[str, object] = {}
-    match config.sampler:
-        case "evos":
-            found["sampler"] = config.sampler
-        case "expansive" if config.expansive.loss == "expanded":
-            found["expansive.loss"] = config.expansive.loss
-        case "int" if config.int_.interval in _PHASED:
-            found["int.interval"] = config.int_.interval
-        case "nint":
-            if config.nint.start:
-                found["nint.start"] = config.nint.start
-            if config.nint.scoring == "sweep" and config.nint.interval in _PHASED:
-                found["nint.interval"] = config.nint.interval
-    return found
+    sampler = sampler_class(config.sampler)
+    return found | dict(sampler.depends_on_steps(config.sampler_settings))
 
 
 def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:

@@ -6,12 +6,15 @@ Legend: N coordinates, B of them selected per step, C channels.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section
+from nint_cli.signals.base import Signal
 
 
 class BatchLoss(Protocol):
@@ -64,6 +67,37 @@ class Observation:
     coord_gradient: Tensor | None = None
 
 
+class Slot(NamedTuple):
+    """A rule by which a sampler chooses points of a batch.
+
+    Attributes:
+        colour: Of its points in pictures: red, green, blue; Okabe and Ito's palette, which
+            colour-blind eyes tell apart, too.
+        uniform: Whether it chooses points without regard to their error.
+    """
+
+    colour: tuple[int, int, int]
+    uniform: bool = False
+
+
+UNIFORM = Slot((240, 228, 66), uniform=True)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a sampler is built for, besides its own settings.
+
+    Attributes:
+        batch: How many points a step selects.
+        signal: What is fitted.
+        seed: Of the run.
+    """
+
+    batch: BatchPlan
+    signal: Signal
+    seed: int
+
+
 class Sampler(ABC):
     """Chooses which points train next.
 
@@ -71,6 +105,11 @@ class Sampler(ABC):
     and `load_state_dict` restores it exactly.
 
     Attributes:
+        Settings: The settings that it reads, a section of a run's configuration.
+        section: Name of that section, where it is not the sampler's own name.
+        slots: The rules that fill its batches, by the name that `Selection.slots` has.
+        sized: Whether its batches may be made smaller where a run has little time.
+        constant_batch: Whether every batch has as many points as the first.
         observes: Whether `observe` is to be called after every step.
         wants_coord_gradient: Whether it needs the gradient by the coords of its own loss.
         distinct: Whether no batch holds a point twice.
@@ -82,12 +121,44 @@ class Sampler(ABC):
             earlier step, and of which no copy is kept for that; see `undo`.
     """
 
+    Settings: ClassVar[type[Section]] = Section
+    section: ClassVar[str | None] = None
+    slots: ClassVar[Mapping[str, Slot]] = {}
+    sized: ClassVar[bool] = True
+    constant_batch: ClassVar[bool] = False
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
     host_entries: ClassVar[frozenset[str]] = frozenset()
     lasting_entries: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def from_settings(cls, settings: Any, setup: Setup) -> "Sampler":  # noqa: ANN401
+        """Build a sampler; what it must know of the signal beforehand is computed here.
+
+        Args:
+            settings: Of its class `Settings`.
+            setup: What it is built for.
+
+        Returns:
+            The sampler; by default its class, called with the batch and every setting by name.
+        """
+        build: Any = cls
+        sampler: Sampler = build(setup.batch, **settings.model_dump(by_alias=False))
+        return sampler
+
+    @classmethod
+    def depends_on_steps(cls, settings: Any) -> Mapping[str, object]:  # noqa: ANN401
+        """Return the settings in use whose meaning changes with the number of steps.
+
+        Args:
+            settings: Of its class `Settings`.
+
+        Returns:
+            Their values by dotted key; with any of them a run cannot go on to more steps.
+        """
+        return {}
 
     @property
     def needs_fixed_points(self) -> bool:

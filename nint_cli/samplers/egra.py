@@ -1,11 +1,54 @@
 """EGRA: a little more often beside edges."""
 
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
 import torch
+from pydantic import Field as Setting
+from pydantic import model_validator
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers import priors
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section
+
+
+class EgraSettings(Section):
+    """EGRA's edges and their weight (Gai et al., 2023)."""
+
+    p: float = Setting(
+        0.0025, ge=0, lt=1, description="weight of points beside edges, against all others"
+    )
+    density: float = Setting(
+        4096 / 640_000, gt=0, le=1, description="uniform density that p is weighed against"
+    )
+    radius_min: int = Setting(
+        6, ge=0, le=100_000, description="least distance from an edge, in points"
+    )
+    radius_max: int = Setting(
+        9, ge=0, le=100_000, description="largest distance from an edge, in points"
+    )
+    low: float = Setting(
+        30.0, ge=0, le=2040, description="lower threshold of Canny's edges, in levels of 255"
+    )
+    high: float = Setting(
+        40.0, ge=0, le=2040, description="upper threshold of Canny's edges, in levels of 255"
+    )
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.radius_min > self.radius_max:
+            raise ValueError(
+                f"egra.radius_min {self.radius_min} is above egra.radius_max {self.radius_max}; "
+                "exchange them"
+            )
+        if self.low > self.high:
+            raise ValueError(
+                f"egra.low {self.low:g} is above egra.high {self.high:g}; exchange them"
+            )
+        return self
 
 
 class Egra(Sampler):
@@ -45,6 +88,9 @@ class Egra(Sampler):
         both_sides: Whether a point moves either way, and not only to the right.
     """
 
+    Settings = EgraSettings
+    slots: ClassVar[Mapping[str, Slot]] = {"edge": Slot((0, 158, 115)), "uniform": UNIFORM}
+
     def __init__(
         self,
         batch: BatchPlan,
@@ -68,6 +114,20 @@ class Egra(Sampler):
     def needs_fixed_points(self) -> bool:
         """True: its edges are points."""
         return True
+
+    @classmethod
+    def from_settings(cls, settings: EgraSettings, setup: Setup) -> "Egra":
+        """Build it with the signal's edges; see `Sampler.from_settings`."""
+        signal = setup.signal
+        more = settings.model_dump(exclude={"low", "high"})
+        if signal.on_grid:
+            edges = priors.edges(priors.grey_of(signal), settings.low, settings.high)
+        else:  # the neighbours of a point's index are anywhere, so nothing beside it
+            blocks = signal.blocks(1 << 18)
+            edges = priors.nearest(blocks, len(signal), priors.SURROGATE_SHARE)
+            more |= {"radius_min": 0, "radius_max": 0}
+        both_sides = len(signal.shape) == 1
+        return cls(setup.batch, edges.to(signal.device), both_sides=both_sides, **more)
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Draw by weight, the points beside edges first; see `Sampler.select`."""

@@ -1,17 +1,19 @@
 """EVOS: the fittest survive, mutants join."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Observation, Sampler, Selection
+from nint_cli.samplers.base import UNIFORM, Observation, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.priors import grey_weights
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section, Share
 
 _ORDER, _STALE = "order", "stale"
 # The published weight 1e-5 is for squared errors of values in [-1, 1] and of a Laplacian of grey
@@ -56,6 +58,37 @@ class CrossFrequencyLoss:
         passes = (prediction > 0) & (prediction < 1)
         channel = back[:, None] * prediction.new_tensor(grey_weights(error.shape[1])) * passes
         return loss, 2 / error.numel() * error + 2 * self.weight / count * channel
+
+
+class EvosSettings(Section):
+    """EVOS' evolution (arXiv 2412.10153)."""
+
+    alpha: Share = Setting(0.5, description="share of the first batch that is drawn at random")
+    alpha_end: Share = Setting(0.5, description="that share at the end, unless it is constant")
+    mutation: Literal["constant", "linear", "geometric"] = Setting(
+        "constant", description="how that share goes from alpha to alpha_end"
+    )
+    crossover: Literal["select", "add", "none"] = Setting(
+        "select", description="how errors of values and of the Laplacian are joined in a ranking"
+    )
+    crossover_weight: float = Setting(
+        1e-5 * 255**2 / 4, ge=0, le=1e6, description="weight of the Laplacian in the ranking"
+    )
+    supervision_weight: float = Setting(
+        1e-5 * 255**2 / 4,
+        ge=0,
+        le=1e6,
+        description="weight of the Laplacian in the loss; 0 leaves it out",
+    )
+    supervised: Share = Setting(
+        0.3, description="share of the steps with the Laplacian in the loss; later, fitness steps"
+    )
+    first_interval: int = Setting(
+        100, ge=2, le=1_000_000, description="steps between fitness evaluations at the start"
+    )
+    last_interval: int = Setting(
+        50, ge=2, le=1_000_000, description="steps between fitness evaluations at the end"
+    )
 
 
 class Evos(Sampler):
@@ -103,6 +136,13 @@ class Evos(Sampler):
         last_interval: The same, at the end of the run.
     """
 
+    Settings = EvosSettings
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "survivor": Slot((213, 94, 0)),
+        "mutant": UNIFORM,
+        "full": UNIFORM,
+    }
+
     observes: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset({_ORDER})
 
@@ -138,6 +178,18 @@ class Evos(Sampler):
     def needs_fixed_points(self) -> bool:
         """True: its ranking is used for many steps."""
         return True
+
+    @classmethod
+    def from_settings(cls, settings: EvosSettings, setup: Setup) -> "Evos":
+        """Build it; pictures have a Laplacian; see `Sampler.from_settings`."""
+        shape = setup.signal.shape
+        picture = (shape[0], shape[1]) if len(shape) == 2 else None
+        return cls(setup.batch, shape=picture, **settings.model_dump())
+
+    @classmethod
+    def depends_on_steps(cls, settings: EvosSettings) -> Mapping[str, object]:
+        """Return the sampler, whose intervals follow the run; see the base class."""
+        return {"sampler": "evos"}
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Take all points, or survivors and mutants; see `Sampler.select`."""

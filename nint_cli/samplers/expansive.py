@@ -1,13 +1,34 @@
 """Expansive Supervision: always the edges, and a few others for the rest."""
 
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers import priors
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section, Share
+
+
+class ExpansiveSettings(Section):
+    """Expansive Supervision (arXiv 2409.08056)."""
+
+    anchor_share: Share = Setting(
+        0.5,
+        description="share of the first batch that is the same edges at every step",
+    )
+    loss: Literal["plain", "expanded"] = Setting(
+        "plain", description="mean squared error, or with the paper's factor on all but anchors"
+    )
+    released: bool = Setting(
+        False, description="search edges and fill batches as the released code does"
+    )
 
 
 class Expansive(Sampler):
@@ -43,6 +64,10 @@ class Expansive(Sampler):
         released: Whether scarce anchors leave the batch short.
     """
 
+    Settings = ExpansiveSettings
+    slots: ClassVar[Mapping[str, Slot]] = {"anchor": Slot((0, 158, 115)), "uniform": UNIFORM}
+    sized: ClassVar[bool] = False
+
     def __init__(
         self,
         batch: BatchPlan,
@@ -66,6 +91,31 @@ class Expansive(Sampler):
     def needs_fixed_points(self) -> bool:
         """True: its anchors are points."""
         return True
+
+    @classmethod
+    def from_settings(cls, settings: ExpansiveSettings, setup: Setup) -> "Expansive":
+        """Build it with the signal's anchors; see `Sampler.from_settings`."""
+        signal, batch = setup.signal, setup.batch
+        planned = settings.anchor_share * batch.share(0, len(signal))
+        if signal.on_grid:
+            generator = torch.Generator().manual_seed(setup.seed)
+            grey = priors.grey_of(signal)
+            anchors = priors.anchors(grey, planned, generator, released=settings.released)
+        else:
+            anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
+        return cls(
+            batch,
+            anchors.to(signal.device),
+            len(signal),
+            planned=planned,
+            loss=settings.loss,
+            released=settings.released,
+        )
+
+    @classmethod
+    def depends_on_steps(cls, settings: ExpansiveSettings) -> Mapping[str, object]:
+        """Return the loss if its factor follows the run; see the base class."""
+        return {"expansive.loss": settings.loss} if settings.loss == "expanded" else {}
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Join the anchors with random others; see `Sampler.select`."""

@@ -1,9 +1,13 @@
 """Every point at every step."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
+from nint_cli.settings import Section
 
 
 class Full(Sampler):
@@ -11,6 +15,14 @@ class Full(Sampler):
 
     It asks for no extra pass; a step costs a forward and a backward over N.
     """
+
+    slots: ClassVar[Mapping[str, Slot]] = {"full": UNIFORM}
+    sized: ClassVar[bool] = False
+
+    @classmethod
+    def from_settings(cls, settings: Section, setup: Setup) -> "Full":
+        """Build it; it has no settings and no size; see `Sampler.from_settings`."""
+        return cls()
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose all points; see `Sampler.select`."""

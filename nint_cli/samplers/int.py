@@ -1,18 +1,29 @@
 """INT: the points with the largest residual."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.base import Sampler, Selection, Slot, load_indices
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section
 
 _SELECTED = "selected"
+
+
+class IntSettings(Section):
+    """INT's refresh intervals (arXiv 2405.10531)."""
+
+    interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (
+        Setting("dense", description="which steps choose points anew; the others keep them")
+    )
+    every: int = Setting(2, ge=1, le=100_000, description="steps between refreshes under dense2")
 
 
 class Int(Sampler):
@@ -44,6 +55,9 @@ class Int(Sampler):
         every: Interval of ``dense2`` in steps.
     """
 
+    Settings = IntSettings
+    slots: ClassVar[Mapping[str, Slot]] = {"residual": Slot((86, 180, 233))}
+
     index_entries: ClassVar[frozenset[str]] = frozenset({_SELECTED})
 
     def __init__(self, batch: BatchPlan, *, interval: str = "dense", every: int = 2) -> None:
@@ -56,6 +70,12 @@ class Int(Sampler):
     def needs_fixed_points(self) -> bool:
         """Whether points are kept between refreshes."""
         return self.interval != "dense"
+
+    @classmethod
+    def depends_on_steps(cls, settings: IntSettings) -> Mapping[str, object]:
+        """Return the interval if its phases are shares of the run; see the base class."""
+        phased = settings.interval in laws.PHASED_INTERVALS
+        return {"int.interval": settings.interval} if phased else {}
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose the points with the largest residual; see `Sampler.select`."""

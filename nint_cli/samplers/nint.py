@@ -1,19 +1,23 @@
 """NINT: points whose training moves the whole function."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import fields
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe, ScoredBlocks
-from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot, load_indices
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.int import residual_score
+from nint_cli.samplers.nint_pool import NintPool
 from nint_cli.samplers.slots import PAPER, Mixture
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section, Share
 
 _NTK, _RESIDUAL = "ntk", "residual"
 # A whole selection, kept where it serves several steps, and the sizes of its slots.
@@ -24,6 +28,73 @@ _BEGAN = "began"
 _VOID = "void"
 _NEVER = 1 << 62
 _SLOTS = (_NTK, _RESIDUAL, "uniform")
+
+
+class NintSettings(Section):
+    """NINT's mixture (arXiv 2511.15487); also read by nint_released."""
+
+    xi: Share = Setting(0.7, description="share of a batch that is drawn uniformly")
+    alpha: int = Setting(
+        10,
+        ge=1,
+        le=100_000,
+        description="steps between NTK scorings, and time constant of the NTK share",
+    )
+    lambda_: float = Setting(
+        1.0, ge=0, le=1e6, alias="lambda", description="decay of the NTK share per alpha steps"
+    )
+    share_law: Literal["exponential", "stepwise"] = Setting(
+        "exponential", description="NTK share over time: the paper's, or the released code's"
+    )
+    min_share: Share = Setting(
+        1e-3, description="below this NTK share no scoring pass runs and the slot is empty"
+    )
+    residual_every: int = Setting(
+        1, ge=1, le=100_000, description="steps between sweeps that refresh the residual slot"
+    )
+    start: float = Setting(
+        0.0, ge=0, lt=1, description="share of the steps before guidance; until then uniform"
+    )
+    weight: float = Setting(
+        1.0,
+        gt=0,
+        le=1,
+        description="weight of a chosen point in the loss of its batch, where a uniform one has "
+        "1; less than 1 takes back a part of what being chosen gives it, for steadier training",
+    )
+    max_chosen: float = Setting(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the signal that a batch may choose at most; the rest of it is "
+        "uniform, even beyond xi",
+    )
+    score: Literal["product", "self_leverage", "residual", "last_layer", "sketch"] = Setting(
+        "product",
+        description="what the NTK slot ranks by: the product with the residual, or of the kernel "
+        "only its diagonal, nothing, its last layer, or random projections",
+    )
+    scoring: Literal["sweep", "pool"] = Setting(
+        "sweep",
+        description="what is ranked: all points by sweeps, as in the paper; or random candidates, "
+        "by the error they had when they last trained and a JVP along Adam's first moment, which "
+        "takes the same time for any signal; the interval, every, residual_every, and what says "
+        "how to score, are then without effect",
+    )
+    pool: int = Setting(
+        4, ge=1, le=1024, description="candidates per chosen point, under scoring pool"
+    )
+    gradient: Literal["full", "moment"] = Setting(
+        "full",
+        description="what a score of the product takes for the loss gradient: a VJP sweep, or "
+        "Adam's first moment, which spares it",
+    )
+    score_norm: Literal["l2", "l1"] = Setting("l2", description="norm of that over the channels")
+    sketches: int = Setting(4, ge=1, le=4096, description="random projections of score sketch")
+    interval: Literal["dense", "dense2", "incremental", "reverse_incremental", "decremental"] = (
+        Setting("dense", description="which steps choose points anew; the others keep them")
+    )
+    every: int = Setting(5, ge=1, le=100_000, description="steps between refreshes under dense2")
 
 
 class Nint(Sampler):
@@ -77,6 +148,13 @@ class Nint(Sampler):
             `UniformDraws`.
     """
 
+    Settings = NintSettings
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "ntk": Slot((213, 94, 0)),
+        "residual": Slot((86, 180, 233)),
+        "uniform": UNIFORM,
+    }
+
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK, _RESIDUAL, _SELECTED})
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_SIZES, _BEGAN, _VOID}
     lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
@@ -117,6 +195,25 @@ class Nint(Sampler):
         self._ranked = {key: kept for key, kept in self._ranked.items() if key == _BEGAN}
         self._ranked[_VOID] = torch.tensor([1])
         self._draws.forget()
+
+    @classmethod
+    def from_settings(cls, settings: NintSettings, setup: Setup) -> Sampler:
+        """Build it, or `NintPool` where settings say so; see `Sampler.from_settings`."""
+        mixture = Mixture(**{each.name: getattr(settings, each.name) for each in fields(Mixture)})
+        reshuffle = setup.batch.reshuffle
+        if settings.scoring == "pool":
+            return NintPool(setup.batch, mixture, pool=settings.pool, reshuffle=reshuffle)
+        own = {"scoring", "pool", *(each.name for each in fields(Mixture))}
+        rest = settings.model_dump(by_alias=False, exclude=own)
+        return cls(setup.batch, mixture, reshuffle=reshuffle, **rest)
+
+    @classmethod
+    def depends_on_steps(cls, settings: NintSettings) -> Mapping[str, object]:
+        """Return the start of guidance, and phases of the run; see the base class."""
+        found: dict[str, object] = {"nint.start": settings.start} if settings.start else {}
+        if settings.scoring == "sweep" and settings.interval in laws.PHASED_INTERVALS:
+            found["nint.interval"] = settings.interval
+        return found
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Observation, Sampler, Selection, load_indices
+from nint_cli.samplers.base import (
+    UNIFORM,
+    Observation,
+    Sampler,
+    Selection,
+    Slot,
+    load_indices,
+)
 from nint_cli.samplers.drawing import UniformDraws, draw_distinct
 from nint_cli.samplers.slots import PAPER, Mixture
 from nint_cli.schedules.batch_size import BatchPlan
@@ -50,6 +57,12 @@ class NintPool(Sampler):
         reshuffle: Whether uniform points come once each before any comes again; see
             `UniformDraws`.
     """
+
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "ntk": Slot((213, 94, 0)),
+        "residual": Slot((86, 180, 233)),
+        "uniform": UNIFORM,
+    }
 
     observes: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset({_NTK})

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection, load_indices
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot, load_indices
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.int import residual_score
+from nint_cli.samplers.nint import NintSettings
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
 
@@ -43,6 +44,14 @@ class NintReleased(Sampler):
         min_share: Share below which no refresh happens.
     """
 
+    Settings = NintSettings
+    section: ClassVar[str] = "nint"
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "ntk": Slot((213, 94, 0)),
+        "residual": Slot((86, 180, 233)),
+        "uniform": UNIFORM,
+    }
+
     index_entries: ClassVar[frozenset[str]] = frozenset({"ntk"})
     host_entries: ClassVar[frozenset[str]] = frozenset({_VOID})
 
@@ -65,6 +74,17 @@ class NintReleased(Sampler):
     def forget(self) -> None:
         """Score anew at the next step; see `Sampler.forget`."""
         self._bright = {_VOID: torch.tensor([1])}
+
+    @classmethod
+    def from_settings(cls, settings: NintSettings, setup: Setup) -> "NintReleased":
+        """Build it from what it shares with `Nint`; see `Sampler.from_settings`."""
+        return cls(
+            setup.batch,
+            xi=settings.xi,
+            alpha=settings.alpha,
+            lambda_=settings.lambda_,
+            min_share=settings.min_share,
+        )
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Fill the slots as the released code does; see `Sampler.select`."""

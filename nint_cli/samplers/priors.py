@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nint_cli.signals.base import Signal
+
 Grid = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
@@ -209,3 +211,8 @@ def _released_search(image: Grid, share: float) -> Mask:
             break
         factor *= 1 + 15 * (found.mean() - share)
     return found
+
+
+def grey_of(signal: Signal) -> Grid:
+    """Reduce a signal on a grid to one channel; see `grey`."""
+    return grey(signal.blocks(1 << 18), signal.shape)

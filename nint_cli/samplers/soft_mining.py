@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Observation, Sampler, Selection
+from nint_cli.errors import ConfigError
+from nint_cli.samplers import priors
+from nint_cli.samplers.base import Observation, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section, Share
 
 # The batch with which the published step size was found; its loss is a mean over as many points.
 _TUNED_BATCH = 4096
@@ -43,6 +47,28 @@ class SoftMiningLoss:
         correction = min(1, len(weight) - 1)  # a batch of one point has no sample deviation
         std, mean = torch.std_mean(weight, correction=correction)
         return weight.clamp(min=0.2).minimum(mean + std)
+
+
+class SoftMiningSettings(Section):
+    """Soft Mining's particles and its loss (arXiv 2312.00075)."""
+
+    alpha: Share = Setting(0.6, description="power of the error that the loss is divided by")
+    warmup: int = Setting(
+        1000, ge=1, le=1_000_000_000, description="steps in which that power would reach 1"
+    )
+    step_size: float = Setting(
+        20.0, ge=0, le=1e6, description="drift of a particle along log error"
+    )
+    noise: float = Setting(
+        0.02, ge=0, le=1, description="noise of a particle per step, in sizes of the signal"
+    )
+    uniform_share: Share = Setting(0.1, description="share of particles restarted uniformly")
+    restart_share: Share = Setting(
+        0.1, description="share of particles, those with the least loss, restarted at edges"
+    )
+    released: bool = Setting(
+        False, description="index, scale and pad as the released port to pictures does"
+    )
 
 
 class SoftMining(Sampler):
@@ -91,6 +117,11 @@ class SoftMining(Sampler):
         released: Whether to compute as the released port does.
     """
 
+    Settings = SoftMiningSettings
+    slots: ClassVar[Mapping[str, Slot]] = {"mined": Slot((204, 121, 167))}
+    sized: ClassVar[bool] = False
+    constant_batch: ClassVar[bool] = True
+
     observes: ClassVar[bool] = True
     wants_coord_gradient: ClassVar[bool] = True
     distinct: ClassVar[bool] = False
@@ -127,6 +158,28 @@ class SoftMining(Sampler):
     def needs_fixed_points(self) -> bool:
         """True: its density is one of points."""
         return True
+
+    @classmethod
+    def from_settings(cls, settings: SoftMiningSettings, setup: Setup) -> "SoftMining":
+        """Build it with the signal's edge density; see `Sampler.from_settings`.
+
+        Raises:
+            ConfigError: If the signal's points lie on no grid.
+        """
+        signal = setup.signal
+        if not signal.on_grid:
+            raise ConfigError(
+                "sampler soft_mining moves particles between the points of a grid, and a "
+                "shape's lie anywhere; choose another sampler"
+            )
+        density = priors.edge_density(priors.grey_of(signal), zero_padded=settings.released)
+        return cls(
+            setup.batch,
+            density.to(signal.device),
+            signal.shape,
+            half_range=signal.half_range,
+            **settings.model_dump(),
+        )
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Move the particles and give the points below them; see `Sampler.select`."""

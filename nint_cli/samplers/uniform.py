@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section
 
 
 class Uniform(Sampler):
@@ -23,6 +24,8 @@ class Uniform(Sampler):
         reshuffle: Whether every point comes once before any comes again; see `UniformDraws`.
     """
 
+    slots: ClassVar[Mapping[str, Slot]] = {"uniform": UNIFORM}
+
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
     lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries
 
@@ -33,6 +36,11 @@ class Uniform(Sampler):
     def forget(self) -> None:
         """Begin a new epoch; see `Sampler.forget`."""
         self._draws.forget()
+
+    @classmethod
+    def from_settings(cls, settings: Section, setup: Setup) -> "Uniform":
+        """Build it, by epochs where the batch says so; see `Sampler.from_settings`."""
+        return cls(setup.batch, reshuffle=setup.batch.reshuffle)
 
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose points at random; see `Sampler.select`."""

@@ -8,7 +8,7 @@ be depends on the number of steps that the budget is good for, hence on the mach
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field as Setting
 
@@ -16,6 +16,7 @@ from nint_cli.schedules import laws
 from nint_cli.schedules.clock import Clock
 from nint_cli.schedules.duration import Pace
 from nint_cli.schedules.state import State
+from nint_cli.settings import Section
 
 # The size is found from this many steps and all that train in this share of the budget, whichever
 # is more: the first takes longer than all others, and any may have had other work beside it.
@@ -169,6 +170,43 @@ class Brevity:
         self._fastest, self._last, self._first_s = saved.fastest, saved.last, saved.first_s
 
 
+class BatchSettings(Section):
+    """How many coordinates a step trains on."""
+
+    fraction: float = Setting(0.2, gt=0, le=1, description="share of all coordinates per step")
+    schedule: Literal["constant", "linear", "step", "cosine"] = Setting(
+        "constant", description="how the fraction grows towards 1 over the run"
+    )
+    size: int | None = Setting(
+        None,
+        ge=1,
+        description="coordinates per step, whatever the size of the signal; replaces the "
+        "fraction, and setting one later than the other undoes the other",
+    )
+    least_steps: int | None = Setting(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="steps that a run with a time budget is to come to: batches become smaller "
+        "for that, down to an eighth of the size and no further than 512, and the learning rate "
+        "by the fourth root of it; null: never. Setting the size or the fraction later undoes it; "
+        "full, soft_mining and expansive go without",
+    )
+    full_steps: int | None = Setting(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="steps of full batches that make a whole run: with time for a share of them "
+        "only, batches and steps each become fewer by the root of it, in the bounds of "
+        "least_steps; null: nothing beyond least_steps",
+    )
+    reshuffle: bool = Setting(
+        False,
+        description="whether the random points of uniform and nint come once each, in random "
+        "order, before any comes again; otherwise every step draws afresh",
+    )
+
+
 @dataclass(frozen=True)
 class BatchPlan:
     """How many points a step selects.
@@ -178,6 +216,7 @@ class BatchPlan:
         schedule: How that share grows; see `schedules.batch_fraction`.
         size: A number of points instead, as far as there are so many; or None.
         steps: Steps of the run.
+        reshuffle: Whether uniform points come once each before any comes again.
         pace: Knows better how many they will be, where time ends the run; or None.
         brevity: Makes `size` smaller where there is little time; or None.
     """
@@ -186,6 +225,7 @@ class BatchPlan:
     schedule: str
     size: int | None
     steps: int
+    reshuffle: bool = False
     pace: Pace | None = None
     brevity: Brevity | None = None
 

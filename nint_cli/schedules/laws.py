@@ -123,6 +123,10 @@ def ntk_share(law: str, step: int, *, xi: float, alpha: int, lambda_: float) -> 
     return (1 - xi) * math.exp(-lambda_ * age)
 
 
+PHASED_INTERVALS = frozenset({"incremental", "reverse_incremental", "decremental"})
+"""Intervals of `refreshes` whose phases are shares of the run."""
+
+
 def refreshes(strategy: str, step: int, total_steps: int, *, every: int) -> bool:
     """Whether a step chooses its points anew, or trains on those of the step before.
 

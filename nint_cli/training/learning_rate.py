@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from nint_cli.config.schema import OptimiserConfig
 from nint_cli.schedules import laws
 from nint_cli.schedules.duration import Pace
+from nint_cli.training.optimiser import OptimiserSettings
 
 
 def _no_factor(_step: int) -> float:
@@ -33,7 +33,7 @@ class LearningRate:
 
     def __init__(
         self,
-        settings: OptimiserConfig,
+        settings: OptimiserSettings,
         shape: Sequence[int],
         duration: Pace,
         *,

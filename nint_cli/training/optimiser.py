@@ -1,13 +1,78 @@
 """Adam, and what a fit has learnt by name: parameters and moments."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
+from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.fields.base import Field, load_parameters
+from nint_cli.settings import Section, Share
 
 _KINDS = ("step", "exp_avg", "exp_avg_sq")
+_PICTURE_AXES = 2
+
+
+class OptimiserSettings(Section):
+    """Adam, and the learning rate over the run."""
+
+    lr: float = Setting(1e-4, gt=0, le=10, description="learning rate after the warm-up")
+    lr_side: int | None = Setting(
+        None,
+        ge=1,
+        description="longest side of a picture, in pixels, up to which lr holds; on larger ones "
+        "the rate falls with the root of the side; null: lr at any size; setting lr undoes it",
+    )
+    schedule: Literal["constant", "cosine"] = Setting(
+        "constant", description="learning rate after the warm-up: constant, or half a cosine wave"
+    )
+    warmup: float = Setting(
+        0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
+    )
+    beta1: float = Setting(
+        0.9, ge=0, lt=1, description="decay per step of Adam's mean of gradients"
+    )
+    beta2: float = Setting(
+        0.999, ge=0, lt=1, description="decay per step of Adam's mean of squared gradients"
+    )
+    beta2_end: float | None = Setting(
+        None,
+        ge=0,
+        lt=1,
+        description="beta2 where the rate has fallen to 0; the memory, 1/(1 - beta2), shrinks "
+        "with the rate after the warm-up; null: beta2 stays",
+    )
+    final: Share = Setting(
+        0.0, description="rate at the end of a cosine schedule, as a share of lr"
+    )
+    average: float = Setting(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps so far over whose parameters the field is averaged when "
+        "it is measured and kept, times lr's part of its highest; 0: the last parameters",
+    )
+    guard: bool = Setting(
+        True,
+        description="whether a fit that diverges goes back to its last good state, and on with "
+        "half the rate, ten times at most; otherwise it ends",
+    )
+
+    def peak_rate(self, shape: Sequence[int]) -> float:
+        """Give the learning rate after the warm-up, which is lower on large pictures.
+
+        Args:
+            shape: Points of the signal along each axis.
+
+        Returns:
+            lr, on a picture of S > lr_side pixels along its longest side times
+            (lr_side / S)^(1/2).
+        """
+        if self.lr_side is None or len(shape) != _PICTURE_AXES:
+            return self.lr
+        return self.lr * math.sqrt(min(1.0, self.lr_side / max(shape)))
 
 
 class Adam:

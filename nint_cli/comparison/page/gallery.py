@@ -7,7 +7,7 @@ from pathlib import Path
 from nint_cli.comparison.page import media
 from nint_cli.comparison.record import Comparison, RunEntry
 from nint_cli.metrics.text import label, shown
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 MOST_INPUTS = 6
 """How many inputs have pictures or sounds on the page."""
@@ -191,6 +191,6 @@ def _shapes(entry: Entry, runs: Mapping[str, RunEntry], root: Path) -> Entry:
 def _colours() -> list[tuple[tuple[int, int, int], str]]:
     """Say what the colours of selections mean."""
     names: dict[tuple[int, int, int], list[str]] = {}
-    for slot, colour in SLOT_COLOURS.items():
+    for slot, (colour, _) in all_slots().items():
         names.setdefault(colour, []).append(_SLOT_NAMES.get(slot, slot))
     return [(colour, " or ".join(dict.fromkeys(each))) for colour, each in names.items()]

@@ -24,7 +24,7 @@ from nint_cli.modalities.image.subject import ImageSubject
 from nint_cli.modalities.table import modality
 from nint_cli.runs import selections as traces
 from nint_cli.runs.folder import RunFolder
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 SIDE = 512
 """Longest side of a picture on the page; larger ones are shown smaller."""
@@ -277,6 +277,7 @@ def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
     height, width = pixels.shape[:2]
     every = -(-max(height, width) // _MAP_SIDE)
     grey = (pixels.mean(axis=2) * 0.43).astype(np.uint8)[::every, ::every]
+    colours = {name: slot.colour for name, slot in all_slots().items()}
     found = []
     for index in chosen:
         try:
@@ -288,7 +289,7 @@ def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
             part = selection.indices[start : start + count].numpy()
             start += count
             rows, columns = np.divmod(part[part < height * width], width)
-            panel[rows // every, columns // every] = SLOT_COLOURS.get(slot, (255, 255, 255))
+            panel[rows // every, columns // every] = colours.get(slot, (255, 255, 255))
         found.append((step, _encoded(panel, _MAP_SIDE)))
     return found
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nint_cli.modalities.audio.signal import Waveform
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 _WIDTH, _DPI = 12, 100  # inches and pixels per inch
 _COLUMNS = 1000
@@ -175,7 +175,7 @@ def _draw_shares(axes: Axes, selection: Selection, count: int, pace: float) -> f
         chosen = np.histogram(indices[start : start + size], bins=edges)[0]
         start += size
         top = base + chosen / np.diff(edges)
-        colour = np.array(SLOT_COLOURS[slot]) / 255
+        colour = np.array(all_slots()[slot].colour) / 255
         label = f"{slot} {size:,}"
         axes.stairs(top, edges / pace, baseline=base, fill=True, color=colour, label=label)
         base = top

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from nint_cli.modalities.image.signal import Pixels
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 _SMALLEST_SIDE = 384
 _LARGEST_SIDE = 2048
@@ -40,7 +40,7 @@ def selection_picture(
             start += count
             chosen = selection.indices[len(selection.indices) - start :][:count]
             rows, columns = np.divmod(chosen.cpu().numpy(), width)
-            panel[rows // every, columns // every] = SLOT_COLOURS[slot]
+            panel[rows // every, columns // every] = all_slots()[slot].colour
         panels.append(_captioned(panel, f"step {steps[name]}", selection.slots))
     height = max(panel.shape[0] for panel in panels)
     gap = np.zeros((height, _GAP, 3), np.uint8)
@@ -70,6 +70,6 @@ def _captioned(
     x = 2 + draw.textlength(title + "   ")
     for slot, count in slots:
         label = f"{slot} {count}   "
-        draw.text((x, 2), label, fill=SLOT_COLOURS[slot])
+        draw.text((x, 2), label, fill=all_slots()[slot].colour)
         x += draw.textlength(label)
     return np.asarray(image)

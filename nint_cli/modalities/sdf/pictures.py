@@ -18,7 +18,7 @@ from nint_cli.modalities.image.files import encode_picture
 from nint_cli.modalities.sdf.sphere_tracing import Camera, View, view
 from nint_cli.modalities.sdf.surface import Distance, values_at
 from nint_cli.samplers.base import Selection
-from nint_cli.samplers.slot_colours import SLOT_COLOURS
+from nint_cli.samplers.table import all_slots
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -114,7 +114,7 @@ def selection_picture(
         for slot, count in reversed(selection.slots):  # what is rare is drawn last
             start += count
             chosen = selection.indices[len(selection.indices) - start :][:count].cpu().numpy()
-            _draw_points(panel, coords[chosen[::every]], SLOT_COLOURS[slot], camera)
+            _draw_points(panel, coords[chosen[::every]], all_slots()[slot].colour, camera)
         title = f"step {steps[name]}" + (f", 1 of {every} drawn" if every > 1 else "")
         panels.append(_captioned(panel, title, selection.slots))
     gap = np.zeros((len(panels[0]), _GAP, 3), np.uint8)
@@ -215,7 +215,7 @@ def _captioned(panel: Bytes, title: str, slots: tuple[tuple[str, int], ...]) -> 
     x = 2 + draw.textlength(title + "   ")
     for slot, count in slots:
         label = f"{slot} {count:,}   "
-        draw.text((x, 2), label, fill=SLOT_COLOURS[slot])
+        draw.text((x, 2), label, fill=all_slots()[slot].colour)
         x += draw.textlength(label)
     return np.asarray(image)
 

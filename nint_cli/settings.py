@@ -1,4 +1,4 @@
-"""What every group of settings is."""
+"""What every group of settings is; the groups stand beside the classes that read them."""
 
 from typing import Annotated, get_args
 
