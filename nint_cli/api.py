@@ -16,9 +16,9 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields.base import Field
-from nint_cli.metrics.schema import DOCUMENT, RunMetrics
+from nint_cli.metrics.schema import RunMetrics
 from nint_cli.metrics.text import divergence
-from nint_cli.modalities.table import modality
+from nint_cli.modalities.table import metrics_document, modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Outcome, fit_input
@@ -44,7 +44,7 @@ class Run:
             NintError: If the run has none, because it was killed or is still going on.
         """
         try:
-            return DOCUMENT.validate_python(RunFolder.open(self.path).metrics())
+            return metrics_document().validate_python(RunFolder.open(self.path).metrics())
         except ValueError as error:
             raise NintError(
                 f"'{self.path}' has no sound {METRICS}: the run did not end; go on with "
@@ -73,8 +73,8 @@ class Run:
             (T, C) in float64, full scale 1, not clipped; for a shape its mesh.
         """
         saved = self._saved
-        kind = modality(saved.signal.kind)
-        return kind.rebuild(saved.signal, saved.config, self.field)
+        kind = saved.signal.kind
+        return modality(kind).rebuild(saved.signal, saved.config.section(kind), self.field)
 
 
 def fit(

@@ -7,18 +7,14 @@ from pydantic import BaseModel
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.metrics.schema import (
-    AudioInput,
-    AudioMetrics,
     Environment,
     FieldRecord,
-    ImageInput,
-    ImageMetrics,
     MemoryRecord,
     PassCount,
     RunMetrics,
-    SdfInput,
-    SdfMetrics,
 )
+from nint_cli.modalities.modality import Modality
+from nint_cli.modalities.table import MODALITIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, METRICS = DOCS / "settings.md", DOCS / "metrics.md"
@@ -30,7 +26,7 @@ Every setting by its dotted key, as `--set key=value` takes it; in a file, a dot
 `nint config show` prints the values in use, `nint config schema` the same as below as JSON Schema.
 What is "built in" holds where neither a preset nor the field's recipe nor you say otherwise; a fit
 has `--preset default`, which says much.
-Written by scripts/write_reference.py; change the descriptions in nint_cli/config/schema.py.
+Written by scripts/write_reference.py from the descriptions beside the classes that read them.
 """
 
 
@@ -52,23 +48,28 @@ def page_text() -> str:
     return "".join([_HEAD, "\n", _table(plain), *sections])
 
 
+def _input_of(modality: Modality) -> type[BaseModel]:
+    """Return the model of what metrics.json says of an input."""
+    found = modality.metrics().model_fields["input"].annotation
+    assert isinstance(found, type)
+    assert issubclass(found, BaseModel)
+    return found
+
+
 _METRICS_HEAD = """\
 # metrics.json
 
 Version 1.0; readers ignore keys that they do not know, and a key that is removed or changes its
 type raises the major version. A figure that was not computed is null, with a reason beside it,
 never 0. The JSON Schema is `nint_cli/metrics/metrics.schema.json`. Written by
-scripts/write_reference.py from nint_cli/metrics/schema.py.
+scripts/write_reference.py from nint_cli/metrics/schema.py and nint_cli/modalities/*/schema.py.
 """
 
+_EVERY = MODALITIES.values()
 _MODELS: dict[str, type[BaseModel]] = {
     "Of every run": RunMetrics,
-    "Of a picture": ImageMetrics,
-    "Of a sound": AudioMetrics,
-    "Of a shape": SdfMetrics,
-    "input, of a picture": ImageInput,
-    "input, of a sound": AudioInput,
-    "input, of a shape": SdfInput,
+    **{f"Of a {each.noun}": each.metrics() for each in _EVERY},
+    **{f"input, of a {each.noun}": _input_of(each) for each in _EVERY},
     "field": FieldRecord,
     "passes": PassCount,
     "memory": MemoryRecord,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from nint_cli.metrics import schema
+from nint_cli.modalities.table import metrics_document
 
 SCHEMA = Path(schema.__file__).parent / "metrics.schema.json"
 
@@ -11,7 +12,7 @@ SCHEMA = Path(schema.__file__).parent / "metrics.schema.json"
 def schema_text() -> str:
     """Give the schema as it should stand in the file."""
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    document |= schema.DOCUMENT.json_schema()
+    document |= metrics_document().json_schema()
     return json.dumps(document, indent=2) + "\n"
 
 

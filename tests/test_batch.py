@@ -27,10 +27,8 @@ from nint_cli.errors import (
     NintError,
     OutputError,
 )
-from nint_cli.modalities.sdf.sample_meshes import solid_names
-from nint_cli.modalities.table import KINDS
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs import environment
-from nint_cli.signals.samples import picture_names, sound_names
 from tests.conftest import smooth_pixels
 from tests.test_cli import nint, strict
 
@@ -217,11 +215,11 @@ def test_a_signal_to_a_batch_of_processes_ends_each_in_order(pictures, number, c
         ("fields", FIELD_NAMES),
         (
             "presets",
-            [name for kind in KINDS for name in preset_names(kind)],
+            [name for kind in MODALITIES for name in preset_names(kind)],
         ),
         (
             "samples",
-            [f"sample:{name}" for name in picture_names() + sound_names() + solid_names()],
+            [f"sample:{name}" for m in MODALITIES.values() for name in m.samples().names()],
         ),
     ],
 )
@@ -244,7 +242,7 @@ def test_samples_and_presets_say_what_they_are_for(capsys):
     assert set(kinds.values()) == {"picture", "sound", "shape"}
     presets = json.loads(nint(capsys, "list", "presets", "--json")[1])
     paper = [entry["summary"] for entry in presets if entry["name"] == "paper"]
-    assert [summary.partition(":")[0] for summary in paper] == list(KINDS)
+    assert [summary.partition(":")[0] for summary in paper] == list(MODALITIES)
     assert "INT's release for sounds" in paper[1]
 
 
@@ -316,11 +314,11 @@ def test_names_are_completed():
     assert completion.fields("") == list(FIELD_NAMES)
     assert completion.presets("p") == ["paper"]
     assert completion.keys("nint.al") == ["nint.alpha="]
-    assert completion.pictures("sample:co") == ["sample:coffee", "sample:coins"]
-    assert completion.sounds("sample:c") == ["sample:chirp", "sample:chord"]
-    assert completion.shapes("sample:to") == ["sample:torus"]
-    for complete in (completion.pictures, completion.sounds, completion.shapes):
-        assert complete("co") == []
+    assert completion.samples("image")("sample:co") == ["sample:coffee", "sample:coins"]
+    assert completion.samples("audio")("sample:c") == ["sample:chirp", "sample:chord"]
+    assert completion.samples("sdf")("sample:to") == ["sample:torus"]
+    for kind in MODALITIES:
+        assert completion.samples(kind)("co") == []
 
 
 @pytest.mark.parametrize(

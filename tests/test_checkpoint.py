@@ -9,12 +9,12 @@ from safetensors.torch import save
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
+from nint_cli.modalities.image.record import ImageRecord
 from nint_cli.modalities.image.signal import Picture
 from nint_cli.runs import checkpoint
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.schedules.clock import Clock
-from nint_cli.signals.record import ImageRecord
 from nint_cli.training.trainer import TrainerState
 from tests.conftest import smooth_pixels
 

@@ -19,12 +19,12 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.metrics import schema
-from nint_cli.metrics.schema import ImageMetrics
 from nint_cli.modalities.image.files import encode_picture, read_picture
-from nint_cli.modalities.image.subject import ImageSubject
+from nint_cli.modalities.image.samples import picture_path
+from nint_cli.modalities.image.schema import ImageMetrics
 from nint_cli.runs.build import build_field
 from nint_cli.runs.evaluate import evaluate_run
-from nint_cli.signals.samples import picture_path
+from nint_cli.runs.inputs import read_input
 from tests.conftest import smooth_pixels
 
 
@@ -201,7 +201,7 @@ def test_a_one_pixel_picture_has_no_ssim_and_may_be_exact(capsys, tmp_path):
 
 def test_an_exact_reconstruction_is_said_to_be_exact(monkeypatch):
     config = RunConfig.model_validate({"image": {"size": 16}})
-    subject = ImageSubject.read("sample:cat", config, torch.device("cpu"))
+    subject = read_input("image", "sample:cat", config, torch.device("cpu"))
     monkeypatch.setattr(
         "nint_cli.modalities.image.strips.predicted_blocks",
         lambda _field, signal, _size: ((0, values, values) for _, _, values in signal.blocks(999)),

@@ -12,8 +12,8 @@ import torch
 
 import nint_cli
 from nint_cli.config.schema import SAMPLER_NAMES
-from nint_cli.metrics.schema import AudioMetrics
 from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.schema import AudioMetrics
 from tests.test_audiofile import riff, save, sparse, waves, write
 from tests.test_cli import nint, strict
 from tests.test_continuation import stopping_at

@@ -11,9 +11,9 @@ import trimesh
 from PIL import Image
 
 from nint_cli import api
-from nint_cli.metrics.schema import SdfMetrics
 from nint_cli.modalities.sdf import subject as sdf_subject
 from nint_cli.modalities.sdf import surface
+from nint_cli.modalities.sdf.schema import SdfMetrics
 from nint_cli.runs.evaluate import evaluate_run
 from tests.test_cli import nint, strict
 from tests.test_continuation import LAST, stopping_at

@@ -8,7 +8,6 @@ from nint_cli.config.layers import Layer, Setting, flag_layer, resolve
 from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.schema import (
     FIELD_NAMES,
-    MODALITY_NAMES,
     SAMPLER_NAMES,
     RecipeName,
     RunConfig,
@@ -17,6 +16,7 @@ from nint_cli.config.schema import (
 from nint_cli.config.yaml_text import file_layer, parse_yaml, set_layer
 from nint_cli.errors import ConfigError
 from nint_cli.fields.table import field_class
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.build import build_field, build_sampler
 from nint_cli.samplers.slots import Mixture
 from tests.conftest import tiny_signal
@@ -362,7 +362,7 @@ def layered(**settings):
 
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
-@pytest.mark.parametrize("modality", MODALITY_NAMES)
+@pytest.mark.parametrize("modality", MODALITIES)
 def test_every_field_has_its_recipes_for_every_modality(name, modality):
     assert set(field_class(name).recipes[modality]) == set(get_args(RecipeName))
     for recipe, found in field_class(name).recipes[modality].items():
@@ -385,7 +385,7 @@ def test_the_default_guides_pictures_sounds_by_most_fields_and_no_shapes(name):
     assert chosen("default", "image") == ("nint", "pool")
     assert chosen("default", "audio") == ("nint" if guided else "uniform", "pool")
     assert chosen("default", "sdf")[0] == "uniform"
-    for modality in MODALITY_NAMES:
+    for modality in MODALITIES:
         assert chosen("paper", modality) == ("nint", "sweep")
 
 

@@ -19,16 +19,11 @@ from nint_cli.config.presets import preset_names
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
 from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.fields.table import field_class
-from nint_cli.metrics.schema import (
-    AudioMetrics,
-    AudioQuality,
-    ImageMetrics,
-    SdfMetrics,
-    SdfQuality,
-)
-from nint_cli.modalities.sdf.sample_meshes import solid_names
+from nint_cli.modalities.audio.schema import AudioMetrics, AudioQuality
+from nint_cli.modalities.image.schema import ImageMetrics
+from nint_cli.modalities.sdf.schema import SdfMetrics, SdfQuality
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.build import build_field
-from nint_cli.signals.samples import picture_names, sound_names
 from tests.conftest import fit_within, smooth_pixels
 
 ROOT = Path(__file__).parents[1]
@@ -252,19 +247,16 @@ def test_every_exit_code_is_documented():
         assert re.search(rf"^\| {code} \|", README, re.MULTILINE), code
 
 
-@pytest.mark.parametrize(
-    ("modality", "samples"),
-    [("image", picture_names()), ("audio", sound_names()), ("sdf", solid_names())],
-)
-def test_help_names_what_exists(capsys, modality, samples):
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_help_names_what_exists(capsys, modality):
     cli.run(["fit", modality, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     for name in [*SAMPLER_NAMES, *FIELD_NAMES, *preset_names(modality)]:
         assert name in shown
     for name in re.findall(r"sample:([a-z]+)", shown):
-        assert name in samples
-    for name in re.findall(r"sample:([a-z]+)", README):
-        assert name in picture_names() + sound_names() + solid_names()
+        assert name in MODALITIES[modality].samples().names()
+    there = {name for each in MODALITIES.values() for name in each.samples().names()}
+    assert set(re.findall(r"sample:([a-z]+)", README)) <= there
 
 
 def test_every_option_has_help():

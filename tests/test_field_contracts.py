@@ -14,12 +14,13 @@ from nint_cli.derivatives.ntk import (
     ntk_residual_product,
 )
 from nint_cli.derivatives.sweep import predict, pullback, pushforward
+from nint_cli.modalities.audio.record import AudioRecord
 from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
+from nint_cli.modalities.image.record import ImageRecord
 from nint_cli.modalities.image.signal import Picture
 from nint_cli.runs.build import build_field, build_trainer
 from nint_cli.runs.checkpoint import Checkpoint, encode, read, rebuild_field
 from nint_cli.schedules.clock import Clock
-from nint_cli.signals.record import AudioRecord, ImageRecord
 from tests import oracles
 from tests.conftest import generator, smooth_pixels, tiny_points, tiny_signal, tiny_sound
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
 from nint_cli.modalities.image.files import encode_picture, read_picture
-from nint_cli.signals.samples import picture_names
+from nint_cli.modalities.image.samples import SAMPLES
 from tests.conftest import smooth_pixels
 
 
@@ -168,7 +168,7 @@ def test_the_hash_is_of_the_pixels_and_not_of_the_file(tmp_path):
     assert one.sha256 == two.sha256 != other.sha256
 
 
-@pytest.mark.parametrize("name", picture_names())
+@pytest.mark.parametrize("name", SAMPLES.names())
 def test_every_sample_is_there(name):
     picture = read_picture(f"sample:{name}")
     assert min(picture.pixels.shape[:2]) > 100

@@ -21,6 +21,7 @@ from nint_cli.modalities.image import subject as image_subject
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.perceptual_models import Perception
 from nint_cli.modalities.image.subject import ImageSubject
+from nint_cli.runs.inputs import read_input
 from nint_cli.signals.stratified import spread_indices
 from tests.conftest import smooth_pixels, tiny_field, tiny_points, tiny_signal
 from tests.test_cli import nint, strict
@@ -140,7 +141,7 @@ def test_ssim_and_pixels_in_strips(tmp_path, low_limits, channels):
     path = tmp_path / "a.png"
     Image.fromarray(pixels.squeeze()).save(path)
     config = RunConfig.model_validate({"metrics": {"flip": False}})
-    subject = ImageSubject.read(str(path), config, torch.device("cpu"))
+    subject = read_input("image", str(path), config, torch.device("cpu"))
     field = tiny_field(channels, torch.float32)
     written = {}
 
@@ -201,14 +202,14 @@ def test_a_target_must_be_reached_at_all_pixels(capsys, source, tmp_path, monkey
 
 def test_confirming_measures_all_pixels(source, monkeypatch):
     config = RunConfig.model_validate({"evaluation": {"points": 100}})
-    subject = ImageSubject.read(str(source), config, torch.device("cpu"))
+    subject = read_input("image", str(source), config, torch.device("cpu"))
     field = tiny_field(dtype=torch.float32)
     some, everything = subject.evaluate(field), subject.evaluate_fully(field)
     assert some.points == 100
     assert some.figures != everything.figures
     assert subject.confirmed(field, some) == everything.figures
     config = RunConfig.model_validate({"evaluation": {"points": 768}})
-    subject = ImageSubject.read(str(source), config, torch.device("cpu"))
+    subject = read_input("image", str(source), config, torch.device("cpu"))
     found = subject.evaluate(field)
     assert found.points is None
     assert subject.confirmed(field, found) is found.figures

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from nint_cli.errors import InputError
+from nint_cli.modalities.audio import sample_sounds
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.audio.signal import Scaling, Sound, to_waveform
-from nint_cli.signals import samples
 
 
 def sound(values, dtype=np.int16, rate=16000):
@@ -95,8 +95,8 @@ def test_a_single_sample_is_a_signal():
 
 
 def test_built_in_sounds_are_inputs_like_files():
-    assert samples.sound_names() == ["chirp", "chord"]
-    for name in samples.sound_names():
+    assert sample_sounds.SAMPLES.names() == ["chirp", "chord"]
+    for name in sample_sounds.SAMPLES.names():
         one = read_sound(f"sample:{name}")
         assert (one.sample_rate_hz, one.channels, one.subtype) == (16000, 1, "PCM_16")
         assert 2 <= one.duration_s <= 3
@@ -132,4 +132,4 @@ def test_the_chord_is_c_major():
 
 def test_a_picture_is_no_sound():
     with pytest.raises(InputError, match="no built-in sound 'sample:astronaut'; there are chirp"):
-        samples.sound("astronaut")
+        sample_sounds.sound("astronaut")

@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,7 +55,8 @@ class Batch:
         resolved: The configuration.
         root: The folder of their run folders; None puts each where a run of its own would be.
         settings: The words of the command line that made the configuration.
-        options: Flags that concern folders, targets and loudness.
+        options: Flags that concern folders and loudness.
+        demands: Attributes of `Control` that flags of their names set, such as `require_target`.
         progress: As `--progress` gives it.
     """
 
@@ -68,12 +69,14 @@ class Batch:
         root: Path | None,
         settings: list[str],
         options: list[str],
+        demands: Mapping[str, bool],
         progress: str,
     ) -> None:
         self._modality = modality
         self._resolved = resolved
         self._settings = settings
         self._options = options
+        self._demands = demands
         self._progress = progress
         self._root = root or Path("runs")
         below = "" if root is not None else resolved.config.sampler
@@ -145,11 +148,7 @@ class Batch:
         from nint_cli.runs.fit import fit_input
 
         try:
-            with steered(
-                self._progress,
-                require_target="--require-target" in self._options,
-                require_mesh="--require-mesh" in self._options,
-            ) as control:
+            with steered(self._progress, self._demands) as control:
                 outcome = fit_input(
                     self._modality,
                     item.source,
@@ -171,7 +170,17 @@ class Batch:
             return unexpected(error)
 
     def _fit_apart(self, item: Item) -> int:
-        words = [*self._settings, *self._options, "--quiet", "-o", item.path, "--", item.source]
+        demanded = [f"--{each.replace('_', '-')}" for each in self._demands if self._demands[each]]
+        words = [
+            *self._settings,
+            *self._options,
+            *demanded,
+            "--quiet",
+            "-o",
+            item.path,
+            "--",
+            item.source,
+        ]
         ended = self._children.run(["fit", self._modality, *words])
         item.error = ended.error
         for line in ended.lines:

@@ -1,18 +1,20 @@
 """``nint compare``: methods on equal terms, and a report."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nint_cli.cli import completion, console
-from nint_cli.cli.options import CompareOptions, Modality, with_options
+from nint_cli.cli import console
+from nint_cli.cli.options import CompareOptions, assembled, sources_parameter
 from nint_cli.cli.processes import Children
 from nint_cli.cli.signals_and_outcome import shown
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
+from nint_cli.modalities.modality import Modality
+from nint_cli.modalities.table import MODALITIES
 
 if TYPE_CHECKING:
     from nint_cli.comparison.plan import Entry, Variant
@@ -32,55 +34,19 @@ def _compare(context: typer.Context) -> None:
         console.result(context.get_help())
 
 
-@compare_app.command("image")
-@with_options(CompareOptions)
-def compare_image(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Picture files, or sample:NAME.",
-            autocompletion=completion.pictures,
-        ),
-    ],
-    options: CompareOptions,
-) -> int:
-    """Compare methods on pictures, by PSNR; the path of the report goes to stdout."""
-    return _compare_methods("image", sources, options)
+def _command(kind: Modality) -> Callable[..., int]:
+    """Make the command that compares methods on inputs of a modality."""
+
+    def compare(sources: list[str], options: CompareOptions) -> int:
+        return _compare_methods(kind.name, sources, options)
+
+    about = f"Compare methods on {kind.plural}, by {kind.label}; the path of the report goes to stdout."
+    sources = sources_parameter(kind, f"{kind.files}, or sample:NAME.")
+    return assembled(compare, f"compare_{kind.name}", about, [sources], CompareOptions)
 
 
-@compare_app.command("audio")
-@with_options(CompareOptions)
-def compare_audio(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Sound files, or sample:NAME.",
-            autocompletion=completion.sounds,
-        ),
-    ],
-    options: CompareOptions,
-) -> int:
-    """Compare methods on sounds, by SI-SNR; the path of the report goes to stdout."""
-    return _compare_methods("audio", sources, options)
-
-
-@compare_app.command("sdf")
-@with_options(CompareOptions)
-def compare_sdf(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Mesh files, or sample:NAME.",
-            autocompletion=completion.shapes,
-        ),
-    ],
-    options: CompareOptions,
-) -> int:
-    """Compare methods on shapes, by IoU; the path of the report goes to stdout."""
-    return _compare_methods("sdf", sources, options)
+for _each in MODALITIES.values():
+    compare_app.command(_each.name)(_command(_each))
 
 
 @compare_app.command("runs")
@@ -124,7 +90,7 @@ def compare_runs(
     return _report(comparison, output, as_json=json)
 
 
-def _compare_methods(kind: Modality, sources: list[str], options: CompareOptions) -> int:
+def _compare_methods(kind: str, sources: list[str], options: CompareOptions) -> int:
     """Make what is missing of the runs and report; give the exit code."""
     console.set_loudness(quiet=options.quiet, verbose=options.verbose)
     if options.steps is not None and options.time_budget is not None:
@@ -200,7 +166,7 @@ def _described(
 
 
 def _comparison(
-    kind: Modality,
+    kind: str,
     inputs: "Mapping[str, InputEntry]",
     options: CompareOptions,
     described: "Sequence[VariantEntry]",
@@ -208,7 +174,7 @@ def _comparison(
     failures: Mapping[Path, str],
 ) -> "Comparison":
     """Read what came of the runs, and compare."""
-    from nint_cli.comparison.reading import HEADLINES, read_run
+    from nint_cli.comparison.reading import read_run
     from nint_cli.comparison.summary import compare
     from nint_cli.version import __version__
 
@@ -228,20 +194,20 @@ def _comparison(
         notes.append(f"{options.jobs} runs at once shared the cores, so times are longer.")
     return compare(
         kind,
-        HEADLINES[kind],
+        MODALITIES[kind].headline,
         [*inputs.values()],
         described,
         runs,
         baseline=_baseline(options, [each.name for each in described]),
         targets=options.target,
         nint_version=__version__,
-        command=_command(kind, [*inputs], options),
+        command=_command_line(kind, [*inputs], options),
         tuned=options.tune is not None,
         notes=notes,
     )
 
 
-def _command(kind: Modality, sources: Sequence[str], options: CompareOptions) -> str:
+def _command_line(kind: str, sources: Sequence[str], options: CompareOptions) -> str:
     """Give the command that makes this report."""
     words = ["nint", "compare", kind]
     for flag, values in (

@@ -8,9 +8,10 @@ from pathlib import Path
 from nint_cli.cli import console
 from nint_cli.cli.processes import Children, Ended
 from nint_cli.comparison.plan import Entry
-from nint_cli.comparison.reading import HEADLINES, read_run
+from nint_cli.comparison.reading import read_run
 from nint_cli.errors import OutputError
 from nint_cli.metrics.text import shown
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.folder import in_use_by
 
 _TAKEN = OutputError.exit_code
@@ -102,6 +103,6 @@ class Making:
 def _outcome(entry: Entry) -> str:
     """Say in a few words what came of a run."""
     run = read_run(entry.folder, name=entry.input, variant=entry.variant.name, root=entry.folder)
-    figure = "exact" if run.exact else shown(HEADLINES[entry.kind], run.value)
+    figure = "exact" if run.exact else shown(MODALITIES[entry.kind].headline, run.value)
     text = f"{figure} in {run.train_s:.1f} s"
     return text if run.status == "complete" else f"{text}, {run.status}"

@@ -1,5 +1,10 @@
 """Names for the shell to complete; the configuration is loaded only when it asks."""
 
+from collections.abc import Callable
+
+from nint_cli.modalities.table import MODALITIES
+from nint_cli.signals.source import SAMPLE_PREFIX
+
 
 def presets(incomplete: str) -> list[str]:
     """Complete a preset."""
@@ -29,35 +34,20 @@ def keys(incomplete: str) -> list[str]:
     return [f"{key}=" for key in dotted_keys() if key.startswith(incomplete)]
 
 
-def pictures(incomplete: str) -> list[str]:
-    """Complete a built-in picture; nothing leaves it to the shell to complete a file."""
-    if not incomplete.startswith(_SAMPLE):
-        return []
-    from nint_cli.signals.samples import picture_names
+def samples(kind: str) -> Callable[[str], list[str]]:
+    """Return what completes the built-in inputs of a modality.
 
-    return _completed(picture_names(), incomplete)
+    Args:
+        kind: Its name.
 
+    Returns:
+        A function that leaves it to the shell to complete a file.
+    """
 
-def sounds(incomplete: str) -> list[str]:
-    """Complete a built-in sound."""
-    if not incomplete.startswith(_SAMPLE):
-        return []
-    from nint_cli.signals.samples import sound_names
+    def complete(incomplete: str) -> list[str]:
+        if not incomplete.startswith(SAMPLE_PREFIX):
+            return []
+        names = [SAMPLE_PREFIX + name for name in MODALITIES[kind].samples().names()]
+        return [name for name in names if name.startswith(incomplete)]
 
-    return _completed(sound_names(), incomplete)
-
-
-def shapes(incomplete: str) -> list[str]:
-    """Complete a built-in shape."""
-    if not incomplete.startswith(_SAMPLE):
-        return []
-    from nint_cli.modalities.sdf.sample_meshes import solid_names
-
-    return _completed(solid_names(), incomplete)
-
-
-_SAMPLE = "sample:"
-
-
-def _completed(names: list[str], incomplete: str) -> list[str]:
-    return [name for each in names if (name := _SAMPLE + each).startswith(incomplete)]
+    return complete

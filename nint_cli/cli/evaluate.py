@@ -30,7 +30,6 @@ def evaluate(
 ) -> int:
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
     from nint_cli.config.layers import Layer, flag_layer
-    from nint_cli.metrics.text import quality_rows
     from nint_cli.runs.evaluate import evaluate_run
 
     flags: dict[str, tuple[str, object]] = {
@@ -42,6 +41,6 @@ def evaluate(
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0
-    rows = quality_rows(quality, fine=True)
+    rows = quality.rows(fine=True)
     console.result("\n".join(f"{name} {console.printable(text)}" for name, text in rows))
     return 0

@@ -1,16 +1,19 @@
 """``nint fit``: fit a field to a signal."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nint_cli.cli import completion, console
-from nint_cli.cli.options import FitOptions, with_options
+from nint_cli.cli import console
+from nint_cli.cli.options import FitOptions, assembled, flag_parameter, sources_parameter
 from nint_cli.cli.settings import commented, resolve_layers
 from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
+from nint_cli.modalities.modality import Flag, Modality
+from nint_cli.modalities.table import MODALITIES
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
@@ -30,108 +33,30 @@ def _fit(context: typer.Context) -> None:
         console.result(context.get_help())
 
 
-@fit_app.command("image")
-@with_options(FitOptions)
-def fit_image(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="PNG, JPEG, TIFF, BMP or WebP files, or sample:NAME for a built-in picture "
-            "(sample:astronaut, sample:camera, sample:coffee, ...).",
-            autocompletion=completion.pictures,
-        ),
-    ],
-    options: FitOptions,
-    target_psnr: Annotated[
-        float | None,
-        typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
-    ] = None,
-) -> int:
-    """Fit a field to each picture and write its run folder; the path goes to stdout."""
-    flags: Flags = {"stop.target_psnr_db": ("--target-psnr", target_psnr)}
-    return _FitCommand("image", sources, options, flags).run()
+def _command(kind: Modality) -> Callable[..., int]:
+    """Make the command that fits inputs of a modality."""
+
+    def fit(sources: list[str], options: FitOptions, **given: Any) -> int:  # noqa: ANN401
+        own = {
+            flag.key: (flag.name, _value(flag, given[flag.parameter]))
+            for flag in kind.flags
+            if flag.key is not None
+        }
+        demands = {
+            flag.parameter: bool(given[flag.parameter]) for flag in kind.flags if flag.key is None
+        }
+        return _FitCommand(kind, sources, options, own, demands).run()
+
+    parameters = [sources_parameter(kind, kind.inputs), *map(flag_parameter, kind.flags)]
+    return assembled(fit, f"fit_{kind.name}", kind.summary, parameters, FitOptions)
 
 
-@fit_app.command("audio")
-@with_options(FitOptions)
-def fit_audio(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
-            "(sample:chirp, sample:chord).",
-            autocompletion=completion.sounds,
-        ),
-    ],
-    options: FitOptions,
-    start: Annotated[str | None, typer.Option(metavar="T", help="Begin there: 1.5s, 2m.")] = None,
-    duration: Annotated[
-        str | None, typer.Option(metavar="T", help="Take that much at most.")
-    ] = None,
-    mono: Annotated[
-        bool | None, typer.Option("--mono/--no-mono", help="Mix all channels into one, or not.")
-    ] = None,
-    target_si_snr: Annotated[
-        float | None,
-        typer.Option(metavar="DB", help="Stop when an evaluation reaches that SI-SNR in dB."),
-    ] = None,
-    target_psnr: Annotated[
-        float | None,
-        typer.Option(metavar="DB", help="Stop when an evaluation reaches that PSNR in dB."),
-    ] = None,
-) -> int:
-    """Fit a field to each sound and write its run folder; the path goes to stdout."""
-    flags: Flags = {
-        "audio.start_s": ("--start", seconds(start, "--start")),
-        "audio.duration_s": ("--duration", seconds(duration, "--duration")),
-        "audio.mono": ("--mono", mono),
-        "stop.target_si_snr_db": ("--target-si-snr", target_si_snr),
-        "stop.target_psnr_db": ("--target-psnr", target_psnr),
-    }
-    return _FitCommand("audio", sources, options, flags).run()
+def _value(flag: Flag, given: Any) -> object:  # noqa: ANN401 (as the flag says)
+    return seconds(given, flag.name) if flag.kind == "seconds" else given
 
 
-@fit_app.command("sdf")
-@with_options(FitOptions)
-def fit_sdf(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
-            "(sample:torus, sample:knot, sample:gear).",
-            autocompletion=completion.shapes,
-        ),
-    ],
-    options: FitOptions,
-    mc_resolution: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Grid points along each edge for the reconstructed mesh."),
-    ] = None,
-    require_watertight: Annotated[
-        bool | None,
-        typer.Option(
-            "--require-watertight/--allow-holes", help="Refuse meshes with holes, or not."
-        ),
-    ] = None,
-    require_mesh: Annotated[
-        bool,
-        typer.Option("--require-mesh", help="Exit with code 5 if the fit has no surface."),
-    ] = False,
-    target_iou: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Stop when an evaluation reaches that IoU."),
-    ] = None,
-) -> int:
-    """Fit a field to the signed distance of each shape and write its run folder."""
-    flags: Flags = {
-        "sdf.mc_resolution": ("--mc-resolution", mc_resolution),
-        "sdf.require_watertight": ("--require-watertight", require_watertight),
-        "stop.target_iou": ("--target-iou", target_iou),
-    }
-    return _FitCommand("sdf", sources, options, flags, require_mesh=require_mesh).run()
+for _each in MODALITIES.values():
+    fit_app.command(_each.name)(_command(_each))
 
 
 @dataclass(frozen=True)
@@ -142,15 +67,15 @@ class _FitCommand:
         modality: What is fitted.
         sources: The inputs.
         options: What all modalities share.
-        own: The flags of the modality; those that set a target are named ``--target-...``.
-        require_mesh: Whether a shape without a surface is an error.
+        own: The modality's flags that set settings.
+        demands: Those that set attributes of `Control`.
     """
 
-    modality: str
+    modality: Modality
     sources: list[str]
     options: FitOptions
     own: Flags
-    require_mesh: bool = False
+    demands: Mapping[str, bool]
 
     def run(self) -> int:
         """Do what was asked for; give the exit code."""
@@ -158,10 +83,10 @@ class _FitCommand:
         console.set_loudness(quiet=options.quiet, verbose=options.verbose)
         flags = self._flags()
         resolved = resolve_layers(
-            self.modality, options.preset, options.config or [], options.set_ or [], flags
+            self.modality.name, options.preset, options.config or [], options.set_ or [], flags
         )
         if options.require_target and not resolved.config.stop.targets():
-            target = next(flag for flag, _ in self.own.values() if flag.startswith("--target"))
+            target, _ = self.own[f"stop.target_{self.modality.headline}"]
             raise ConfigError(f"--require-target: there is no target; add {target}")
         if options.overwrite and options.skip_existing:
             raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
@@ -192,11 +117,9 @@ class _FitCommand:
         from nint_cli.runs.fit import fit_input
 
         options = self.options
-        with steered(
-            self._progress, require_target=options.require_target, require_mesh=self.require_mesh
-        ) as control:
+        with steered(self._progress, self._demands) as control:
             outcome = fit_input(
-                self.modality,
+                self.modality.name,
                 self.sources[0],
                 resolved,
                 options.output,
@@ -204,7 +127,7 @@ class _FitCommand:
                 skip_existing=options.skip_existing,
                 control=control,
             )
-        code = tell(outcome, f"nint fit {self.modality}")
+        code = tell(outcome, f"nint fit {self.modality.name}")
         console.result(metrics_document(outcome.path) if options.json else shown(outcome.path))
         return code
 
@@ -213,7 +136,7 @@ class _FitCommand:
 
         options = self.options
         return Batch(
-            self.modality,
+            self.modality.name,
             self.sources,
             resolved,
             root=options.output,
@@ -233,12 +156,15 @@ class _FitCommand:
             options=[
                 *(["--overwrite"] if options.overwrite else []),
                 *(["--skip-existing"] if options.skip_existing else []),
-                *(["--require-target"] if options.require_target else []),
-                *(["--require-mesh"] if self.require_mesh else []),
                 *(["--verbose"] if options.verbose else []),
             ],
+            demands=self._demands,
             progress=self._progress,
         ).run(jobs=options.jobs, fail_fast=options.fail_fast, json=options.json)
+
+    @property
+    def _demands(self) -> dict[str, bool]:
+        return {"require_target": self.options.require_target, **self.demands}
 
     @property
     def _progress(self) -> str:

@@ -15,7 +15,7 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Lock
 
-from nint_cli.modalities.table import KINDS
+from nint_cli.modalities.table import MODALITIES
 
 # Several threads start processes and wait for them, which multiprocessing is not made for.
 _one_at_a_time = Lock()
@@ -79,7 +79,7 @@ def _ensure_server(words: Sequence[str]) -> None:
     A Ctrl-C in the terminal would end it while it loads. What it forks inherits that, too, so
     that a signal waits until the command can handle it.
     """
-    kind = [f"nint_cli.modalities.{name}" for name in words[1:2] if name in KINDS]
+    kind = [f"nint_cli.modalities.{name}.subject" for name in words[1:2] if name in MODALITIES]
     forkserver.set_forkserver_preload([*kind, "nint_cli.cli.preload"])
     resource_tracker.ensure_running()  # before, because it lets the signals through in the end
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)

@@ -8,6 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 import typer
 
 from nint_cli.cli import console
+from nint_cli.modalities.image import MODALITY as PICTURES
+from nint_cli.modalities.table import MODALITIES
+from nint_cli.signals.source import SAMPLE_PREFIX
 
 Kind = Literal["samplers", "fields", "presets", "samples"]
 
@@ -72,7 +75,7 @@ def _size(field: str) -> str:
         network = build_field(RunConfig.model_validate({"field": field}), _PICTURE, 3)
     rates = ", ".join(
         f"{recipe} {found.settings['optimiser.lr']:g}"
-        for recipe, found in field_class(field).recipes.get("image", {}).items()
+        for recipe, found in field_class(field).recipes.get(PICTURES.name, {}).items()
     )
     height, width = _PICTURE
     size = (
@@ -86,33 +89,22 @@ _PICTURE = (512, 512)
 
 
 def _presets() -> list[Entry]:
-    from typing import get_args
-
-    from nint_cli.cli.options import Modality
     from nint_cli.config.presets import preset_names, preset_summary
 
     return [
         Entry(name, f"{kind}: {preset_summary(name, kind)}")
-        for kind in get_args(Modality)
+        for kind in MODALITIES
         for name in preset_names(kind)
     ]
 
 
 def _samples() -> list[Entry]:
-    from nint_cli.modalities.sdf import sample_meshes
-    from nint_cli.signals import samples
-
-    found = [
-        (name, f"picture, {samples.picture_path(name).name} of scikit-image")
-        for name in samples.picture_names()
+    every = [each.samples() for each in MODALITIES.values()]
+    return [
+        Entry(SAMPLE_PREFIX + name, samples.summary(name))
+        for samples in every
+        for name in samples.names()
     ]
-    for name in samples.sound_names():
-        waveform, rate = samples.sound(name)
-        found.append((name, f"sound, {len(waveform) / rate:g} s at {rate} Hz, computed"))
-    for name in sample_meshes.solid_names():
-        _, faces = sample_meshes.solid(name)
-        found.append((name, f"shape, {len(faces):,} triangles, computed"))
-    return [Entry(samples.PREFIX + name, summary) for name, summary in found]
 
 
 def _documented(name: str, kind: type) -> Entry:

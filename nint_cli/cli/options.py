@@ -4,17 +4,23 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from nint_cli.cli import completion
 from nint_cli.fields.table import FIELDS
+from nint_cli.modalities.modality import Flag, Modality
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.samplers.table import SAMPLERS
 
 ProgressMode = Literal["auto", "always", "never"]
-Modality = Literal["image", "audio", "sdf"]
+if TYPE_CHECKING:
+    ModalityName = str
+else:  # Typer names them all where one is misspelt
+    ModalityName = Literal[tuple(MODALITIES)]
 
+_HEADLINES = ", ".join(each.label for each in MODALITIES.values())
 _MOST_SEEDS = 1000  # the seed after the last of them is that of tuning
 
 
@@ -169,7 +175,7 @@ class CompareOptions:
     ] = None
     target: Annotated[
         list[float] | None,
-        typer.Option(metavar="VALUE", help="A value to time (PSNR, SI-SNR, IoU); repeat it."),
+        typer.Option(metavar="VALUE", help=f"A value to time ({_HEADLINES}); repeat it."),
     ] = None
     output: Annotated[
         Path,
@@ -214,42 +220,73 @@ class CompareOptions:
     ] = False
 
 
-def with_options(kind: type[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Let a command take the fields of a dataclass as options, after its own.
+def sources_parameter(kind: Modality, text: str) -> inspect.Parameter:
+    """Return the arguments of a command, one or more inputs.
 
     Args:
-        kind: The dataclass.
+        kind: What they are.
+        text: What help says of them.
 
     Returns:
-        A decorator of commands that take their own parameters and, as `options`, such an object;
-        it gives a function in whose signature Typer finds them all.
+        A parameter named ``sources``.
     """
-    return lambda command: _with_options(command, kind)
+    argument = typer.Argument(
+        metavar="INPUT...", help=text, autocompletion=completion.samples(kind.name)
+    )
+    return _parameter("sources", Annotated[list[str], argument], inspect.Parameter.empty)
 
 
-def _with_options(command: Callable[..., int], kind: type[Any]) -> Callable[..., int]:
-    shared = get_type_hints(kind, include_extras=True)
+def flag_parameter(flag: Flag) -> inspect.Parameter:
+    """Return a flag of a modality as an option.
+
+    Args:
+        flag: The flag.
+
+    Returns:
+        A parameter of its name; its default is None where the flag sets a setting, and else
+        False.
+    """
+    option = typer.Option(flag.names, metavar=flag.metavar, help=flag.help)
+    if flag.key is None:
+        return _parameter(flag.parameter, Annotated[bool, option], False)
+    kind: Any = str if flag.kind == "seconds" else flag.kind
+    return _parameter(flag.parameter, Annotated[kind | None, option], None)
+
+
+def assembled(
+    command: Callable[..., int],
+    name: str,
+    about: str,
+    own: Iterable[inspect.Parameter],
+    shared: type[Any],
+) -> Callable[..., int]:
+    """Make a command that takes its own parameters and the fields of a dataclass as options.
+
+    Args:
+        command: Takes its own parameters by name and, as `options`, an object of the dataclass.
+        name: Of the function.
+        about: What help says of it.
+        own: Its own parameters.
+        shared: The dataclass.
+
+    Returns:
+        A function in whose signature Typer finds them all.
+    """
+    hints = get_type_hints(shared, include_extras=True)
 
     def run(**words: Any) -> int:  # noqa: ANN401 (each as its option says)
-        options = kind(**{name: words.pop(name) for name in shared})
+        options = shared(**{name: words.pop(name) for name in hints})
         return command(**words, options=options)
 
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "options"
-    ]
-    more = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=shared[field.name],
-        )
-        for field in fields(kind)
-    ]
+    more = [_parameter(each.name, hints[each.name], each.default) for each in fields(shared)]
     parameters = [*own, *more]
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__name__, run.__doc__ = name, about
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # for Typer
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

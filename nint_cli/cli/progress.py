@@ -5,7 +5,8 @@ import time
 from tqdm import tqdm
 
 from nint_cli.cli import console
-from nint_cli.metrics.text import label, shown
+from nint_cli.metrics.text import shown
+from nint_cli.modalities.table import label
 from nint_cli.runs.control import Progress, Silent
 
 _LINE_EVERY_S = 10.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nint_cli.cli import completion, console
-from nint_cli.cli.options import Modality
+from nint_cli.cli.options import ModalityName
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
@@ -29,7 +29,7 @@ def _config(context: typer.Context) -> None:
 @config_app.command()
 def show(
     modality: Annotated[
-        Modality, typer.Option("--for", help="The modality whose presets and recipes count.")
+        ModalityName, typer.Option("--for", help="The modality whose presets and recipes count.")
     ] = "image",
     preset: Annotated[
         str,

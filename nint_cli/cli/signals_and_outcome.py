@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
 from nint_cli.errors import ConfigError
+from nint_cli.modalities.table import label
 from nint_cli.runs.control import Control
 
 if TYPE_CHECKING:
+    from nint_cli.metrics.schema import RunMetrics
     from nint_cli.runs.fit import Outcome
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -44,9 +46,7 @@ def seconds(text: str | None, flag: str) -> float | None:
 
 
 @contextmanager
-def steered(
-    progress: str, *, require_target: bool = False, require_mesh: bool = False
-) -> Iterator[Control]:
+def steered(progress: str, demands: Mapping[str, bool] | None = None) -> Iterator[Control]:
     """Watch a run and let signals steer it.
 
     The first SIGINT or SIGTERM ends the run in order, a second one ends the process at once;
@@ -54,8 +54,7 @@ def steered(
 
     Args:
         progress: As `--progress` gives it.
-        require_target: Whether a missed target is exit code 7.
-        require_mesh: Whether a shape without a surface is exit code 5.
+        demands: Attributes of `Control` that say what is an error, such as `require_target`.
 
     Yields:
         What a fit takes.
@@ -83,8 +82,7 @@ def steered(
             note=console.note,
             stop_signal=lambda: stops[0] if stops else None,
             save_now=lambda: bool(saves) and saves.pop() > 0,
-            require_target=require_target,
-            require_mesh=require_mesh,
+            **(demands or {}),
         )
     finally:
         for number, handler in before.items():
@@ -101,7 +99,7 @@ def tell(outcome: "Outcome", title: str) -> int:
     Returns:
         The exit code.
     """
-    from nint_cli.metrics.text import divergence, missed, summary
+    from nint_cli.metrics.text import divergence, summary
     from nint_cli.runs.folder import METRICS
 
     metrics, path = outcome.metrics, outcome.path
@@ -125,8 +123,20 @@ def tell(outcome: "Outcome", title: str) -> int:
     if metrics.exit_code == 5 and metrics.status != "diverged":
         console.error(f"no surface, so no mesh was written; see '{path / METRICS}'")
     if metrics.exit_code == 7:
-        console.error(f"the target was missed: {missed(metrics)} after {metrics.steps} steps")
+        console.error(f"the target was missed: {_missed(metrics)} after {metrics.steps} steps")
     return metrics.exit_code
+
+
+def _missed(metrics: "RunMetrics") -> str:
+    """Say what a run reached of the targets that its configuration sets."""
+    from nint_cli.metrics.text import shown as written
+
+    targets = [
+        key.removeprefix("target_")
+        for key, value in metrics.config["stop"].items()
+        if key.startswith("target_") and value is not None
+    ]
+    return ", ".join(f"{label(key)} {written(key, metrics.figure(key))}" for key in targets)
 
 
 def shown(path: Path) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from nint_cli.cli.options import CompareOptions, Modality
+from nint_cli.cli.options import CompareOptions
 from nint_cli.cli.settings import resolve_layers
 from nint_cli.cli.signals_and_outcome import seconds
 from nint_cli.comparison.plan import Variant
@@ -12,7 +12,7 @@ from nint_cli.errors import ConfigError
 _EVALUATIONS = 20
 
 
-def variants(kind: Modality, options: CompareOptions) -> list[Variant]:
+def variants(kind: str, options: CompareOptions) -> list[Variant]:
     """Give every sampler with every field, and every variant that is spelt out.
 
     Args:
@@ -39,7 +39,7 @@ def variants(kind: Modality, options: CompareOptions) -> list[Variant]:
 
 
 def _spelt_out(
-    kind: Modality, options: CompareOptions, text: str, sampler: str | None, field: str | None
+    kind: str, options: CompareOptions, text: str, sampler: str | None, field: str | None
 ) -> Variant:
     """Read ``NAME:KEY=VALUE,...``; a sampler or a field of its own goes before the given one."""
     name, colon, rest = text.partition(":")
@@ -61,7 +61,7 @@ def _spelt_out(
 
 
 def _variant(
-    kind: Modality,
+    kind: str,
     options: CompareOptions,
     name: str,
     sampler: str | None,

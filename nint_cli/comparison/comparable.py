@@ -5,34 +5,31 @@ from typing import Any
 
 from nint_cli.config.layers import flatten
 from nint_cli.errors import ConfigError
-from nint_cli.metrics.schema import AudioInput, ImageInput, SdfInput
+from nint_cli.metrics.schema import InputRecord
+from nint_cli.modalities.table import setting_keys
 
 # Settings that decide what is measured, and by what.
-_MEASURES = ("metrics.", "evaluation.points", "sdf.iou_resolution", "sdf.surface_samples",
-             "sdf.mc_resolution", "sdf.watch_resolution")  # fmt: skip
+_MEASURES = ("metrics.", "evaluation.points", *setting_keys(lambda each: each.measures))
 # Settings that decide which part of an input is fitted, at which size.
-_EXTENT = ("image.size", "audio.start_s", "audio.duration_s", "audio.mono")
+_EXTENT = setting_keys(lambda each: each.extent)
 # Settings that say how a run is watched and saved, and make no method another.
-_BESIDES = ("seed", "metrics.", "evaluation.", "checkpoint.", "sdf.watch_resolution")
+_BESIDES = (
+    *("seed", "metrics.", "evaluation.", "checkpoint."),
+    *setting_keys(lambda each: each.watched),
+)
 
 Signal = tuple[str, ...]
 """What a run was fitted to: equal for equal numbers, whatever file they came from."""
 
 
-def signal(record: ImageInput | AudioInput | SdfInput) -> Signal:
+def signal(record: InputRecord) -> Signal:
     """Tell which signal a run was fitted to.
 
     Args:
         record: What its metrics.json says of its input. The hash is of the whole file's content,
             so the part and the size that were fitted belong to it.
     """
-    extent: tuple[float, ...] = ()
-    match record:
-        case ImageInput(shape=shape):
-            extent = tuple(shape)
-        case AudioInput(start_s=start, samples=samples, channels=channels):
-            extent = (start, samples, channels)
-    return (record.sha256, *map(str, extent))
+    return (record.sha256, *map(str, record.extent()))
 
 
 def method(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from nint_cli.comparison import comparable
 from nint_cli.comparison.plan import differing
-from nint_cli.comparison.reading import HEADLINES, Metrics, read_metrics, read_run
+from nint_cli.comparison.reading import read_metrics, read_run
 from nint_cli.comparison.record import Comparison, InputEntry, RunEntry, VariantEntry
 from nint_cli.comparison.summary import compare, default_baseline
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.metrics.schema import AudioInput, ImageInput, SdfInput
+from nint_cli.metrics.schema import RunMetrics
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.folder import RunFolder
 from nint_cli.signals.source import source_stem
 from nint_cli.version import __version__
@@ -80,7 +81,7 @@ def compare_finished(
     (kind,) = kinds
     return compare(
         kind,
-        HEADLINES[kind],
+        MODALITIES[kind].headline,
         list(inputs.values()),
         [_variant(name, metrics[first[name]], apart[name]) for name in variants],
         runs,
@@ -92,7 +93,7 @@ def compare_finished(
     )
 
 
-def _method(of: Metrics) -> dict[str, Any]:
+def _method(of: RunMetrics) -> dict[str, Any]:
     return comparable.method(of.config)
 
 
@@ -107,7 +108,7 @@ def _refuse_unfinished(folders: Sequence[Path]) -> None:
         raise InputError(f"not finished: {', '.join(begun)}; go on with nint resume")
 
 
-def _incomparable(metrics: Mapping[Path, Metrics]) -> list[str]:
+def _incomparable(metrics: Mapping[Path, RunMetrics]) -> list[str]:
     """Say why runs should not be compared."""
     found = []
     by_method: dict[str, set[comparable.Signal]] = {}
@@ -128,7 +129,7 @@ def _incomparable(metrics: Mapping[Path, Metrics]) -> list[str]:
     return found
 
 
-def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
+def _variant_names(metrics: Mapping[Path, RunMetrics]) -> dict[Path, str]:
     """Name each run's method: sampler, field, and the settings that still tell two apart."""
     methods: dict[str, dict[str, Any]] = {}
     of: dict[Path, str] = {}
@@ -149,7 +150,7 @@ def _variant_names(metrics: Mapping[Path, Metrics]) -> dict[Path, str]:
     return {folder: names[key] for folder, key in of.items()}
 
 
-def _inputs(metrics: Mapping[Path, Metrics]) -> dict[comparable.Signal, InputEntry]:
+def _inputs(metrics: Mapping[Path, RunMetrics]) -> dict[comparable.Signal, InputEntry]:
     """Give the inputs by the signal that was fitted; those of one name are numbered."""
     found: dict[comparable.Signal, InputEntry] = {}
     for each in metrics.values():
@@ -162,20 +163,9 @@ def _inputs(metrics: Mapping[Path, Metrics]) -> dict[comparable.Signal, InputEnt
             name=next(free),
             source=record.source,
             sha256=record.sha256,
-            described=_described(record),
+            described=record.describe(),
         )
     return found
-
-
-def _described(record: ImageInput | AudioInput | SdfInput) -> str:
-    match record:
-        case ImageInput(shape=[height, width]):
-            return f"{width}x{height} pixels"
-        case AudioInput():
-            return f"{record.duration_s:.2f} s at {record.sample_rate_hz} Hz"
-        case SdfInput():
-            return f"{record.faces:,} triangles"
-    raise TypeError(f"no description of {type(record).__name__}")
 
 
 def _refuse_repetition(runs: Sequence[RunEntry], folders: Sequence[Path]) -> None:
@@ -190,7 +180,7 @@ def _refuse_repetition(runs: Sequence[RunEntry], folders: Sequence[Path]) -> Non
         seen[key] = folder
 
 
-def _variant(name: str, metrics: Metrics, apart: dict[str, Any]) -> VariantEntry:
+def _variant(name: str, metrics: RunMetrics, apart: dict[str, Any]) -> VariantEntry:
     config = metrics.config
     return VariantEntry(
         name=name,

@@ -8,7 +8,7 @@ import torch
 from nint_cli.comparison.record import InputEntry
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError
-from nint_cli.modalities.table import modality
+from nint_cli.runs.inputs import read_input
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 
@@ -33,7 +33,7 @@ def named_inputs(kind: str, sources: Sequence[str], config: RunConfig) -> dict[s
     found = {}
     for source in sources:
         stem = source_stem(source)
-        subject = modality(kind).read(source, config, torch.device("cpu"))
+        subject = read_input(kind, source, config, torch.device("cpu"))
         found[source] = InputEntry(
             name=distinct_stem(source) if count[stem.casefold()] > 1 else stem,
             source=identity(source),

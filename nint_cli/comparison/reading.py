@@ -9,31 +9,12 @@ from typing import Any
 from nint_cli.comparison.record import Curve, RunEntry
 from nint_cli.comparison.statistics import cost_to
 from nint_cli.errors import InputError
-from nint_cli.metrics.schema import (
-    DOCUMENT,
-    AudioMetrics,
-    AudioQuality,
-    ImageMetrics,
-    ImageQuality,
-    Quality,
-    SdfMetrics,
-    SdfQuality,
-)
+from nint_cli.metrics.schema import Quality, RunMetrics
+from nint_cli.modalities.table import MODALITIES, metrics_document
 from nint_cli.runs.folder import LOG, METRICS, RunFolder
 
-Metrics = ImageMetrics | AudioMetrics | SdfMetrics
 
-HEADLINES = {"image": "psnr_db", "audio": "si_snr_db", "sdf": "iou"}
-"""The figure that runs are compared by; larger is better."""
-
-_QUALITIES: dict[str, type[Quality]] = {
-    "image": ImageQuality,
-    "audio": AudioQuality,
-    "sdf": SdfQuality,
-}
-
-
-def read_metrics(folder: Path) -> Metrics:
+def read_metrics(folder: Path) -> RunMetrics:
     """Read the metrics.json of a run that has come to an end.
 
     Args:
@@ -51,7 +32,7 @@ def read_metrics(folder: Path) -> Metrics:
             f"'{folder}' has no sound {METRICS}: the run did not end; go on with nint resume"
         )
     try:
-        return DOCUMENT.validate_python(found)
+        return metrics_document().validate_python(found)
     except ValueError as error:
         raise InputError(f"'{folder}/{METRICS}' is damaged, or too new") from error
 
@@ -113,8 +94,8 @@ def read_run(
         metrics = read_metrics(folder)
     except InputError:
         return _missing(folder, name, variant, root, command, error)
-    kind = metrics.input.kind
-    headline = HEADLINES[kind]
+    modality = MODALITIES[metrics.input.kind]
+    headline = modality.headline
     value = metrics.figure(headline)
     exact = value is not None and math.isinf(value) and value > 0
     return RunEntry(
@@ -136,7 +117,7 @@ def read_run(
         exact=exact,
         best=getattr(metrics, f"best_{headline}"),
         best_step=metrics.best_step,
-        figures=_figures(metrics, _QUALITIES[kind]),
+        figures=_figures(metrics, modality.quality()),
         parameters=metrics.field.parameters,
         peak_rss_bytes=metrics.memory.peak_rss_bytes,
         lr=metrics.config["optimiser"]["lr"],
@@ -167,7 +148,7 @@ def target_key(target: float) -> str:
     return f"{target:g}"
 
 
-def _figures(metrics: Metrics, quality: type[Quality]) -> dict[str, float | None]:
+def _figures(metrics: RunMetrics, quality: type[Quality]) -> dict[str, float | None]:
     found = {name: getattr(metrics, name) for name in quality.model_fields}
     return {
         name: value

@@ -4,11 +4,17 @@ Readers ignore keys they do not know; a key that is removed or changes its type 
 version. A figure that has no value is null, with a reason beside it where one can be given.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nint_cli.modalities.table import MODALITIES
+
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
+if TYPE_CHECKING:
+    ModalityName = str
+else:
+    ModalityName = Literal[tuple(MODALITIES)]
 
 
 class _Part(BaseModel):
@@ -169,7 +175,7 @@ class Comparison(_Part):
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
     nint_version: str
-    modality: Literal["image", "audio", "sdf"]
+    modality: ModalityName
     headline: str = Field(description="key of the figure that runs are compared by")
     baseline: str = Field(description="name of a variant")
     targets: list[float] = Field(description="values of the headline, rising")

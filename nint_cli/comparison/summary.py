@@ -13,12 +13,8 @@ from nint_cli.comparison.record import (
     VariantEntry,
 )
 from nint_cli.comparison.statistics import Pairs, at_time, mean_difference, speed_up, spread
+from nint_cli.modalities.table import all_targets
 
-_ROUND_TARGETS = {
-    "psnr_db": (20, 25, 30, 35, 40, 50, 60),
-    "si_snr_db": (5, 10, 15, 20, 25, 30, 40),
-    "iou": (0.5, 0.8, 0.9, 0.95, 0.98, 0.99),
-}
 _MOST_TARGETS = 4
 
 
@@ -47,7 +43,7 @@ def default_targets(headline: str, runs: Iterable[RunEntry]) -> list[float]:
     curves = [[v for v in run.curve.value if v is not None] for run in runs]
     first = min((curve[0] for curve in curves if curve), default=math.inf)
     most = max((max(curve) for curve in curves if curve), default=-math.inf)
-    found = [float(value) for value in _ROUND_TARGETS[headline] if first < value <= most]
+    found = [float(value) for value in all_targets()[headline].marks if first < value <= most]
     return found[-_MOST_TARGETS:]
 
 

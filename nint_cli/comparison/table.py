@@ -2,7 +2,8 @@
 
 from nint_cli.comparison.reading import target_key
 from nint_cli.comparison.record import Comparison, Interval, Spread, Summary
-from nint_cli.metrics.text import label, shown
+from nint_cli.metrics.text import shown
+from nint_cli.modalities.table import label
 
 
 def overall(comparison: Comparison) -> list[Summary]:

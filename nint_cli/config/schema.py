@@ -3,22 +3,21 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, create_model, model_validator
 
-from nint_cli.config.modality_settings import AudioConfig, ImageConfig, SdfConfig
 from nint_cli.device.settings import EngineSettings
 from nint_cli.fields.table import FIELDS, field_class
+from nint_cli.modalities.modality import in_decibels
+from nint_cli.modalities.settings import EvaluationSettings, MetricsSettings
+from nint_cli.modalities.table import MODALITIES, all_targets
 from nint_cli.samplers.table import SAMPLERS, sampler_class, section_of
 from nint_cli.schedules.batch_size import BatchSettings
 from nint_cli.settings import Section
 from nint_cli.training.optimiser import OptimiserSettings
 
-ModalityName = Literal["image", "audio", "sdf"]
 RecipeName = Literal["published", "tuned"]
-MODALITY_NAMES: tuple[str, ...] = get_args(ModalityName)
 SAMPLER_NAMES = tuple(SAMPLERS)
 FIELD_NAMES = tuple(FIELDS)
 if TYPE_CHECKING:
@@ -29,62 +28,11 @@ else:  # the tables know the names, and pydantic names them all where one is mis
     FieldName = Literal[FIELD_NAMES]
 
 
-class EvaluationConfig(Section):
-    """How often the signal is evaluated, and how much of it; never part of the training time."""
-
-    every: int | None = Field(
-        None, ge=1, description="steps between evaluations; null: `count` of them over the run"
-    )
-    count: int = Field(
-        10, ge=1, description="evaluations over the run, where `every` does not say otherwise"
-    )
-    points: int | None = Field(
-        1 << 20,
-        ge=1,
-        description="pixels, evenly spread, at which a larger picture is evaluated while its run "
-        "goes on; at the end it is at all of them; null: always at all",
-    )
-    ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
-    selections: bool = Field(
-        False,
-        description="whether every evaluation keeps what its step was trained on, in the folder "
-        "selections",
-    )
-
-
-class MetricsConfig(Section):
-    """Measures of quality that need more than nint itself; they never change a fit."""
-
-    lpips_weights: str | None = Field(
-        None,
-        min_length=1,
-        description="safetensors file of LPIPS's weights, see the README; null: no LPIPS",
-    )
-    lpips_sha256: str | None = Field(
-        None,
-        pattern=r"^[0-9a-fA-F]{64}$",
-        description="what the SHA-256 of that file must be; null: it is recorded only",
-    )
-    flip: bool = Field(True, description="whether to compute FLIP, if its package is installed")
-    max_pixels: int = Field(
-        1 << 25,
-        ge=1,
-        description="a picture with more pixels gets no LPIPS and no FLIP, which would take about "
-        "170 bytes of memory for each",
-    )
-
-    @field_validator("lpips_weights")
-    @classmethod
-    def _keep_absolute(cls, path: str | None) -> str | None:
-        """Let a path mean the same file wherever the run is resumed or measured again."""
-        return None if path is None else str(Path(path).absolute())
-
-
 PATH_KEYS = frozenset({"metrics.lpips_weights"})
 """Settings that name files; in a YAML file they are relative to its folder."""
 
 
-class StopConfig(Section):
+class StopSettings(Section):
     """When to stop before the last step."""
 
     time_budget_s: float | None = Field(
@@ -98,23 +46,44 @@ class StopConfig(Section):
         description="whether a run with a time budget ends after its steps, too; null: if their "
         "number was given, and not only the recipe's",
     )
-    target_psnr_db: float | None = Field(
-        None, description="PSNR in dB at which an evaluation of a picture or a sound ends the run"
-    )
-    target_si_snr_db: float | None = Field(
-        None, description="SI-SNR in dB at which an evaluation of a sound ends the run"
-    )
-    target_iou: float | None = Field(
-        None, gt=0, le=1, description="IoU at which an evaluation of a shape ends the run"
-    )
 
     def targets(self) -> dict[str, float]:
-        """Give the targets that are set, by the key of their figure, such as ``psnr_db``."""
+        """Return the targets that are set, by the key of their figure, such as ``psnr_db``."""
         return {
             key.removeprefix("target_"): value
             for key, value in self.model_dump().items()
             if key.startswith("target_") and value is not None
         }
+
+
+def _targets() -> dict[str, Any]:
+    """Return a setting for each figure that can end a run, of whatever modality."""
+    found: dict[str, Any] = {}
+    for key, target in all_targets().items():
+        nouns = [each.noun for each in MODALITIES.values() if key in each.targets]
+        unit = " in dB" * in_decibels(key)
+        about = (
+            f"{target.label}{unit} at which an evaluation of "
+            f"{' or '.join(f'a {noun}' for noun in nouns)} ends the run"
+        )
+        field = Field(None, gt=target.gt, le=target.le, description=about)
+        found[f"target_{key}"] = (float | None, field)
+    return found
+
+
+if TYPE_CHECKING:
+
+    class StopConfig(StopSettings):
+        """When to stop before the last step."""
+
+else:
+    StopConfig = create_model(
+        "StopConfig",
+        __base__=StopSettings,
+        __module__=__name__,
+        __doc__=StopSettings.__doc__,
+        **_targets(),
+    )
 
 
 class CheckpointConfig(Section):
@@ -129,7 +98,7 @@ class CheckpointConfig(Section):
 
 
 class RunSettings(Section):
-    """What every run is configured by; `RunConfig` adds a section for each field and sampler."""
+    """What every run is configured by; `RunConfig` adds a section for each modality, field and sampler."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all randomness")
     device: str = Field(
@@ -148,13 +117,10 @@ class RunSettings(Section):
     batch: BatchSettings = BatchSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     engine: EngineSettings = EngineSettings()
-    evaluation: EvaluationConfig = EvaluationConfig()
-    metrics: MetricsConfig = MetricsConfig()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    metrics: MetricsSettings = MetricsSettings()
     checkpoint: CheckpointConfig = CheckpointConfig()
     stop: StopConfig = StopConfig()
-    image: ImageConfig = ImageConfig()
-    audio: AudioConfig = AudioConfig()
-    sdf: SdfConfig = SdfConfig()
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -186,8 +152,12 @@ class RunSettings(Section):
 
 
 def _sections() -> dict[str, type[Section]]:
-    """Return the settings of every field and sampler that has any, by name."""
-    found = {name: field_class(name).Settings for name in FIELDS}
+    """Return the settings of every modality, and of every field and sampler that has any."""
+    found: dict[str, type[Section]] = {}
+    for name, modality in MODALITIES.items():
+        found[name] = modality.settings()
+    for name in FIELDS:
+        found[name] = field_class(name).Settings
     for name in SAMPLERS:
         if section_of(name) == name:
             found[name] = sampler_class(name).Settings

@@ -28,11 +28,11 @@ from nint_cli.inspection.record import (
     Staleness,
 )
 from nint_cli.modalities.base import Subject
-from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, selections
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.inputs import read_input
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.nint import NintSettings
 from nint_cli.samplers.table import section_of
@@ -47,6 +47,7 @@ PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
 """Names of all pictures that there may be."""
 
 _PATCH = 8
+_PICTURE_AXES = 2
 _DENSITIES = 6
 _OVERFLOW = "it is beyond what numbers of 32 bits hold, as in a fit that diverged"
 
@@ -185,7 +186,8 @@ class _Examination:
         """The input; None where it is gone."""
         record = self._saved.signal
         try:
-            subject = modality(record.kind).read(
+            subject = read_input(
+                record.kind,
                 record.source,
                 self._saved.config,
                 torch.device("cpu"),
@@ -214,10 +216,19 @@ class _Examination:
             _draw_again(self._subject.signal, self._saved.state.numbers["step"])
             return self._subject.signal
         record = self._saved.signal
-        if record.kind == "sdf":
+        if not record.on_grid:
             raise InputError(f"{self._gone}, and its points with it; nothing can be computed")
         stored = torch.zeros(1, record.channels).expand(record.population, -1)
         return GridSignal(stored, record.grid, half_range=record.half_range)
+
+    @property
+    def _plane(self) -> tuple[int, int] | None:
+        """Height and width of a picture; None for any other signal."""
+        record = self._saved.signal
+        if not record.on_grid or len(record.grid) != _PICTURE_AXES:
+            return None
+        height, width = record.grid
+        return height, width
 
     @cached_property
     def _indices(self) -> Tensor:
@@ -225,8 +236,8 @@ class _Examination:
         population = self._saved.signal.population
         if population <= self._points:
             return torch.arange(population)
-        if self._saved.signal.kind == "image":
-            height, width = self._saved.signal.grid
+        if self._plane is not None:
+            height, width = self._plane
             every = image_structure.stride(height, width, self._points)
             rows, columns = torch.arange(0, height, every), torch.arange(0, width, every)
             return (rows[:, None] * width + columns).reshape(-1)
@@ -235,14 +246,12 @@ class _Examination:
     @property
     def _at(self) -> tuple[int, ...] | None:
         """Shape of the grid that the points make; None where they make none."""
-        kind = self._saved.signal.kind
-        if kind == "sdf":
-            return None
-        if kind == "audio":
-            return (len(self._indices),)
-        height, width = self._saved.signal.grid  # type: ignore[misc] # a picture's
-        every = image_structure.stride(height, width, self._points)
-        return (-(-height // every), -(-width // every))
+        if self._plane is not None:
+            height, width = self._plane
+            every = image_structure.stride(height, width, self._points)
+            return (-(-height // every), -(-width // every))
+        record = self._saved.signal
+        return (len(self._indices),) if record.on_grid and len(record.grid) == 1 else None
 
     @cached_property
     def _some(self) -> PointSignal:
@@ -278,11 +287,11 @@ class _Examination:
 
     def _blocks(self) -> tuple[list[Block], str | None]:
         """Build the kernels of patches: the smoothest, the one with most edges."""
-        if self._saved.signal.kind != "image":
+        if self._plane is None:
             return [], "patches are of pictures only"
         if isinstance(self._maps, str):
             return [], self._maps
-        height, width = self._saved.signal.grid
+        height, width = self._plane
         side = min(_PATCH, height, width)
         while side > 1 and not dense_fits(self._field, side**2):
             side //= 2

@@ -5,9 +5,13 @@ version. A figure that was not computed is null with a reason beside it, never 0
 """
 
 import math
-from typing import Annotated, Any, Literal
+from abc import ABC, abstractmethod
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
+
+Row = tuple[str, str]
+"""A name and a text; the text begins with a dash where there is no value, and says why."""
 
 
 def finite(figure: float | None) -> float | None:
@@ -15,26 +19,13 @@ def finite(figure: float | None) -> float | None:
     return figure if figure is not None and math.isfinite(figure) else None
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of metrics.json; it refuses what it does not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class PerceptualQuality(_Part):
-    """How different a reconstruction looks; conventions in `metrics.perceptual`."""
-
-    lpips: float | None = Field(None, description="AlexNet, version 0.1, input 2v - 1; 0 is equal")
-    lpips_reason: str | None = Field(None, description="why lpips is null")
-    lpips_sha256: str | None = Field(None, description="of the file with the weights of lpips")
-    flip: float | None = Field(
-        None, ge=0, le=1, description="LDR-FLIP, mean, 67 pixels per degree; 0 is equal"
-    )
-    flip_reason: str | None = Field(None, description="why flip is null")
-    perceptual_conversions: list[str] = Field(
-        [], description="what was done to the values for lpips and flip, which know RGB only"
-    )
-
-
-class Quality(_Part):
+class Quality(Part, ABC):
     """How close a reconstruction is; each modality adds its own measures."""
 
     quality_reason: str | None = Field(None, description="why no measure has a value")
@@ -53,120 +44,36 @@ class Quality(_Part):
         value: float | None = getattr(self, name)
         return value
 
+    @abstractmethod
+    def rows(self, *, fine: bool = False) -> list[Row]:
+        """Return the rows of what was measured.
 
-class ImageQuality(PerceptualQuality, Quality):
-    """How close a picture's reconstruction is; conventions in `metrics.image`."""
+        Args:
+            fine: Whether to give more digits.
 
-    mse: float | None = Field(None, ge=0, description="mean squared error for values in [0, 1]")
-    psnr_db: float | None = Field(None, description="10 log10(1/mse); null where it is infinite")
-    psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
-    ssim: float | None = Field(None, description="scikit-image, 7x7 uniform window, data range 1")
-    ssim_reason: str | None = Field(None, description="why ssim is null")
-
-
-class AudioQuality(Quality):
-    """How close a sound's reconstruction is; conventions in `metrics.audio`."""
-
-    mse: float | None = Field(
-        None, ge=0, description="mean squared error of both, clipped to [-1, 1]"
-    )
-    psnr_db: float | None = Field(None, description="10 log10(4/mse); null where it is infinite")
-    psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
-    snr_db: float | None = Field(None, description="power of the sound over power of the error")
-    snr_infinite: bool = Field(False, description="whether the reconstruction is exact")
-    snr_reason: str | None = Field(None, description="why snr_db is null")
-    si_snr_db: float | None = Field(None, description="the same for the best scale, without means")
-    si_snr_infinite: bool = Field(
-        False, description="whether the reconstruction is exact up to scale and mean"
-    )
-    si_snr_reason: str | None = Field(None, description="why si_snr_db is null")
-    lsd_db: float | None = Field(None, ge=0, description="log-spectral distance; 0 is equal")
-    lsd_reason: str | None = Field(None, description="why lsd_db is null")
-    stoi: float | None = Field(None, description="short-time objective intelligibility, up to 1")
-    stoi_reason: str | None = Field(None, description="why stoi is null")
-    pesq: float | None = Field(None, description="MOS-LQO; wideband at 16 kHz, narrowband at 8")
-    pesq_reason: str | None = Field(None, description="why pesq is null")
-    clipped_samples: int | None = Field(
-        None, description="numbers beyond full scale, cut when reconstruction.wav was written"
-    )
+        Returns:
+            The rows, the most telling first.
+        """
 
 
-class SdfQuality(Quality):
-    """How close a shape's reconstruction is; conventions in `metrics.shape`.
-
-    Lengths are in units of the box [-1, 1]^3 in which the shape is fitted, so the longest side of
-    the shape has 1.8 of them.
-    """
-
-    iou: float | None = Field(None, ge=0, le=1, description="intersection over union of insides")
-    iou_resolution: int | None = Field(None, description="cells along each edge for iou")
-    iou_reason: str | None = Field(None, description="why iou is null")
-    sdf_error: float | None = Field(
-        None, ge=0, description="mean absolute error of the distance near the surface"
-    )
-    sdf_error_reason: str | None = Field(None, description="why sdf_error is null")
-    chamfer_l1: float | None = Field(
-        None, ge=0, description="mean distance between the surfaces, average of both directions"
-    )
-    chamfer_squared: float | None = Field(
-        None, ge=0, description="mean squared distance between them, sum of both directions"
-    )
-    f_score: float | None = Field(
-        None, ge=0, le=1, description="F-score for a distance of 1 % of the box's edge"
-    )
-    normal_consistency: float | None = Field(
-        None, ge=0, le=1, description="mean absolute cosine between the normals of nearest points"
-    )
-    surface_reason: str | None = Field(
-        None, description="why chamfer, f_score and normal_consistency are null"
-    )
-
-
-class InputRecord(_Part):
-    """What was fitted."""
+class InputRecord(Part, ABC):
+    """What was fitted; each modality adds what it knows."""
 
     source: str = Field(description="absolute path, or sample:NAME")
     sha256: str = Field(description="of the decoded content, before anything is done to it")
     conversions: list[str] = Field(description="what was done to the file's content")
+    kind: str
+
+    @abstractmethod
+    def extent(self) -> tuple[float, ...]:
+        """Return which part was fitted, at which size; the hash is of the whole content."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say how large it is, in a few words."""
 
 
-class ImageInput(InputRecord):
-    """A picture that was fitted."""
-
-    kind: Literal["image"] = "image"
-    shape: list[int] = Field(description="size of the grid that was fitted: height, width")
-    channels: int
-    bits_per_channel: int
-
-
-class AudioInput(InputRecord):
-    """A sound that was fitted."""
-
-    kind: Literal["audio"] = "audio"
-    samples: int = Field(description="samples per channel that were fitted")
-    channels: int
-    sample_rate_hz: int
-    subtype: str = Field(description="encoding in the file, by libsndfile's name")
-    start_s: float = Field(description="where the cut begins in the file")
-    duration_s: float
-
-
-class SdfInput(InputRecord):
-    """A shape that was fitted."""
-
-    kind: Literal["sdf"] = "sdf"
-    vertices: int
-    faces: int
-    watertight: bool
-    holes: int = Field(description="boundary loops")
-    points: int = Field(description="points of the pool that was trained on")
-    pool_sha256: str = Field(description="of the pool's content")
-    pool_seed: int = Field(description="seed of its draw")
-    centre: list[float] = Field(description="centre of the box, in the input's units")
-    scale: float = Field(description="half the edge of the box, in the input's units")
-
-
-class FieldRecord(_Part):
+class FieldRecord(Part):
     """The network."""
 
     name: str
@@ -180,7 +87,7 @@ class FieldRecord(_Part):
     )
 
 
-class PassCount(_Part):
+class PassCount(Part):
     """Network passes by kind, in passes over all coordinates; see `sweep.Passes`."""
 
     forward: float
@@ -190,14 +97,14 @@ class PassCount(_Part):
     total: float = Field(description="in units of one full forward")
 
 
-class MemoryRecord(_Part):
+class MemoryRecord(Part):
     """Most memory in use at any time, in bytes."""
 
     peak_rss_bytes: int | None
     peak_cuda_bytes: int | None
 
 
-class Environment(_Part):
+class Environment(Part):
     """What the run ran on."""
 
     nint: str
@@ -252,46 +159,19 @@ class RunMetrics(Quality):
     config_sha256: str
     config: dict[str, Any]
     origins: dict[str, str] = Field(description="where each setting comes from")
+    input: InputRecord = Field(description="what was fitted")
 
 
-class ImageMetrics(RunMetrics, ImageQuality):
-    """metrics.json of a picture."""
+def kind_of(document: object) -> str | None:
+    """Find the modality of a metrics.json, before it is read.
 
-    input: ImageInput
-    best_psnr_db: float | None = Field(None, description="highest finite PSNR of any evaluation")
+    Args:
+        document: Its content, as it was parsed or as a model.
 
-
-class AudioMetrics(RunMetrics, AudioQuality):
-    """metrics.json of a sound."""
-
-    input: AudioInput
-    best_si_snr_db: float | None = Field(
-        None, description="highest finite SI-SNR of any evaluation"
-    )
-
-
-class SdfMetrics(RunMetrics, SdfQuality):
-    """metrics.json of a shape."""
-
-    input: SdfInput
-    best_iou: float | None = Field(
-        None, description="highest IoU of any evaluation, at sdf.watch_resolution"
-    )
-
-
-def _kind(document: object) -> str | None:
-    """Find the modality of a metrics.json, before it is read."""
+    Returns:
+        The modality's name; None where it has none.
+    """
     if isinstance(document, RunMetrics):
         document = document.model_dump(include={"input": {"kind"}})
     found = document.get("input") if isinstance(document, dict) else None
     return found.get("kind") if isinstance(found, dict) else getattr(found, "kind", None)
-
-
-AnyMetrics = Annotated[
-    Annotated[ImageMetrics, Tag("image")]
-    | Annotated[AudioMetrics, Tag("audio")]
-    | Annotated[SdfMetrics, Tag("sdf")],
-    Discriminator(_kind),
-]
-DOCUMENT: TypeAdapter[ImageMetrics | AudioMetrics | SdfMetrics] = TypeAdapter(AnyMetrics)
-"""Reads a metrics.json of any modality."""

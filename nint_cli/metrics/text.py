@@ -3,25 +3,9 @@
 import math
 from collections.abc import Mapping
 
-from nint_cli.metrics.schema import (
-    AudioQuality,
-    ImageQuality,
-    PerceptualQuality,
-    Quality,
-    RunMetrics,
-    SdfQuality,
-)
+from nint_cli.metrics.schema import Quality, Row, RunMetrics
 
-Row = tuple[str, str]
-"""A name and a text; the text begins with a dash where there is no value, and says why."""
-
-_LABELS = {"psnr_db": "PSNR", "si_snr_db": "SI-SNR", "iou": "IoU"}
 _OPTIONAL = {"LPIPS", "FLIP"}  # nobody who did not ask for them need read why they are not there
-
-
-def label(figure: str) -> str:
-    """Give the name by which people know a figure, such as ``PSNR`` for ``psnr_db``."""
-    return _LABELS[figure]
 
 
 def shown(figure: str, value: float | None, *, fine: bool = False) -> str:
@@ -49,92 +33,20 @@ def shown(figure: str, value: float | None, *, fine: bool = False) -> str:
     return f"{value:.{digits}{'g' if small else 'f'}}" + " dB" * decibels
 
 
-def quality_rows(quality: Quality, *, fine: bool = False) -> list[Row]:
-    """Give the rows of what was measured.
-
-    Args:
-        quality: Of any modality.
-        fine: Whether to give more digits.
-
-    Returns:
-        The rows, the most telling first.
-
-    Raises:
-        TypeError: If there are no rows for its kind.
-    """
-    if isinstance(quality, ImageQuality):
-        return _image_rows(quality, fine=fine)
-    if isinstance(quality, AudioQuality):
-        return _audio_rows(quality, fine=fine)
-    if isinstance(quality, SdfQuality):
-        return _sdf_rows(quality, fine=fine)
-    raise TypeError(f"no rows for {type(quality).__name__}")
-
-
-def _image_rows(quality: ImageQuality, *, fine: bool) -> list[Row]:
-    psnr = shown("psnr_db", quality.figure("psnr_db"), fine=fine)
-    ssim = shown("ssim", quality.ssim, fine=fine)
-    if quality.ssim is None:
-        ssim = f"- ({quality.ssim_reason})"
-    return [("PSNR", psnr), ("SSIM", ssim), *perceptual_rows(quality, fine=fine)]
-
-
-def _audio_rows(quality: AudioQuality, *, fine: bool) -> list[Row]:
-    rows = [
-        ("SI-SNR", "si_snr_db", quality.si_snr_reason),
-        ("SNR", "snr_db", quality.snr_reason),
-        ("PSNR", "psnr_db", quality.quality_reason),
-        ("LSD", "lsd_db", quality.lsd_reason),
-        ("STOI", "stoi", quality.stoi_reason),
-        ("PESQ", "pesq", quality.pesq_reason),
-    ]
-    found = [(name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows]
-    if quality.clipped_samples:
-        cut = f"{quality.clipped_samples} samples beyond full scale, in the file only"
-        found.append(("clipped", cut))
-    return found
-
-
-def _sdf_rows(quality: SdfQuality, *, fine: bool) -> list[Row]:
-    at = f" at {quality.iou_resolution}^3" if quality.iou is not None else ""
-    rows = [
-        ("Chamfer L1", "chamfer_l1", quality.surface_reason),
-        ("Chamfer squared", "chamfer_squared", quality.surface_reason),
-        ("F-score", "f_score", quality.surface_reason),
-        ("normals", "normal_consistency", quality.surface_reason),
-        ("SDF error", "sdf_error", quality.sdf_error_reason),
-    ]
-    return [
-        ("IoU", _or_reason(quality, "iou", quality.iou_reason, fine=fine) + at),
-        *((name, _or_reason(quality, key, reason, fine=fine)) for name, key, reason in rows),
-    ]
-
-
-def _or_reason(quality: Quality, key: str, reason: str | None, *, fine: bool) -> str:
-    value = quality.figure(key)
-    return f"- ({reason})" if value is None else shown(key, value, fine=fine)
-
-
-def perceptual_rows(quality: PerceptualQuality, *, fine: bool = False) -> list[Row]:
-    """Give the rows of the perceptual metrics.
+def shown_or_reason(quality: Quality, key: str, reason: str | None, *, fine: bool = False) -> str:
+    """Write a figure, or why there is none.
 
     Args:
         quality: What was measured.
+        key: Of the figure.
+        reason: Why it has no value.
         fine: Whether to give more digits.
 
     Returns:
-        A row each.
+        A text, which begins with a dash where there is no value.
     """
-    done = "".join(f", {conversion}" for conversion in quality.perceptual_conversions)
-    values = [
-        ("LPIPS", quality.lpips, quality.lpips_reason),
-        ("FLIP", quality.flip, quality.flip_reason),
-    ]
-    digits = 4 + 2 * fine
-    return [
-        (name, f"- ({reason})" if value is None else f"{value:.{digits}f} (0 is equal{done})")
-        for name, value, reason in values
-    ]
+    value = quality.figure(key)
+    return f"- ({reason})" if value is None else shown(key, value, fine=fine)
 
 
 def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[Row]:
@@ -147,7 +59,7 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[Row]:
     Returns:
         The rows; of the perceptual metrics only those that have a value.
     """
-    rows = quality_rows(metrics)
+    rows = metrics.rows()
     others = [
         f"{name} {getattr(metrics, name + '_s'):.1f}" for name in ("load", "evaluation", "save")
     ]
@@ -163,16 +75,6 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[Row]:
         ("cost", f"{metrics.passes.total:.1f} full forward passes"),
         *files.items(),
     ]
-
-
-def missed(metrics: RunMetrics) -> str:
-    """Say what a run reached of the targets that its configuration sets."""
-    targets = [
-        key.removeprefix("target_")
-        for key, value in metrics.config["stop"].items()
-        if key.startswith("target_") and value is not None
-    ]
-    return ", ".join(f"{label(key)} {shown(key, metrics.figure(key))}" for key in targets)
 
 
 def divergence(metrics: RunMetrics) -> str:

@@ -3,17 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, ClassVar, Self
+from typing import Any, BinaryIO, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from nint_cli.config.schema import RunConfig
 from nint_cli.fields.base import Field
-from nint_cli.metrics.schema import FieldRecord, InputRecord, Quality, RunMetrics
+from nint_cli.metrics.schema import FieldRecord, InputRecord, Quality
+from nint_cli.modalities.modality import Modality
+from nint_cli.modalities.settings import EvaluationSettings, MetricsSettings
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import Signal
-from nint_cli.signals.record import AnyRecord
+from nint_cli.signals.record import SignalRecord
 
 Kept = Callable[[str], bytes | None]
 
@@ -25,6 +26,25 @@ Keep = Callable[[str, Callable[[BinaryIO], None]], None]
 def nothing_kept(_name: str) -> bytes | None:
     """Give None: there is no run yet."""
     return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an input is read for, besides the settings of its modality.
+
+    Attributes:
+        device: Where the signal is kept.
+        evaluation: How much of it evaluations see.
+        metrics: Which measures are wanted that need more than nint.
+        seed: Of the run.
+        tuned: Whether the field is trained by the recipe that was tuned here.
+    """
+
+    device: torch.device
+    evaluation: EvaluationSettings
+    metrics: MetricsSettings
+    seed: int
+    tuned: bool
 
 
 @dataclass(frozen=True)
@@ -47,12 +67,8 @@ class Subject(ABC):
     """One input of a modality, decoded, as a run fits it and judges the result.
 
     Attributes:
-        kind: The modality's name, as `nint fit` takes it.
+        modality: What it is one of.
         result: Name of the file with the reconstruction.
-        headline: The figure that a run of this modality is known by; larger is better. It decides
-            what the best evaluation is.
-        targets: The figures that can end a run, keys of `StopConfig` without ``target_``.
-        metrics: The model of its metrics.json.
         smaller: What to do where memory runs out.
         files: Names of the files that `reconstruct` and `illustrate` may write.
         source: The input as it was named.
@@ -60,11 +76,8 @@ class Subject(ABC):
         notes: What is worth knowing before a fit, a line each.
     """
 
-    kind: ClassVar[str]
+    modality: ClassVar[Modality]
     result: ClassVar[str]
-    headline: ClassVar[str]
-    targets: ClassVar[tuple[str, ...]]
-    metrics: ClassVar[type[RunMetrics]]
     smaller: ClassVar[str]
     files: ClassVar[Mapping[str, str]]
     source: str
@@ -76,17 +89,17 @@ class Subject(ABC):
     def read(
         cls,
         source: str,
-        config: RunConfig,
-        device: torch.device,
-        like: AnyRecord | None = None,
+        settings: Any,  # noqa: ANN401
+        setup: Setup,
+        like: SignalRecord | None = None,
         kept: Kept = nothing_kept,
     ) -> Self:
         """Read an input.
 
         Args:
             source: A file, or ``sample:NAME``.
-            config: How to read and to judge it.
-            device: Where the signal is kept.
+            settings: Of its modality: how to read and to judge it.
+            setup: What it is read for.
             like: The record of a run whose scale and frame hold for this input; None makes its
                 own.
             kept: Gives what `cache` left in the run's folder, by name; None where it is not there.
@@ -106,7 +119,7 @@ class Subject(ABC):
         """What was done to the file's content, in plain words."""
 
     @abstractmethod
-    def mismatch(self, record: AnyRecord) -> str | None:
+    def mismatch(self, record: SignalRecord) -> str | None:
         """Say why a run's field cannot be compared with this input; None if it can."""
 
     @abstractmethod
@@ -114,7 +127,7 @@ class Subject(ABC):
         """Say what it is and how large, in a few words."""
 
     @abstractmethod
-    def record(self) -> AnyRecord:
+    def record(self) -> SignalRecord:
         """Give what checkpoints keep of it."""
 
     @abstractmethod
@@ -181,12 +194,17 @@ class Subject(ABC):
 
     @classmethod
     @abstractmethod
-    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> object:
+    def rebuild(
+        cls,
+        record: SignalRecord,
+        settings: Any,  # noqa: ANN401
+        field: Field,
+    ) -> object:
         """Give what a field stands for, without its input.
 
         Args:
             record: What a checkpoint keeps of the input.
-            config: Of the run.
+            settings: Of its modality, as the run had them.
             field: The field.
 
         Returns:

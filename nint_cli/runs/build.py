@@ -1,58 +1,29 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
-from nint_cli.training.average import Average
-from nint_cli.schedules.batch_size import Brevity
-from nint_cli.schedules.clock import Clock
 from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import Engine
 from nint_cli.device.settings import products
 from nint_cli.errors import ConfigError
-from nint_cli.fields.ffn import Ffn
 from nint_cli.fields.base import Field
-from nint_cli.fields.finer import Finer
-from nint_cli.fields.gauss import Gauss
-from nint_cli.fields.hashgrid import HashGrid
-from nint_cli.fields.mlp import Mlp
-from nint_cli.fields.pemlp import Pemlp
-from nint_cli.fields.siren import Siren
-from nint_cli.fields.wire import Wire
-from nint_cli.fields.ffn import bandwidth_for
-from nint_cli.fields.hashgrid import grid_for
-from nint_cli.fields.pemlp import octaves_for
-from nint_cli.fields.wire import first_scale_for
-from nint_cli.training.divergence import Guard
-from nint_cli.schedules.duration import Pace
-from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.samplers.egra import Egra
-from nint_cli.samplers.evos import Evos
-from nint_cli.samplers.expansive import Expansive
-from nint_cli.samplers.full import Full
-from nint_cli.samplers.int import Int
-from nint_cli.samplers.slots import Mixture
-from nint_cli.samplers.nint import Nint
-from nint_cli.samplers.nint_pool import NintPool
-from nint_cli.samplers.nint_released import NintReleased
-from nint_cli.samplers.base import Sampler
-from nint_cli.samplers.soft_mining import SoftMining
-from nint_cli.samplers.uniform import Uniform
-from nint_cli.samplers import priors
-from nint_cli.signals.base import Signal
-from nint_cli.training.trainer import Trainer
-from nint_cli.training.learning_rate import LearningRate
-
-from nint_cli.device.settings import resolve_device
 from nint_cli.fields.table import field_class
+from nint_cli.samplers.base import Sampler, Setup
 from nint_cli.samplers.table import sampler_class
-from nint_cli.samplers.base import Setup
+from nint_cli.schedules.batch_size import BatchPlan, Brevity
+from nint_cli.schedules.clock import Clock
+from nint_cli.schedules.duration import Pace
+from nint_cli.signals.base import Signal
+from nint_cli.training.average import Average
+from nint_cli.training.divergence import Guard
+from nint_cli.training.learning_rate import LearningRate
+from nint_cli.training.trainer import Trainer
 
 # Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
 _LOOK_EVERY = 10
+
 
 def build_field(
     config: RunConfig,
@@ -210,5 +181,3 @@ def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None
     size = min(batch.size, population)
     most = None if config.stop.at_steps is False else config.steps
     return Brevity(size, budget, clock, batch.least_steps or 1, batch.full_steps, most)
-
-

@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Setting
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli.version import __version__
-from nint_cli.training.average import AverageState
-from nint_cli.schedules.batch_size import BrevityState
-from nint_cli.runs.build import build_field
-from nint_cli.samplers.table import sampler_class
-from nint_cli.config.schema import RunConfig
 from nint_cli.config.removed import without_removed
+from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field, load_parameters
-from nint_cli.training.divergence import GuardState
+from nint_cli.modalities.table import signal_record
+from nint_cli.runs.build import build_field
+from nint_cli.samplers.table import sampler_class
+from nint_cli.schedules.batch_size import BrevityState
 from nint_cli.schedules.duration import PaceState
-from nint_cli.signals.record import AnyRecord
+from nint_cli.signals.record import SignalRecord
+from nint_cli.training.average import AverageState
+from nint_cli.training.divergence import GuardState
 from nint_cli.training.trainer import TrainerState
+from nint_cli.version import __version__
 
 FORMAT = 4
 _READABLE = {1, 2, 3, 4}  # 1 had no guard, 2 no average
@@ -40,7 +41,6 @@ _REMOVED = {
     "batch_size": "batches of a size that batch.fill measured",
     "blocks": "block sizes that engine.blocks measured",
 }
-_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
 
 
 class Origin(BaseModel):
@@ -101,7 +101,7 @@ class Checkpoint:
     """
 
     config: RunConfig
-    signal: AnyRecord
+    signal: SignalRecord
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
@@ -226,7 +226,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
     return field
 
 
-def _field_of(config: RunConfig, signal: AnyRecord) -> Field:
+def _field_of(config: RunConfig, signal: SignalRecord) -> Field:
     return build_field(config, signal.grid, signal.channels, half_range=signal.half_range)
 
 
@@ -239,7 +239,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")
     config = RunConfig.model_validate(without_removed(about["config"]))
-    signal = _RECORD.validate_python(about["signal"])
+    signal = signal_record().validate_python(about["signal"])
     saved = dict(about["numbers"])
     if about["format"] < FORMAT:
         saved = _upgraded(saved)
@@ -275,7 +275,7 @@ def _with_new_level(holder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_indices(
-    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
+    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
 ) -> None:
     """Check the generator, and that what was selected or ranked are points of the signal."""
     generator = tensors.get("generator")
@@ -298,7 +298,7 @@ def _check_indices(
 
 
 def _check_field(
-    config: RunConfig, signal: AnyRecord, tensors: dict[str, Tensor], numbers: _Numbers
+    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
 ) -> None:
     """Compare the saved parameters and moments with the configured field, without building it."""
     with torch.device("meta"):

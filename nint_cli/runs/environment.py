@@ -4,25 +4,27 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from nint_cli.version import __version__
-from nint_cli.metrics.schema import Environment, MemoryRecord
-from nint_cli.runs.build import build_trainer
-from nint_cli.schedules.clock import Clock
 from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.ntk import dense_ntk, ntk_residual_product
+from nint_cli.derivatives.sweep import predict
 from nint_cli.fields.base import Field
 from nint_cli.fields.siren import Siren
-from nint_cli.training.divergence import Rescue
+from nint_cli.metrics.schema import Environment, MemoryRecord
 from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
-from nint_cli.derivatives.ntk import dense_ntk, ntk_residual_product
+from nint_cli.modalities.table import MODALITIES
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
 from nint_cli.signals.base import GridSignal
-from nint_cli.derivatives.sweep import predict
+from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
+from nint_cli.version import __version__
 
 
 def peak_memory(device: torch.device) -> MemoryRecord:
@@ -95,18 +97,10 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-_EXTRAS = {
-    "flip": ["flip-evaluator"],
-    "lpips": ["lpips", "torchvision"],
-    "pesq": ["pesq"],
-    "sdf": ["libigl", "lxml", "networkx"],
-}
-
-
 def extra_versions() -> dict[str, str]:
     """Say of each extra which versions of its packages are installed."""
     found = {}
-    for extra, packages in _EXTRAS.items():
+    for extra, packages in chain.from_iterable(m.extras.items() for m in MODALITIES.values()):
         try:
             found[extra] = " ".join(f"{package} {version(package)}" for package in packages)
         except PackageNotFoundError:

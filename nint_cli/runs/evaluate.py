@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 
-from nint_cli.runs import checkpoint
-from nint_cli.device.settings import resolve_device
-from nint_cli.config.layers import Layer, resolve
+from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.schema import RunConfig
-from nint_cli.config.layers import Setting
+from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.modalities.table import modality
-from nint_cli.metrics.schema import PerceptualQuality, Quality
+from nint_cli.metrics.schema import Quality
+from nint_cli.modalities.image.schema import PerceptualQuality
+from nint_cli.runs import checkpoint
 from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.inputs import read_input
 
 
 def evaluate_run(
@@ -48,7 +48,7 @@ def evaluate_run(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = modality(record.kind).read(source, config, device, record, folder.kept)
+        subject = read_input(record.kind, source, config, device, record, folder.kept)
     except InputError as error:
         if against is not None:
             raise

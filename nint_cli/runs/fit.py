@@ -11,23 +11,22 @@ from typing import Any
 
 import yaml
 
-from nint_cli.version import __version__
-from nint_cli.runs import checkpoint, environment
-from nint_cli.metrics.schema import PassCount, Quality, RunMetrics
-from nint_cli.runs.folder import CONFIG, LOG, METRICS, default_folder
 from nint_cli.atomic import Writer
-from nint_cli.runs.build import build_trainer
-from nint_cli.device.settings import resolve_device
-from nint_cli.runs.checkpoint import Checkpoint
-from nint_cli.schedules.clock import device_clock
 from nint_cli.config.layers import Resolved
-from nint_cli.runs.control import Control
-from nint_cli.device.settings import prepared, without_effect
+from nint_cli.device.settings import prepared, resolve_device, without_effect
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.metrics.schema import PassCount, Quality, RunMetrics
 from nint_cli.modalities.base import Kept, nothing_kept
 from nint_cli.modalities.table import modality
+from nint_cli.runs import checkpoint, environment
+from nint_cli.runs.build import build_trainer
+from nint_cli.runs.checkpoint import Checkpoint
+from nint_cli.runs.control import Control
+from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder, default_folder
+from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
-from nint_cli.runs.folder import RunFolder
+from nint_cli.schedules.clock import device_clock
+from nint_cli.version import __version__
 
 _WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
@@ -52,7 +51,7 @@ class Fit:
     It is for use within `prepared`.
 
     Args:
-        kind: The modality, one of `modalities.KINDS`.
+        kind: The modality, one of `MODALITIES`.
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
@@ -81,14 +80,13 @@ class Fit:
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
-        subject = modality(kind)
-        self.targets = Targets.of(config, subject)
+        self.targets = Targets.of(config, modality(kind))
         self._observer: RunObserver | None = None
         self._best = saved.best if saved is not None else None
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
             try:
-                self.subject = subject.read(source, config, self.device, like, kept)
+                self.subject = read_input(kind, source, config, self.device, like, kept)
             except InputError as error:
                 from nint_cli.modalities.guess import another_command
 
@@ -204,7 +202,7 @@ class Fit:
 
     def _note_failure(self, folder: RunFolder, error: str, exit_code: int) -> None:
         """Leave a metrics.json that says what happened, if the folder still takes one."""
-        quality = Quality(quality_reason="the run failed")
+        quality = self.subject.modality.quality()(quality_reason="the run failed")
         metrics = self._metrics(quality, "error", exit_code, error=error)
         try:
             folder.write_json(METRICS, metrics.model_dump(mode="json"))
@@ -224,7 +222,7 @@ class Fit:
             "status": _STATUS.get(reason, "complete"),
             "stop_reason": reason,
             "exit_code": exit_code,
-            f"best_{self.subject.headline}": best,
+            f"best_{self.subject.modality.headline}": best,
             "best_step": best_step,
             "steps": self.trainer.step,
             "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
@@ -233,9 +231,7 @@ class Fit:
             "total_s": time.monotonic() - self._started,
             "input": self.subject.input_record(),
             "field": self.subject.field_record(config.field, self.trainer.field),
-            "passes": PassCount(
-                **vars(self.trainer.passes), total=self.trainer.passes.total
-            ),
+            "passes": PassCount(**vars(self.trainer.passes), total=self.trainer.passes.total),
             "memory": environment.peak_memory(self.device),
             "environment": environment.describe(
                 self.device, self.trainer.engine, self.trainer.field
@@ -246,7 +242,7 @@ class Fit:
             "origins": self.resolved.origins,
             **more,
         }
-        return self.subject.metrics(**document)
+        return self.subject.modality.metrics()(**document)
 
 
 @dataclass(frozen=True)
@@ -281,7 +277,7 @@ def fit_input(
     """Fit an input into a run folder.
 
     Args:
-        kind: The modality, one of `modalities.KINDS`.
+        kind: The modality, one of `MODALITIES`.
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         path: The run folder; None chooses one by input and sampler.

@@ -2,22 +2,19 @@
 
 import contextlib
 import datetime
-import hashlib
 import json
 import os
 import re
-import secrets
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from nint_cli.atomic import Writer, write_by, write_whole
 from nint_cli.config.removed import metrics_of_today
 from nint_cli.errors import InputError, OutputError
-
-from nint_cli.atomic import Writer, write_by, write_whole
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 CONFIG = "config.yaml"
@@ -34,12 +31,6 @@ LOCK = ".lock"
 _MARK = {"written_by": "nint"}
 _NUMBERED = re.compile(r"step-\d{10}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
-
-
-
-
-
-
 
 
 def default_folder(source: str, sampler: str, root: Path = Path("runs")) -> Path:
@@ -92,12 +83,6 @@ def in_use_by(folder: Path) -> str | None:
         return None  # whoever is to write there will say why that cannot be done
     lock.release()
     return None
-
-
-
-
-
-
 
 
 class RunFolder:
@@ -454,5 +439,3 @@ def _describe_owner(manifest: Mapping[str, Any]) -> str:
     if not isinstance(owner, dict):
         return "another process"
     return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"
-
-

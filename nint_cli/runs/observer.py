@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from nint_cli.runs import checkpoint, selections
-from nint_cli.metrics.schema import finite
-from nint_cli.runs.checkpoint import Checkpoint, Origin
-from nint_cli.schedules.clock import Clock
 from nint_cli.config.schema import RunConfig
-from nint_cli.runs.control import Control
 from nint_cli.errors import ConfigError
-from nint_cli.training.divergence import Rescue
+from nint_cli.metrics.schema import finite
 from nint_cli.modalities.base import Evaluation, Subject
+from nint_cli.runs import checkpoint, selections
+from nint_cli.runs.checkpoint import Checkpoint, Origin
+from nint_cli.runs.control import Control
 from nint_cli.runs.folder import RunFolder
+from nint_cli.schedules.clock import Clock
+from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
 
 
@@ -41,10 +41,10 @@ class Targets:
         """
         found = config.stop.targets()
         for name in found:
-            if name not in subject.targets:
+            if name not in subject.modality.targets:
                 raise ConfigError(
-                    f"stop.target_{name}: nint fit {subject.kind} has no such figure; there is "
-                    + " and ".join(f"stop.target_{each}" for each in subject.targets)
+                    f"stop.target_{name}: nint fit {subject.modality.name} has no such figure; there is "
+                    + " and ".join(f"stop.target_{each}" for each in subject.modality.targets)
                 )
         return cls(found)
 
@@ -174,7 +174,7 @@ class RunObserver:
 
     def consider_best(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Remember the highest headline of the evaluations that are due by the settings."""
-        figure = evaluation.figures[self._subject.headline]
+        figure = evaluation.figures[self._subject.modality.headline]
         if figure is not None and math.isfinite(figure):
             if self.best is None or figure > self.best[0]:
                 self.best = (figure, trainer.step)
@@ -186,7 +186,7 @@ class RunObserver:
             with self._clock.measure("save_s"):
                 chosen = selections.encode(trainer.selections["last"])
                 self._folder.write_selection(trainer.step, chosen)
-        headline = self._subject.headline
+        headline = self._subject.modality.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
         self._folder.append_log({
             "step": trainer.step,

@@ -4,22 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nint_cli.runs import checkpoint
-from nint_cli.runs.folder import CONFIG, LOG, METRICS
-from nint_cli.device.settings import resolve_device
-from nint_cli.runs.checkpoint import Checkpoint, Origin
-from nint_cli.schedules.clock import Clock
 from nint_cli.config.layers import Layer, Resolved, resolve
+from nint_cli.config.removed import removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.config.yaml_text import file_layer
-from nint_cli.config.removed import removed_keys
-from nint_cli.runs.control import Control
-from nint_cli.device.settings import prepared
+from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import ConfigError
-from nint_cli.metrics.schema import DOCUMENT, RunMetrics
+from nint_cli.metrics.schema import RunMetrics
+from nint_cli.modalities.table import metrics_document, setting_keys
+from nint_cli.runs import checkpoint
+from nint_cli.runs.checkpoint import Checkpoint, Origin
+from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit, Outcome
-from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
 from nint_cli.samplers.table import sampler_class
+from nint_cli.schedules.clock import Clock
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
 # at, measured and saved, and how large an input may be. All else would change the mathematics.
@@ -29,14 +28,10 @@ _FREE = (
     "checkpoint.",
     "metrics.",
     "engine.threads",
-    "image.max_pixels",
-    "audio.max_samples",
-    "sdf.max_faces",
-    "sdf.mc_resolution",
-    "sdf.iou_resolution",
-    "sdf.watch_resolution",
-    "sdf.surface_samples",
+    *setting_keys(lambda each: (*each.limits, *each.measures)),
 )
+
+
 def resume(
     path: Path,
     *,
@@ -217,7 +212,7 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
 def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
     """Give the metrics of a run that has nothing left to do; None if it goes on."""
     try:
-        metrics = DOCUMENT.validate_python(folder.metrics())
+        metrics = metrics_document().validate_python(folder.metrics())
     except ValueError:
         return None  # it never came to its end
     config = fit.resolved.config

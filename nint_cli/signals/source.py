@@ -4,6 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
+SAMPLE_PREFIX = "sample:"
+"""What the name of a built-in input begins with."""
+
 
 def read_up_to(path: Path, most: int) -> bytes:
     """Read a file, or of a longer one a little more than so many bytes.
@@ -45,7 +48,7 @@ def source_stem(source: str) -> str:
     Returns:
         Letters, digits, dots, dashes and underscores; neither empty nor long.
     """
-    stem = Path(source.removeprefix("sample:")).stem
+    stem = Path(source.removeprefix(SAMPLE_PREFIX)).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
 
 
@@ -58,4 +61,4 @@ def identity(source: str) -> str:
     Returns:
         The absolute path, or the sample as it is.
     """
-    return source if source.startswith("sample:") else str(Path(source).absolute())
+    return source if source.startswith(SAMPLE_PREFIX) else str(Path(source).absolute())

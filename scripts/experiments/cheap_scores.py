@@ -9,7 +9,6 @@ highest 20 % are compared with the exact ones. Then each has a run of its own.
 import argparse
 import statistics
 from collections.abc import Callable
-from typing import Any
 
 import experiment
 import torch
@@ -20,8 +19,8 @@ from nint_cli.config.presets import preset_layer
 from nint_cli.config.yaml_text import set_layer
 from nint_cli.derivatives.probe import Probe, ScoredBlocks
 from nint_cli.derivatives.sweep import Passes
-from nint_cli.modalities.table import modality
 from nint_cli.runs.build import build_trainer
+from nint_cli.runs.inputs import read_input
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
@@ -82,7 +81,7 @@ def along_one_run(options: argparse.Namespace) -> Observer:
     given = ["sampler=nint", f"steps={options.steps}", f"image.size={options.size}"]
     given += _ALWAYS.split(",") + options.set
     config = resolve([preset_layer("paper"), set_layer(given)]).config
-    subject: Any = modality("image").read(options.source, config, torch.device("cpu"))
+    subject = read_input("image", options.source, config, torch.device("cpu"))
     observer = Observer(max(1, options.steps // 10))
     build_trainer(config, subject.signal, Clock()).fit(observer)
     return observer

@@ -9,7 +9,8 @@ from nint_cli.comparison.page import figures, gallery, methods
 from nint_cli.comparison.page.template import environment
 from nint_cli.comparison.record import Comparison, RunEntry, Summary
 from nint_cli.comparison.table import overall
-from nint_cli.metrics.text import label, shown
+from nint_cli.metrics.text import shown
+from nint_cli.modalities.table import label
 
 _VERSIONS = {
     "python": "Python",

@@ -18,7 +18,7 @@ from nint_cli.comparison.page.numbers import (
 from nint_cli.comparison.page.plots import AXES, quality_plot
 from nint_cli.comparison.reading import target_key
 from nint_cli.comparison.record import Comparison, Summary
-from nint_cli.metrics.text import label
+from nint_cli.modalities.table import label
 
 
 @dataclass(frozen=True)

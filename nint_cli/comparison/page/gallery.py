@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nint_cli.comparison.page import media
 from nint_cli.comparison.record import Comparison, RunEntry
-from nint_cli.metrics.text import label, shown
+from nint_cli.metrics.text import shown
+from nint_cli.modalities.table import label
 from nint_cli.samplers.table import all_slots
 
 MOST_INPUTS = 6

@@ -21,9 +21,9 @@ from nint_cli.modalities.audio.subject import AudioSubject
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.signal import Pixels
 from nint_cli.modalities.image.subject import ImageSubject
-from nint_cli.modalities.table import modality
 from nint_cli.runs import selections as traces
 from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.inputs import read_input
 from nint_cli.samplers.table import all_slots
 
 SIDE = 512
@@ -206,8 +206,12 @@ def _subject(folder: Path) -> object:
         config = RunConfig.model_validate(metrics.config)
     except ValueError as error:
         raise NintError("the run has settings that this nint does not know") from error
-    subject = modality(metrics.input.kind).read(
-        metrics.input.source, config, torch.device("cpu"), None, RunFolder(folder).kept
+    subject = read_input(
+        metrics.input.kind,
+        metrics.input.source,
+        config,
+        torch.device("cpu"),
+        kept=RunFolder(folder).kept,
     )
     if subject.sha256 != metrics.input.sha256:
         raise NintError(f"'{metrics.input.source}' has changed since the runs")

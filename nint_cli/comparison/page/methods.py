@@ -12,7 +12,7 @@ from nint_cli.comparison.page.numbers import (
 )
 from nint_cli.comparison.page.plots import style
 from nint_cli.comparison.record import Comparison, RunEntry
-from nint_cli.metrics.text import label
+from nint_cli.modalities.table import label
 
 _NAMES = {
     "psnr_db": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "flip": "FLIP", "mse": "MSE",

@@ -33,6 +33,7 @@ FORMATS = {
     "AU": (".au", ".snd"),
     "CAF": (".caf",),
 }
+SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind)
 
 # What holds a file's samples without loss; other encodings decode to at most 16 bits.
 _WIDE = {

@@ -3,8 +3,12 @@
 The same on every machine: sines in float64, rounded to 16 bits.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+
+from nint_cli.modalities.samples import Samples
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -13,6 +17,18 @@ _FADE_S = 0.02
 
 # C major from the lowest note up, in equal temperament: C3, E3, G3, C4, E4.
 _CHORD_HZ = tuple(440 * 2 ** (semitones / 12) for semitones in (-21, -17, -14, -9, -5))
+
+
+def sound(name: str) -> NDArray[np.int16]:
+    """Compute a built-in sound.
+
+    Args:
+        name: One of those of `SAMPLES`; an InputError is raised for another.
+
+    Returns:
+        (T,) samples, `SAMPLE_RATE_HZ` of them in a second.
+    """
+    return SAMPLES.find(name)()
 
 
 def chirp() -> NDArray[np.int16]:
@@ -58,3 +74,11 @@ def _rounded(waveform: NDArray[np.float64]) -> NDArray[np.int16]:
     waveform = waveform * np.minimum(1, np.minimum(edge, edge[::-1]))
     level = waveform * (_PEAK * 2**15 / np.abs(waveform).max())
     return np.asarray(level.round(), np.int16)
+
+
+def _described(compute: Callable[[], NDArray[np.int16]]) -> str:
+    return f"{len(compute()) / SAMPLE_RATE_HZ:g} s at {SAMPLE_RATE_HZ} Hz, computed"
+
+
+SAMPLES = Samples("sound", {"chirp": chirp, "chord": chord}, _described)
+"""What computes each of them, by name."""

@@ -19,7 +19,8 @@ from typing import IO
 
 import soundfile
 
-from nint_cli.signals import samples
+from nint_cli.modalities.audio import sample_sounds
+from nint_cli.signals.source import SAMPLE_PREFIX
 
 # Kinds that libsndfile does not know, by what their files start with, or are called.
 _FOREIGN = (
@@ -82,9 +83,10 @@ def opened(source: str, most: int) -> Iterator[Stream]:
     Yields:
         The stream; `Unsupported` is raised for one that is empty or does not end.
     """
-    if source.startswith(samples.PREFIX):
-        waveform, rate = samples.sound(source.removeprefix(samples.PREFIX))
+    if source.startswith(SAMPLE_PREFIX):
+        waveform = sample_sounds.sound(source.removeprefix(SAMPLE_PREFIX))
         buffer = io.BytesIO()
+        rate = sample_sounds.SAMPLE_RATE_HZ
         soundfile.write(buffer, waveform, rate, format="WAV", subtype="PCM_16")
         yield Stream(io.BytesIO(buffer.getvalue()), source + ".wav", b"")
         return

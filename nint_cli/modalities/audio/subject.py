@@ -8,18 +8,11 @@ from typing import ClassVar, Self
 
 import torch
 
-from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.sweep import predict
 from nint_cli.fields.base import Field
 from nint_cli.metrics.measured import Measured
-from nint_cli.metrics.schema import (
-    AudioInput,
-    AudioMetrics,
-    AudioQuality,
-    FieldRecord,
-    RunMetrics,
-    finite,
-)
+from nint_cli.metrics.schema import FieldRecord, finite
+from nint_cli.modalities.audio import MODALITY
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.audio.metrics import (
     log_spectral_distance_db,
@@ -29,13 +22,17 @@ from nint_cli.modalities.audio.metrics import (
     snr_db,
 )
 from nint_cli.modalities.audio.pictures import selection_picture, sound_picture
+from nint_cli.modalities.audio.record import AudioRecord
+from nint_cli.modalities.audio.schema import AudioInput, AudioQuality
+from nint_cli.modalities.audio.settings import AudioSettings
 from nint_cli.modalities.audio.signal import Scaling, Sound, Waveform, to_waveform
 from nint_cli.modalities.audio.speech import pesq, stoi
 from nint_cli.modalities.audio.wav import encode_sound
-from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
+from nint_cli.modalities.base import Evaluation, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import GridSignal
-from nint_cli.signals.record import AnyRecord, AudioRecord
+from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
 
 RECONSTRUCTION = "reconstruction.wav"
@@ -65,11 +62,8 @@ class AudioSubject(Subject):
     scaling: Scaling
     start_s: float
 
-    kind: ClassVar[str] = "audio"
+    modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
-    headline: ClassVar[str] = "si_snr_db"
-    targets: ClassVar[tuple[str, ...]] = ("si_snr_db", "psnr_db")
-    metrics: ClassVar[type[RunMetrics]] = AudioMetrics
     smaller: ClassVar[str] = "a shorter clip, --duration 10s"
     files: ClassVar[Mapping[str, str]] = {
         "reconstruction": RECONSTRUCTION,
@@ -81,13 +75,12 @@ class AudioSubject(Subject):
     def read(
         cls,
         source: str,
-        config: RunConfig,
-        device: torch.device,
-        like: AnyRecord | None = None,
+        settings: AudioSettings,
+        setup: Setup,
+        like: SignalRecord | None = None,
         kept: Kept = nothing_kept,
     ) -> Self:
         """Read a sound, or a cut of it; see `Subject.read`."""
-        settings = config.audio
         sound = read_sound(
             source,
             start_s=settings.start_s,
@@ -98,7 +91,7 @@ class AudioSubject(Subject):
         scaling = sound.scaling(settings.range)
         if isinstance(like, AudioRecord):
             scaling = Scaling(like.scale, like.offset)
-        signal = sound.signal(device, scaling=scaling, half_range=settings.half_range)
+        signal = sound.signal(setup.device, scaling=scaling, half_range=settings.half_range)
         hertz = min(_FIRST_HZ, sound.sample_rate_hz / 16)
         signal.bandwidth = math.pi * hertz * sound.duration_s / settings.half_range
         return cls(source, sound, signal, scaling, settings.start_s)
@@ -117,7 +110,7 @@ class AudioSubject(Subject):
     def _waveform(self) -> Waveform:
         return self.sound.waveform()
 
-    def mismatch(self, record: AnyRecord) -> str | None:
+    def mismatch(self, record: SignalRecord) -> str | None:
         """Compare length and channels; see `Subject.mismatch`."""
         wanted = (record.population, record.channels)
         if self.sound.samples.shape == wanted:
@@ -224,7 +217,7 @@ class AudioSubject(Subject):
         return to_waveform(evaluation.prediction, self.scaling)
 
     @classmethod
-    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Waveform:
+    def rebuild(cls, record: SignalRecord, settings: AudioSettings, field: Field) -> Waveform:
         """Give the waveform (T, C), full scale 1; see `Subject.rebuild`."""
         assert isinstance(record, AudioRecord)
         empty = torch.empty(record.samples, 0)

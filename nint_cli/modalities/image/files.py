@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from nint_cli.errors import InputError
+from nint_cli.modalities.image.samples import picture_path
 from nint_cli.modalities.image.signal import Picture, Pixels
 from nint_cli.modalities.image.tiff import BITS_PER_SAMPLE, UnsupportedPicture, read_tiff, upright
-from nint_cli.signals import samples
-from nint_cli.signals.source import read_up_to
+from nint_cli.signals.source import SAMPLE_PREFIX, read_up_to
 
 # What decoders raise on damaged data, each format in its own way.
 _DAMAGE = (
@@ -47,6 +47,7 @@ FORMATS = {
     "BMP": (".bmp", ".dib"),
     "WEBP": (".webp",),
 }
+SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind)
 
 # Modes that hold a grey or colour picture of 8 bits per channel, or become one without loss.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
@@ -69,8 +70,8 @@ def source_path(source: str) -> Path:
     Returns:
         The file's path.
     """
-    if source.startswith(samples.PREFIX):
-        return samples.picture_path(source.removeprefix(samples.PREFIX))
+    if source.startswith(SAMPLE_PREFIX):
+        return picture_path(source.removeprefix(SAMPLE_PREFIX))
     return Path(source)
 
 

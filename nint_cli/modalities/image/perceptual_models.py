@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from nint_cli.config.schema import MetricsConfig
 from nint_cli.errors import InputError
-from nint_cli.metrics.schema import PerceptualQuality
 from nint_cli.modalities.image import perceptual
+from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.modalities.image.signal import Picture
+from nint_cli.modalities.settings import MetricsSettings
 
 _MAX_WEIGHTS_BYTES = 1 << 26  # the real file has 10 MB
 _NOT_NAMED = "metrics.lpips_weights names no file of weights"
@@ -95,7 +95,7 @@ class Perception:
         )
 
 
-def prepare(settings: MetricsConfig) -> Perception:
+def prepare(settings: MetricsSettings) -> Perception:
     """Find what can be computed, and read the weights.
 
     Args:

@@ -14,29 +14,26 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
-from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.fields.base import Field
-from nint_cli.metrics.schema import (
-    FieldRecord,
-    ImageInput,
-    ImageMetrics,
-    ImageQuality,
-    RunMetrics,
-    finite,
-)
-from nint_cli.modalities.base import Evaluation, Keep, Kept, Subject, nothing_kept
+from nint_cli.metrics.schema import FieldRecord, finite
+from nint_cli.modalities.base import Evaluation, Keep, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import encode_picture, read_picture
 from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
 from nint_cli.modalities.image.perceptual_models import Perception, prepare
 from nint_cli.modalities.image.pictures import selection_picture
+from nint_cli.modalities.image.record import ImageRecord
+from nint_cli.modalities.image.schema import ImageInput, ImageQuality
+from nint_cli.modalities.image.settings import ImageSettings
 from nint_cli.modalities.image.signal import Picture, Pixels, to_pixels
 from nint_cli.modalities.image.strips import STRIP_PIXELS, Strips
 from nint_cli.modalities.image.tiff import write_tiff
+from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
-from nint_cli.signals.record import AnyRecord, ImageRecord
+from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
 from nint_cli.signals.stratified import spread_indices
 
@@ -91,11 +88,8 @@ class ImageSubject(Subject):
     seed: int = 0
     notes: tuple[str, ...] = ()
 
-    kind: ClassVar[str] = "image"
+    modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
-    headline: ClassVar[str] = "psnr_db"
-    targets: ClassVar[tuple[str, ...]] = ("psnr_db",)
-    metrics: ClassVar[type[RunMetrics]] = ImageMetrics
     smaller: ClassVar[str] = "a smaller picture, --set image.size=512"
     files: ClassVar[Mapping[str, str]] = {
         "reconstruction": RECONSTRUCTION,
@@ -107,19 +101,19 @@ class ImageSubject(Subject):
     def read(
         cls,
         source: str,
-        config: RunConfig,
-        device: torch.device,
-        like: AnyRecord | None = None,  # a picture's scale is that of its type
+        settings: ImageSettings,
+        setup: Setup,
+        like: SignalRecord | None = None,  # a picture's scale is that of its type
         kept: Kept = nothing_kept,
     ) -> Self:
         """Read a picture; see `Subject.read`."""
-        perception = prepare(config.metrics)
-        picture = read_picture(source, size=config.image.size, max_pixels=config.image.max_pixels)
-        signal, watched = picture.signal(device), config.evaluation
-        if config.recipe == "tuned":
+        perception = prepare(setup.metrics)
+        picture = read_picture(source, size=settings.size, max_pixels=settings.max_pixels)
+        signal, watched = picture.signal(setup.device), setup.evaluation
+        if setup.tuned:
             signal.bandwidth = first_frequency(max(signal.shape))
         notes = []
-        if config.metrics.lpips_weights is not None and perception.lpips_reason is not None:
+        if setup.metrics.lpips_weights is not None and perception.lpips_reason is not None:
             notes.append(f"no LPIPS: {perception.lpips_reason}")
         if watched.ssim and watched.points is not None and len(signal) > watched.points:
             notes.append(
@@ -133,7 +127,7 @@ class ImageSubject(Subject):
             perception,
             log_ssim=watched.ssim,
             points=watched.points,
-            seed=config.seed,
+            seed=setup.seed,
             notes=tuple(notes),
         )
 
@@ -154,7 +148,7 @@ class ImageSubject(Subject):
         """What was done to the file's content."""
         return self.picture.conversions
 
-    def mismatch(self, record: AnyRecord) -> str | None:
+    def mismatch(self, record: SignalRecord) -> str | None:
         """Compare sizes; see `Subject.mismatch`."""
         wanted = (*record.grid, record.channels)
         if self.picture.pixels.shape == wanted:
@@ -289,7 +283,7 @@ class ImageSubject(Subject):
         return {RECONSTRUCTION: encode_picture(evaluation.pixels)}
 
     @classmethod
-    def rebuild(cls, record: AnyRecord, config: RunConfig, field: Field) -> Pixels:
+    def rebuild(cls, record: SignalRecord, settings: ImageSettings, field: Field) -> Pixels:
         """Give (H, W, C) pixels in the input's own type; see `Subject.rebuild`."""
         assert isinstance(record, ImageRecord)
         grid = GridSignal(torch.empty(record.population, 0), record.grid)

@@ -1,1 +1,51 @@
 """Shapes: `nint fit sdf`."""
+
+from nint_cli.modalities.modality import Flag, Modality, Target
+
+MODALITY = Modality(
+    name="sdf",
+    noun="shape",
+    plural="shapes",
+    summary="Fit a field to the signed distance of each shape and write its run folder.",
+    inputs="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
+    "(sample:torus, sample:knot, sample:gear).",
+    files="Mesh files",
+    targets={
+        "iou": Target(
+            label="IoU",
+            metavar="SHARE",
+            gt=0,
+            le=1,
+            marks=(0.5, 0.8, 0.9, 0.95, 0.98, 0.99),
+        )
+    },
+    own_flags=(
+        Flag(
+            names="--mc-resolution",
+            key="sdf.mc_resolution",
+            kind=int,
+            metavar="N",
+            help="Grid points along each edge for the reconstructed mesh.",
+        ),
+        Flag(
+            names="--require-watertight/--allow-holes",
+            key="sdf.require_watertight",
+            kind=bool,
+            help="Refuse meshes with holes, or not.",
+        ),
+        Flag(
+            names="--require-mesh",
+            key=None,
+            kind=bool,
+            help="Exit with code 5 if the fit has no surface.",
+        ),
+    ),
+    extras={"sdf": ("libigl", "lxml", "networkx")},
+    subject_part="subject:SdfSubject",
+    settings_part="settings:SdfSettings",
+    record_part="record:SdfRecord",
+    metrics_part="schema:SdfMetrics",
+    quality_part="schema:SdfQuality",
+    suffixes_part="headers:SUFFIXES",
+    samples_part="sample_meshes:SAMPLES",
+)

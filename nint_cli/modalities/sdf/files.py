@@ -21,7 +21,7 @@ from nint_cli.errors import InputError
 from nint_cli.modalities.sdf import mesh_repair, sample_meshes
 from nint_cli.modalities.sdf.headers import FORMATS, is_binary_stl, kind_of, promised_faces
 from nint_cli.modalities.sdf.shape import BOX_SHARE, Faces, Points, Shape
-from nint_cli.signals.samples import PREFIX
+from nint_cli.signals.source import SAMPLE_PREFIX
 
 if TYPE_CHECKING:
     import trimesh
@@ -67,8 +67,8 @@ def read_shape(
     """
     conversions: list[str] = []
     try:
-        if source.startswith(PREFIX):
-            vertices, faces = sample_meshes.solid(source.removeprefix(PREFIX))
+        if source.startswith(SAMPLE_PREFIX):
+            vertices, faces = sample_meshes.solid(source.removeprefix(SAMPLE_PREFIX))
         else:
             vertices, faces = _joined(_parts(source, max_faces, conversions), conversions)
         shape = _shape(vertices, faces, conversions)

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 FORMATS = ("OBJ", "PLY", "STL", "OFF", "GLB", "3MF")
+SUFFIXES = frozenset(f".{name.lower()}" for name in FORMATS)
 
 _STL_HEADER, _STL_FACE = 84, 50
 _PLY_FACES = re.compile(rb"^element\s+face\s+(\d+)", re.MULTILINE)

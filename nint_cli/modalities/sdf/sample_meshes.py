@@ -8,35 +8,22 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nint_cli.errors import InputError, did_you_mean
+from nint_cli.modalities.samples import Samples
 from nint_cli.modalities.sdf.shape import Faces, Points
-from nint_cli.signals.samples import PREFIX
 
 Solid = tuple[Points, Faces]
-
-
-def solid_names() -> list[str]:
-    """List the built-in solids; each is an input as ``sample:NAME``."""
-    return sorted(_SOLIDS)
 
 
 def solid(name: str) -> Solid:
     """Make a built-in solid.
 
     Args:
-        name: One of `solid_names`.
+        name: One of those of `SAMPLES`; an InputError is raised for another.
 
     Returns:
         Vertices (V, 3) and faces (F, 3) of a closed surface, its outside out.
-
-    Raises:
-        InputError: If there is no such solid.
     """
-    if name not in _SOLIDS:
-        hint = did_you_mean(name, _SOLIDS)
-        names = ", ".join(solid_names())
-        raise InputError(f"no built-in shape '{PREFIX}{name}'{hint}; there are {names}")
-    return _SOLIDS[name]()
+    return SAMPLES.find(name)()
 
 
 def torus() -> Solid:
@@ -102,4 +89,10 @@ def _wound(rings: int, points: int) -> Faces:
     return np.stack([a, b, c, a, c, d], axis=1).reshape(-1, 3)
 
 
-_SOLIDS: dict[str, Callable[[], Solid]] = {"gear": gear, "knot": knot, "torus": torus}
+def _described(make: Callable[[], Solid]) -> str:
+    _, faces = make()
+    return f"{len(faces):,} triangles, computed"
+
+
+SAMPLES = Samples("shape", {"gear": gear, "knot": knot, "torus": torus}, _described)
+"""What makes each of them, by name."""

@@ -12,22 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nint_cli.config.modality_settings import SdfConfig
-from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields.base import Field
-from nint_cli.metrics.schema import FieldRecord, RunMetrics, SdfInput, SdfMetrics, SdfQuality
-from nint_cli.modalities.base import Evaluation, Kept, Subject, nothing_kept
-from nint_cli.modalities.sdf import surface
+from nint_cli.metrics.schema import FieldRecord
+from nint_cli.modalities.base import Evaluation, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.modality import Modality
+from nint_cli.modalities.sdf import MODALITY, surface
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
 from nint_cli.modalities.sdf.metrics import iou, sdf_error, surface_distances
 from nint_cli.modalities.sdf.pictures import selection_picture, shape_picture
 from nint_cli.modalities.sdf.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
+from nint_cli.modalities.sdf.record import SdfRecord
+from nint_cli.modalities.sdf.schema import SdfInput, SdfQuality
+from nint_cli.modalities.sdf.settings import SdfSettings
 from nint_cli.modalities.sdf.shape import Shape, sample_surface
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.points import PointSignal
-from nint_cli.signals.record import AnyRecord, SdfRecord
+from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
 
 RECONSTRUCTION = "reconstruction.ply"
@@ -58,16 +60,13 @@ class SdfSubject(Subject):
     pool: Pool
     plan: PoolPlan
     signal: PointSignal
-    settings: SdfConfig
+    settings: SdfSettings
     _found: tuple[Evaluation, surface.Mesh | None] | None = dataclasses.field(
         default=None, init=False
     )
 
-    kind: ClassVar[str] = "sdf"
+    modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
-    headline: ClassVar[str] = "iou"
-    targets: ClassVar[tuple[str, ...]] = ("iou",)
-    metrics: ClassVar[type[RunMetrics]] = SdfMetrics
     smaller: ClassVar[str] = (
         "fewer points, --set sdf.points=100000, a coarser mesh, --mc-resolution 128"
     )
@@ -82,16 +81,15 @@ class SdfSubject(Subject):
     def read(
         cls,
         source: str,
-        config: RunConfig,
-        device: torch.device,
-        like: AnyRecord | None = None,
+        settings: SdfSettings,
+        setup: Setup,
+        like: SignalRecord | None = None,
         kept: Kept = nothing_kept,
     ) -> Self:
         """Read a mesh, and draw the points to train on; see `Subject.read`.
 
         A pool that was kept is taken again where it is of the same mesh and plan.
         """
-        settings = config.sdf
         shape = read_shape(
             source,
             max_faces=settings.max_faces,
@@ -106,7 +104,7 @@ class SdfSubject(Subject):
             settings.fine_scale,
             settings.coarse_scale,
             settings.noise,
-            config.seed,
+            setup.seed,
         )
         distance = DistanceField(shape)
         data = kept(POOL)
@@ -118,8 +116,8 @@ class SdfSubject(Subject):
 
         coords, values = _tensors(pool)
         signal = PointSignal(
-            coords.to(device),
-            values.to(device),
+            coords.to(setup.device),
+            values.to(setup.device),
             half_range=settings.half_range,
             draw=draw if settings.resample is not None else None,  # or the trees would be kept
             redraw_every=settings.resample,
@@ -136,7 +134,7 @@ class SdfSubject(Subject):
         """What was done to the file's content."""
         return self.shape.conversions
 
-    def mismatch(self, record: AnyRecord) -> str | None:
+    def mismatch(self, record: SignalRecord) -> str | None:
         """Give None: any shape can be compared with any other; see `Subject.mismatch`."""
         return None
 
@@ -277,7 +275,7 @@ class SdfSubject(Subject):
 
     @classmethod
     def rebuild(
-        cls, record: AnyRecord, config: RunConfig, field: Field
+        cls, record: SignalRecord, settings: SdfSettings, field: Field
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | None:
         """Give vertices (V, 3) in the input's units and faces (F, 3); None without a surface.
 
@@ -285,7 +283,7 @@ class SdfSubject(Subject):
         """
         assert isinstance(record, SdfRecord)
         distance = field_distance(field, record.half_range)
-        mesh = surface.extract(distance, config.sdf.mc_resolution)
+        mesh = surface.extract(distance, settings.mc_resolution)
         if mesh is None:
             return None
         return mesh.vertices * record.scale + np.array(record.centre), mesh.faces

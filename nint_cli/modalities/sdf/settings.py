@@ -1,57 +1,24 @@
-"""How inputs are read and judged, a section per modality, named as `nint fit` names it."""
+"""The settings of shapes."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nint_cli.settings import Section, Share
+from nint_cli.modalities.settings import ModalitySettings
+from nint_cli.settings import Share
 
 
-class ImageConfig(Section):
-    """How a picture is read."""
-
-    size: int | None = Field(
-        None,
-        ge=1,
-        le=1_000_000,
-        description="longest side in pixels after shrinking; null: as it is in the file",
-    )
-    max_pixels: int = Field(
-        100_000_000,
-        ge=1,
-        description="a picture with more pixels is refused before it is decoded",
-    )
-
-
-class AudioConfig(Section):
-    """How a sound is read, and what a field of it sees."""
-
-    start_s: float = Field(0.0, ge=0, description="where to begin, in seconds")
-    duration_s: float | None = Field(
-        None, gt=0, description="how much to take at most, in seconds; null: to the end"
-    )
-    mono: bool = Field(False, description="whether to mix all channels into one")
-    max_samples: int = Field(
-        100_000_000,
-        ge=1,
-        description="a sound with more numbers, samples times channels, is refused before it is "
-        "decoded",
-    )
-    range: Literal["peak", "unit"] = Field(
-        "peak",
-        description="what the field is trained on: the waveform over its peak, or mapped from "
-        "[-1, 1] to [0, 1]",
-    )
-    half_range: float = Field(
-        1.0,
-        gt=0,
-        le=1e6,
-        description="coords run from minus this to this",
-    )
-
-
-class SdfConfig(Section):
+class SdfSettings(ModalitySettings):
     """How a shape is read, where its distance is sampled, and how it is judged."""
+
+    measures: ClassVar[tuple[str, ...]] = (
+        "iou_resolution",
+        "surface_samples",
+        "mc_resolution",
+        "watch_resolution",
+    )
+    watched: ClassVar[tuple[str, ...]] = ("watch_resolution",)
+    limits: ClassVar[tuple[str, ...]] = ("max_faces",)
 
     points: int = Field(
         1 << 19, ge=64, le=1 << 28, description="points of the pool that is trained on"

@@ -1,0 +1,86 @@
+"""What metrics.json says of a picture."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from nint_cli.metrics.schema import InputRecord, Part, Quality, Row, RunMetrics
+from nint_cli.metrics.text import shown
+
+
+class PerceptualQuality(Part):
+    """How different a reconstruction looks; conventions in `metrics.perceptual`."""
+
+    lpips: float | None = Field(None, description="AlexNet, version 0.1, input 2v - 1; 0 is equal")
+    lpips_reason: str | None = Field(None, description="why lpips is null")
+    lpips_sha256: str | None = Field(None, description="of the file with the weights of lpips")
+    flip: float | None = Field(
+        None, ge=0, le=1, description="LDR-FLIP, mean, 67 pixels per degree; 0 is equal"
+    )
+    flip_reason: str | None = Field(None, description="why flip is null")
+    perceptual_conversions: list[str] = Field(
+        [], description="what was done to the values for lpips and flip, which know RGB only"
+    )
+
+    def perceptual_rows(self, *, fine: bool = False) -> list[Row]:
+        """Return the rows of these metrics.
+
+        Args:
+            fine: Whether to give more digits.
+
+        Returns:
+            A row each.
+        """
+        done = "".join(f", {conversion}" for conversion in self.perceptual_conversions)
+        values = [
+            ("LPIPS", self.lpips, self.lpips_reason),
+            ("FLIP", self.flip, self.flip_reason),
+        ]
+        digits = 4 + 2 * fine
+        return [
+            (name, f"- ({reason})" if value is None else f"{value:.{digits}f} (0 is equal{done})")
+            for name, value, reason in values
+        ]
+
+
+class ImageQuality(PerceptualQuality, Quality):
+    """How close a picture's reconstruction is; conventions in `metrics.image`."""
+
+    mse: float | None = Field(None, ge=0, description="mean squared error for values in [0, 1]")
+    psnr_db: float | None = Field(None, description="10 log10(1/mse); null where it is infinite")
+    psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
+    ssim: float | None = Field(None, description="scikit-image, 7x7 uniform window, data range 1")
+    ssim_reason: str | None = Field(None, description="why ssim is null")
+
+    def rows(self, *, fine: bool = False) -> list[Row]:
+        """Return PSNR, SSIM and the perceptual metrics; see `Quality.rows`."""
+        psnr = shown("psnr_db", self.figure("psnr_db"), fine=fine)
+        ssim = shown("ssim", self.ssim, fine=fine)
+        if self.ssim is None:
+            ssim = f"- ({self.ssim_reason})"
+        return [("PSNR", psnr), ("SSIM", ssim), *self.perceptual_rows(fine=fine)]
+
+
+class ImageInput(InputRecord):
+    """A picture that was fitted."""
+
+    kind: Literal["image"] = "image"
+    shape: list[int] = Field(description="size of the grid that was fitted: height, width")
+    channels: int
+    bits_per_channel: int
+
+    def extent(self) -> tuple[float, ...]:
+        """Return height and width; see `InputRecord.extent`."""
+        return tuple(self.shape)
+
+    def describe(self) -> str:
+        """Return the size in pixels; see `InputRecord.describe`."""
+        height, width = self.shape
+        return f"{width}x{height} pixels"
+
+
+class ImageMetrics(RunMetrics, ImageQuality):
+    """metrics.json of a picture."""
+
+    input: ImageInput
+    best_psnr_db: float | None = Field(None, description="highest finite PSNR of any evaluation")

@@ -1,0 +1,1 @@
+"""A run on disk: build, fit, resume, evaluate, and what its folder holds."""
