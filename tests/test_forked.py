@@ -106,6 +106,11 @@ def test_where_none_can_be_forked_a_process_takes_its_place(tmp_path, monkeypatc
     assert "gone.png" in ended.error
 
 
+def test_who_asks_for_forks_loads_nothing():
+    script = "import sys, nint_cli.cli.forked; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 SCRIPT = """
 import sys
 from nint_cli import cli

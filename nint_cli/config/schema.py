@@ -98,7 +98,7 @@ class CheckpointConfig(Section):
 
 
 class RunSettings(Section):
-    """What every run is configured by; `RunConfig` adds a section for each modality, field and sampler."""
+    """What every run has; `RunConfig` adds a section for each modality, field and sampler."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="seed of all randomness")
     device: str = Field(

@@ -42,9 +42,10 @@ class Targets:
         found = config.stop.targets()
         for name in found:
             if name not in subject.modality.targets:
+                known = " and ".join(f"stop.target_{each}" for each in subject.modality.targets)
                 raise ConfigError(
-                    f"stop.target_{name}: nint fit {subject.modality.name} has no such figure; there is "
-                    + " and ".join(f"stop.target_{each}" for each in subject.modality.targets)
+                    f"stop.target_{name}: nint fit {subject.modality.name} has no such figure; "
+                    f"there is {known}"
                 )
         return cls(found)
 
