@@ -153,6 +153,13 @@ def test_log_spectral_distance_does_not_depend_on_blocks(monkeypatch):
     assert log_spectral_distance_db(prediction, values).value == pytest.approx(expected)
 
 
+def test_log_spectral_distance_is_of_the_documented_frames():
+    """Another window or hop would give figures that cannot be compared."""
+    assert (audio.WINDOW, audio.HOP, audio.FLOOR_DB) == (2048, 512, 80)
+    shapes = [power.shape for power in audio.power_spectra(np.ones(5120))]
+    assert shapes == [(1 + 5120 // 512, 1025)]
+
+
 def test_log_spectral_distance_of_known_differences():
     _, values = pair(20000, 1)
     assert log_spectral_distance_db(values, values).value == 0

@@ -9,7 +9,7 @@ from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.samplers.nint import Nint
 from nint_cli.samplers.nint_pool import NintPool
-from nint_cli.samplers.slots import Mixture
+from nint_cli.samplers.slots import PAPER, Mixture
 from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
@@ -68,6 +68,15 @@ def test_a_batch_chooses_no_more_than_a_share_of_the_signal(population, most, ex
     ntk, residual = Mixture(xi=0.5, max_chosen=most, lambda_=0.7).slots(10, 1000, population)
     assert expected - 1 <= ntk + residual <= expected
     assert ntk == int(expected * math.exp(-0.7) + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("age", "ntk", "residual"),
+    [(0, 30_000, 0), (10, 11_036, 18_963), (57, 100, 29_899), (58, 0, 30_000)],
+)
+def test_by_default_the_slots_are_the_papers(age, ntk, residual):
+    """0.3 exp(-t / 10) of the batch by NTK score, down to 0.001 of it, and the rest of 0.3."""
+    assert PAPER.slots(age, 100_000, 10**6) == (ntk, residual)
 
 
 def test_a_share_as_small_as_the_smallest_is_not_left_out():
