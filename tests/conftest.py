@@ -12,7 +12,7 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.cli import console
-from nint_cli.cli.processes import Children, Ended
+from nint_cli.cli.processes import Ended, Processes
 from nint_cli.fields.siren import Siren
 from nint_cli.modalities.audio.signal import Sound
 from nint_cli.signals.base import GridSignal
@@ -106,11 +106,11 @@ def smoke(picture) -> list[str]:
     return ["fit", "image", str(picture), "--preset", "smoke", "--progress", "never"]
 
 
-_run_apart = Children.run
+_run_apart = Processes.run
 
 
-def fit_within(children: Children, words: list[str]) -> Ended:
-    """Stands in for `Children.run`: in this process, which spares the start of another.
+def fit_within(children: Processes, words: list[str]) -> Ended:
+    """Stands in for `Processes.run`: in this process, which spares the start of another.
 
     Where several are to run at once they do, apart.
     """
@@ -126,4 +126,4 @@ def fit_within(children: Children, words: list[str]) -> Ended:
 @pytest.fixture
 def fits_within(monkeypatch):
     """Let what would be a process of its own run in this one."""
-    monkeypatch.setattr(Children, "run", fit_within)
+    monkeypatch.setattr(Processes, "run", fit_within)

@@ -28,7 +28,7 @@ def moved(average: Average, field, rates: list[float]) -> list[list[torch.Tensor
             for number, parameter in enumerate(field.parameters()):
                 noise = torch.Generator().manual_seed(100 * step + number)
                 parameter += torch.randn(parameter.shape, generator=noise, dtype=torch.float64)
-        average.update(step, rate)
+        average.update(step, rate, 1.0)
         seen.append(parameters(field))
     return seen
 
@@ -40,7 +40,7 @@ def measured(average: Average, field) -> list[torch.Tensor]:
 
 def test_it_is_the_weighted_mean_that_its_window_says():
     field = tiny_field()
-    average = Average(field, share=0.5, peak=1.0)
+    average = Average(field, share=0.5)
     seen = moved(average, field, [1.0] * 8)
     expected = seen[0]
     for step in range(1, 8):
@@ -56,16 +56,16 @@ def test_it_is_the_weighted_mean_that_its_window_says():
 def means_from(begin: int, had: int | None) -> list[list[torch.Tensor]]:
     """The means after each of twelve steps, the first ones or those after a rescue."""
     field = tiny_field()
-    average = Average(field, share=0.3, peak=1.0)
+    average = Average(field, share=0.3)
     if had is not None:
-        average.update(begin - 1, 1.0)
+        average.update(begin - 1, 1.0, 1.0)
         average.restart(begin, had)
     found = []
     for step in range(12):
         with torch.no_grad():
             for parameter in field.parameters():
                 parameter += 1.0 + step
-        average.update(begin + step, 1.0)
+        average.update(begin + step, 1.0, 1.0)
         found.append(measured(average, field))
     return found
 
@@ -87,7 +87,7 @@ def test_after_going_back_it_is_the_plain_mean_until_its_window_is_full():
 
 def test_a_rate_of_nothing_leaves_the_last_parameters():
     field = tiny_field()
-    average = Average(field, share=0.5, peak=1.0)
+    average = Average(field, share=0.5)
     seen = moved(average, field, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
     for found, wanted in zip(measured(average, field), seen[-1], strict=True):
         torch.testing.assert_close(found, wanted)
@@ -95,7 +95,7 @@ def test_a_rate_of_nothing_leaves_the_last_parameters():
 
 def test_the_parameters_come_back_after_an_error():
     field = tiny_field()
-    average = Average(field, share=0.9, peak=1.0)
+    average = Average(field, share=0.9)
     seen = moved(average, field, [1.0] * 5)
     with pytest.raises(RuntimeError, match="no"), average.in_place():
         raise RuntimeError("no")
@@ -104,9 +104,9 @@ def test_the_parameters_come_back_after_an_error():
 
 def test_a_state_goes_on_and_a_foreign_one_is_refused():
     field = tiny_field()
-    average = Average(field, share=0.5, peak=1.0)
+    average = Average(field, share=0.5)
     moved(average, field, [1.0] * 5)
-    other = Average(field, share=0.5, peak=1.0)
+    other = Average(field, share=0.5)
     other.load_state_dict(average.state_dict())
     assert all(map(torch.equal, measured(other, field), measured(average, field)))
     state = average.state_dict()
@@ -121,19 +121,19 @@ def test_where_a_mean_begins_comes_back_with_it():
     ends = []
     for interrupted in (False, True):
         field = tiny_field()
-        average = Average(field, share=0.9, peak=1.0)
+        average = Average(field, share=0.9)
         moved(average, field, [1.0] * 5)
         average.restart(100, 90)
-        average.update(100, 1.0)
+        average.update(100, 1.0, 1.0)
         if interrupted:
             state = average.state_dict()
-            average = Average(field, share=0.9, peak=1.0)
+            average = Average(field, share=0.9)
             average.load_state_dict(state)
         for step in range(101, 120):
             with torch.no_grad():
                 for parameter in field.parameters():
                     parameter += step
-            average.update(step, 1.0)
+            average.update(step, 1.0, 1.0)
         ends.append(measured(average, field))
     assert all(map(torch.equal, *ends))
 

@@ -12,7 +12,7 @@ from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.runs import checkpoint
 from nint_cli.runs.build import build_trainer
-from nint_cli.schedules.batch_size import Brevity
+from nint_cli.schedules.batch_size import AdaptiveBatchSize
 from nint_cli.schedules.clock import Clock
 from tests.conftest import tiny_signal
 from tests.test_cli import nint
@@ -41,8 +41,8 @@ class Costing(Clock):
             count = len(SIGNAL)
             if hasattr(self.trainer.sampler, "batch"):
                 count = self.trainer.sampler.batch.count(self.trainer.step, len(SIGNAL))
-            pace = 3 if self.trainer.step < self.disturbed else 1
-            self.update_s += pace * count * self.per_point_s
+            duration = 3 if self.trainer.step < self.disturbed else 1
+            self.update_s += duration * count * self.per_point_s
             self.update_s += self.first_s * (self.trainer.step == 0)
 
 
@@ -167,17 +167,17 @@ def test_a_device_that_lags_behind_gets_the_batches_of_one_that_does_not(step_s,
     for lags in (False, True):
         device = Lagging()
         clock = Clock(synchronise=device.wait, stamp=device.stamp)
-        brevity = Brevity(4096, 20.0, clock, 400)
+        adaptive_batch_size = AdaptiveBatchSize(4096, 20.0, clock, 400)
         for step in range(200):
-            brevity.begin(step)
+            adaptive_batch_size.begin(step)
             with clock.measure("sampler_s"):
                 device.now += 0.001
             with clock.measure("update_s"):
-                device.now += step_s * brevity.size / 4096 + first_s * (step == 0)
+                device.now += step_s * adaptive_batch_size.size / 4096 + first_s * (step == 0)
             if not lags:
                 device.wait()
-        assert brevity.settled
-        sizes.append(brevity.size)
+        assert adaptive_batch_size.settled
+        sizes.append(adaptive_batch_size.size)
     assert sizes[0] == sizes[1]
     assert step_s > 0.01 or sizes[0] == 4096
 
@@ -185,15 +185,15 @@ def test_a_device_that_lags_behind_gets_the_batches_of_one_that_does_not(step_s,
 def test_steps_that_end_a_run_before_its_time_make_batches_no_smaller():
     """In time for 250 full batches, 100 steps have full ones, and 300 larger ones than 500."""
     for steps, settled in ((100, 2048), (300, 1664), (5000, 1024)):
-        brevity = Brevity(2048, 512.0, Clock(), 1, 1000, steps)
-        assert brevity._fitting(0.0, 2.048) == settled
+        adaptive_batch_size = AdaptiveBatchSize(2048, 512.0, Clock(), 1, 1000, steps)
+        assert adaptive_batch_size._fitting(0.0, 2.048) == settled
 
 
 def test_either_of_the_two_is_enough():
     trainer = trainer_of(budget=512.0, least_steps=None, full_steps=1000, first_s=0.0)
     trainer.fit(seen := Sizes(trainer, 8))
     assert seen.sizes[-1] == 1024
-    assert trainer_of(least_steps=None).brevity is None
+    assert trainer_of(least_steps=None).adaptive_batch_size is None
 
 
 def test_a_first_step_that_takes_longer_does_not_make_batches_small_for_good():
@@ -209,8 +209,8 @@ def test_other_work_beside_the_first_steps_does_not_make_batches_small_for_good(
     seen = Sizes(trainer := trainer_of(budget=1024.0, least_steps=1000, disturbed=9), 80)
     trainer.fit(seen)
     assert seen.sizes[:11] == [2048, *[512] * 9, 1024]
-    assert set(seen.sizes[10:]) == {quiet.brevity.size} == {1024}
-    assert trainer.brevity.settled
+    assert set(seen.sizes[10:]) == {quiet.adaptive_batch_size.size} == {1024}
+    assert trainer.adaptive_batch_size.settled
 
 
 def test_what_comes_after_a_twentieth_of_the_budget_changes_no_batch():
@@ -233,11 +233,11 @@ def test_training_is_made_no_cheaper_than_choosing(choosing, settled):
 
 def test_a_signal_of_fewer_points_is_a_full_batch():
     trainer = trainer_of(size=4096, budget=1e6)
-    assert trainer.brevity.full_size == len(SIGNAL) == 3000
+    assert trainer.adaptive_batch_size.full_size == len(SIGNAL) == 3000
     seen = Sizes(trainer, 6)
     trainer.fit(seen)
     assert set(seen.sizes) == {3000}
-    assert trainer.brevity.rate_factor == 1
+    assert trainer.adaptive_batch_size.rate_factor == 1
 
 
 def test_a_small_batch_never_grows():
@@ -253,7 +253,7 @@ def test_every_sampler_takes_it_or_goes_without(sampler):
     seen = Sizes(trainer, 7)
     trainer.fit(seen)
     if sampler in {"full", "soft_mining", "expansive"}:
-        assert trainer.brevity is None
+        assert trainer.adaptive_batch_size is None
         assert len(set(seen.sizes)) == 1
         assert set(seen.rates) == {1e-3}
     else:
@@ -278,17 +278,19 @@ def test_going_on_equals_never_having_stopped(sampler, stop):
 
 def test_a_first_step_that_compiles_is_not_all_of_the_trial():
     clock = Clock()
-    brevity = Brevity(4096, 20.0, clock, 400)
+    adaptive_batch_size = AdaptiveBatchSize(4096, 20.0, clock, 400)
     for step in range(60):
-        brevity.begin(step)
-        clock.update_s += (5.0 if step == 0 else 0.5 if step < 5 else 0.1) * brevity.size / 4096
-    assert (brevity.settled, brevity.size) == (True, 2048)
+        adaptive_batch_size.begin(step)
+        clock.update_s += (
+            (5.0 if step == 0 else 0.5 if step < 5 else 0.1) * adaptive_batch_size.size / 4096
+        )
+    assert (adaptive_batch_size.settled, adaptive_batch_size.size) == (True, 2048)
 
 
 def test_what_a_clock_said_is_not_kept_once_the_size_is_settled():
     trainer = trainer_of(budget=60.0)
     trainer.fit(Until(20))
-    assert trainer.state_dict().numbers["brevity"] == {
+    assert trainer.state_dict().numbers["adaptive_batch_size"] == {
         "size": 640,
         "settled": True,
         "fastest": None,
@@ -299,7 +301,10 @@ def test_what_a_clock_said_is_not_kept_once_the_size_is_settled():
 
 def test_steps_that_end_a_run_have_full_batches():
     config = {"batch": {"size": 64, "least_steps": 100}, "siren": {"hidden_features": 8}}
-    assert build_trainer(RunConfig.model_validate(config), SIGNAL, Clock()).brevity is None
+    assert (
+        build_trainer(RunConfig.model_validate(config), SIGNAL, Clock()).adaptive_batch_size
+        is None
+    )
 
 
 def test_a_size_or_a_fraction_that_is_set_stays():
@@ -325,20 +330,25 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     assert code == 0, err
     assert "batches of 512 instead of 700 coordinates, and the learning rate times 0.92" in err
     assert err.count("the time budget is short") == 1
-    assert '{"event":"brevity","batch_size":512}' in (run / "log.jsonl").read_text().replace(
-        " ", ""
-    )
+    assert '{"event":"adaptive_batch_size","batch_size":512}' in (
+        run / "log.jsonl"
+    ).read_text().replace(" ", "")
     saved, _ = checkpoint.newest(sorted((run / "checkpoints").glob("*")), run)
-    assert saved.state.numbers["brevity"]["size"] == 512
+    assert saved.state.numbers["adaptive_batch_size"]["size"] == 512
     code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")
     assert code == 0, err
     assert "the time budget is short" not in err
 
 
 def test_numbers_come_back():
-    brevity = Brevity(4096, 10.0, Clock(), 400)
-    brevity.load_state_dict({"size": 1024, "settled": True, "fastest": None, "last": None})
-    assert (brevity.size, brevity.settled) == (1024, True)
-    assert brevity.rate_factor == pytest.approx(0.25**0.25)
-    brevity.begin(0)
-    assert brevity.size == 1024
+    adaptive_batch_size = AdaptiveBatchSize(4096, 10.0, Clock(), 400)
+    adaptive_batch_size.load_state_dict({
+        "size": 1024,
+        "settled": True,
+        "fastest": None,
+        "last": None,
+    })
+    assert (adaptive_batch_size.size, adaptive_batch_size.settled) == (1024, True)
+    assert adaptive_batch_size.rate_factor == pytest.approx(0.25**0.25)
+    adaptive_batch_size.begin(0)
+    assert adaptive_batch_size.size == 1024

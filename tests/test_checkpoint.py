@@ -156,13 +156,13 @@ def tensors(saved):
 
 
 def without_guard(about):
-    return {key: value for key, value in about["numbers"].items() if key != "guard"}
+    return {key: value for key, value in about["numbers"].items() if key != "detector"}
 
 
 def hasty(**changes):
     """The numbers of a run that is finding its batch size, changed."""
     found = {"size": 512, "settled": False, "fastest": [0.0, 0.1], "last": [0.0, 0.5]}
-    return lambda about: {"numbers": about["numbers"] | {"brevity": found | changes}}
+    return lambda about: {"numbers": about["numbers"] | {"adaptive_batch_size": found | changes}}
 
 
 def test_a_sound_content_is_read_and_that_of_earlier_versions_too(about, tensors, tmp_path):
@@ -173,16 +173,18 @@ def test_a_sound_content_is_read_and_that_of_earlier_versions_too(about, tensors
     path.write_bytes(sealed(about | {"format": 1, "numbers": without_guard(about)}, old))
     assert checkpoint.read(path).state.numbers == without_guard(about)
     path.write_bytes(sealed(about | hasty()(about), tensors))
-    assert checkpoint.read(path).state.numbers["brevity"]["size"] == 512
+    assert checkpoint.read(path).state.numbers["adaptive_batch_size"]["size"] == 512
 
 
-def with_old_levels(numbers, **changes):
-    """The numbers of a run by format 3, whose guard held more of a level."""
+def with_old_levels(numbers, names=("guard", "kept"), **changes):
+    """The numbers of a run by format 3, with other names and more of a level."""
     old = {"smoothed": 0.2, "lowest": None, "above": 2, "stuck": 3, "early": 0.1, "late": 0.0}
     old |= changes
-    guard = numbers["guard"]
-    kept = guard["kept"] | {"level": guard["kept"]["level"] | old}
-    return numbers | {"guard": guard | {"level": guard["level"] | old, "kept": kept}}
+    rest = dict(numbers["detector"])
+    point = rest.pop("restore_point")
+    point = point | {"level": point["level"] | old}
+    others = {key: value for key, value in numbers.items() if key != "detector"}
+    return others | {names[0]: rest | {"level": rest["level"] | old, names[1]: point}}
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -198,7 +200,7 @@ def test_levels_of_earlier_formats_lose_what_is_no_longer_held(about, tensors, t
     found = checkpoint.read(path)
     expected = json.loads(json.dumps(about["numbers"]))
     if version == 2:
-        expected["guard"].pop("warmup")
+        expected["detector"].pop("warmup")
     assert found.state.numbers == expected
     signal = Picture(smooth_pixels(8, 8), "").signal()
     ends = []
@@ -217,15 +219,15 @@ def test_only_what_levels_once_held_is_passed_over_and_only_in_earlier_formats(
 ):
     path = tmp_path / "a.safetensors"
     for version, numbers in (
-        (4, with_old_levels(about["numbers"])),
+        (4, with_old_levels(about["numbers"], ("detector", "restore_point"))),
         (3, with_old_levels(about["numbers"], more=1)),
     ):
         path.write_bytes(sealed(about | {"format": version, "numbers": numbers}, tensors))
-        refused(path, "guard.level.[a-z]+: Extra inputs are not permitted")
+        refused(path, "detector.level.[a-z]+: Extra inputs are not permitted")
     for guard in ([], "x", {"halvings": 0, "level": 3, "kept": 4}):
         numbers = about["numbers"] | {"guard": guard}
         path.write_bytes(sealed(about | {"format": 3, "numbers": numbers}, tensors))
-        refused(path, "guard")
+        refused(path, "detector")
 
 
 @pytest.mark.parametrize(
@@ -247,15 +249,15 @@ def test_only_what_levels_once_held_is_passed_over_and_only_in_earlier_formats(
         (lambda _: {"numbers": {}}, "step: Field required"),
         (
             lambda about: {"numbers": without_guard(about)},
-            "kept.field.biases.0 belongs to no guard",
+            "kept.field.biases.0 belongs to no restore point",
         ),
         (
-            lambda about: {"numbers": without_guard(about) | {"guard": {"halvings": 0}}},
-            "guard.level: Field required",
+            lambda about: {"numbers": without_guard(about) | {"detector": {"halvings": 0}}},
+            "detector.level: Field required",
         ),
-        (hasty(size=0), "brevity.size: Input should be greater"),
-        (hasty(fastest=[0.0, 0.0]), "brevity.fastest.1: Input should be greater"),
-        (hasty(last=[0.0]), "brevity.last.1: Field required"),
+        (hasty(size=0), "adaptive_batch_size.size: Input should be greater"),
+        (hasty(fastest=[0.0, 0.0]), "adaptive_batch_size.fastest.1: Input should be greater"),
+        (hasty(last=[0.0]), "adaptive_batch_size.last.1: Field required"),
     ],
 )
 def test_what_a_content_says_is_checked_before_anything_is_built(

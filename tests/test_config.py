@@ -19,6 +19,7 @@ from nint_cli.fields.table import field_class
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.build import build_field, build_sampler
 from nint_cli.samplers.slots import Mixture
+from nint_cli.training.optimiser import OptimiserSettings
 from tests.conftest import tiny_signal
 
 
@@ -86,7 +87,10 @@ def test_only_large_pictures_lower_the_rate():
     rates = {(256, 90): 6e-4, (90, 1024): 3e-4, (16_384, 16_384): 7.5e-5}
     rates |= {(65_536,): 6e-4, (300, 300, 300): 6e-4}
     for shape, rate in rates.items():
-        assert optimiser.peak_rate(shape) == pytest.approx(rate)
+        assert optimiser.peak_rate(shape, 2000) == pytest.approx(rate)
+        assert optimiser.peak_rate(shape, 32_000) == pytest.approx(rate / 2)
+    flat = OptimiserSettings(lr=0.5)
+    assert flat.peak_rate((512, 512), 10**9) == 0.5
 
 
 def test_a_flag_may_repeat_but_not_contradict_set():

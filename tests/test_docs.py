@@ -13,7 +13,7 @@ import trimesh
 from PIL import Image
 
 from nint_cli import cli
-from nint_cli.cli.processes import Children
+from nint_cli.cli.processes import Processes
 from nint_cli.config.layers import resolve
 from nint_cli.config.presets import preset_names
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
@@ -121,7 +121,7 @@ PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run
 
 def test_every_command_of_the_pages_runs(monkeypatch, capsys):
     """Page by page, in one folder; what another page has run already is not run again."""
-    monkeypatch.setattr(Children, "run", fit_within)
+    monkeypatch.setattr(Processes, "run", fit_within)
     make_inputs()
     ran: set[str] = set()
     for page in PAGES:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nint_cli.cli.processes import Children
+from nint_cli.cli.processes import Processes
 from tests.conftest import smooth_pixels
 from tests.test_cli import strict
 
@@ -98,7 +98,7 @@ def test_where_none_can_be_forked_a_process_takes_its_place(tmp_path, monkeypatc
         raise OSError
 
     monkeypatch.setattr(forkserver, "ensure_running", fail)
-    children = Children(threads=1)
+    children = Processes(threads=1)
     with children.at_work():
         ended = children.run(["fit", "image", str(tmp_path / "gone.png")])
     assert ended.code == 3

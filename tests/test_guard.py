@@ -7,13 +7,20 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from nint_cli.samplers.table import all_slots
 from nint_cli.training import divergence
-from nint_cli.training.divergence import EvenError, Guard, Level, even_rows, relearns
+from nint_cli.training.divergence import (
+    DivergenceDetector,
+    Level,
+    UniformError,
+    relearns,
+    uniform_rows,
+)
 from tests.test_trainer import SIGNAL, Until, trainer_of
 
 
 def steps_until_noticed(losses, constant=0.1):
-    watching = Guard()
+    watching = DivergenceDetector()
     for count, loss in enumerate(losses, 1):
         if watching.sees_divergence(loss, constant):
             return count
@@ -118,11 +125,15 @@ def test_the_bounds_of_calm(losses, calm):
 
 
 def test_rows_drawn_uniformly_are_found_by_their_slots():
-    assert even_rows((("ntk", 3), ("residual", 2), ("uniform", 40)), 45) == [(5, 45)]
-    assert even_rows((("survivor", 3), ("mutant", 16)), 19) == [(3, 19)]
-    assert even_rows((("survivor", 3), ("mutant", 15)), 18) == [(0, 18)]  # too few to tell
-    assert even_rows((("ntk", 3), ("uniform", 0)), 3) == [(0, 3)]
-    assert even_rows((), 7) == [(0, 7)]
+    assert uniform_rows((("ntk", 3), ("residual", 2), ("uniform", 40)), 45, all_slots()) == [
+        (5, 45)
+    ]
+    assert uniform_rows((("survivor", 3), ("mutant", 16)), 19, all_slots()) == [(3, 19)]
+    assert uniform_rows((("survivor", 3), ("mutant", 15)), 18, all_slots()) == [
+        (0, 18)
+    ]  # too few to tell
+    assert uniform_rows((("ntk", 3), ("uniform", 0)), 3, all_slots()) == [(0, 3)]
+    assert uniform_rows((), 7, all_slots()) == [(0, 7)]
 
 
 @pytest.mark.parametrize("scoring", ["sweep", "pool"])
@@ -131,19 +142,19 @@ def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(scoring, 
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     nint = {"xi": 0, "start": 0.5, "scoring": scoring, "alpha": 5}
     trainer = trainer_of("nint", steps=24, nint=nint, batch={"fraction": 0.3})
-    trainer.look_every = 7  # the change lies within what is looked at together
+    trainer.check_every = 7  # the change lies within what is looked at together
     levels = []
 
     class Watch(Until):
         def after_step(self, trainer, step):
-            levels.append(trainer.guard.level.steps)
+            levels.append(trainer.detector.level.steps)
 
     trainer.fit(Watch())
     assert dict(trainer.selections["last"].slots).get("uniform", 0) < 16
     assert max(levels[:14]) == 8
-    assert trainer.guard.level.steps == 12
-    assert trainer.guard.kept.level.steps <= 12
-    assert trainer.guard.halvings == 0
+    assert trainer.detector.level.steps == 12
+    assert trainer.detector.restore_point.level.steps <= 12
+    assert trainer.detector.halvings == 0
 
 
 def test_the_error_over_some_rows_is_the_same_in_blocks():
@@ -152,7 +163,7 @@ def test_the_error_over_some_rows_is_the_same_in_blocks():
     even = torch.cat([values[2:5], values[7:]])
     best = (even - even.mean(0)).square().mean()
     for size in (1, 4, 11):
-        error = EvenError([(2, 5), (7, 11)])
+        error = UniformError([(2, 5), (7, 11)])
         for start in range(0, 11, size):
             block = slice(start, start + size)
             error.add(start, residual[block], values[block])
@@ -169,11 +180,11 @@ def test_guided_points_do_not_count():
     start = trainer_of("nint", steps=1).field
     coords, values = SIGNAL.at(trainer.selections["last"].indices[-uniform:])
     expected = (start(coords) - values).square().mean().item()
-    assert trainer.guard.level.recent[-1] == pytest.approx(expected, rel=1e-5)
+    assert trainer.detector.level.recent[-1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_later_second_warm_up_counts_from_the_rescue_before():
-    watching = Guard()
+    watching = DivergenceDetector()
     watching.keep(0, {})
     assert [watching.halve(step).warmup_steps for step in (130, 160, 5000)] == [130, 30, 200]
     assert watching.rate_factor(4999 + 100) == pytest.approx(0.5**3 * 0.5)
@@ -184,7 +195,7 @@ def test_a_later_second_warm_up_counts_from_the_rescue_before():
     ("wrong", "warmup"), [(1, 10), (10, 10), (11, 11), (199, 199), (200, 200), (201, 200)]
 )
 def test_the_bounds_of_a_second_warm_up(wrong, warmup):
-    watching = Guard()
+    watching = DivergenceDetector()
     watching.keep(0, {})
     assert watching.halve(wrong).warmup_steps == warmup
     assert watching.rate_factor(wrong) == pytest.approx(0.5 / warmup)
@@ -192,7 +203,7 @@ def test_the_bounds_of_a_second_warm_up(wrong, warmup):
 
 
 def test_the_rate_is_halved_ten_times_at_most():
-    watching = Guard()
+    watching = DivergenceDetector()
     watching.keep(50, {})
     factors = [watching.halve(60).rate_factor for _ in range(10)]
     assert factors == [0.5**count for count in range(1, 11)]
@@ -201,7 +212,7 @@ def test_the_rate_is_halved_ten_times_at_most():
 
 
 def test_a_copy_is_kept_every_fifty_steps():
-    watching = Guard()
+    watching = DivergenceDetector()
     assert watching.wants_copy(0)
     watching.keep(3, {})
     watching.sees_divergence(0.3, 0.1)
@@ -214,7 +225,7 @@ def test_a_copy_is_kept_every_fifty_steps():
 def test_nothing_is_kept_of_a_fit_that_is_rising():
     level = level_of([0.3, 0.01, 0.01, *[0.002] * 40])
     assert level.is_calm
-    watching = Guard(level=level.after(0.005, 0.1))
+    watching = DivergenceDetector(level=level.after(0.005, 0.1))
     watching.keep(0, {})
     assert not watching.wants_copy(50)
     watching.sees_divergence(0.002, 0.1)
@@ -222,7 +233,7 @@ def test_nothing_is_kept_of_a_fit_that_is_rising():
 
 
 def test_after_a_rescue_the_loss_counts_as_low_as_it_was():
-    watching = Guard()
+    watching = DivergenceDetector()
     for loss in [0.3, *[0.04] * 10]:
         watching.sees_divergence(loss, 0.1)
     watching.keep(50, {})
@@ -233,7 +244,7 @@ def test_after_a_rescue_the_loss_counts_as_low_as_it_was():
 
 
 def test_a_state_goes_on_and_one_that_is_none_is_refused():
-    watching = Guard()
+    watching = DivergenceDetector()
     for loss in [0.3, *[0.04] * 12, 0.1]:
         watching.sees_divergence(loss, 0.1)
     watching.keep(0, {"field.x": torch.ones(2)})
@@ -242,10 +253,10 @@ def test_a_state_goes_on_and_one_that_is_none_is_refused():
     state = watching.state_dict()
     tensors = state.pop("tensors")
     state = json.loads(json.dumps(state))
-    other = Guard()
+    other = DivergenceDetector()
     other.load_state_dict(state | {"tensors": tensors})
     assert other == watching
-    assert other.kept.tensors["field.x"] is watching.kept.tensors["field.x"]
+    assert other.restore_point.tensors["field.x"] is watching.restore_point.tensors["field.x"]
     for wrong in (
         {"halvings": -1},
         {"halvings": "1"},
@@ -256,5 +267,5 @@ def test_a_state_goes_on_and_one_that_is_none_is_refused():
     ):
         with pytest.raises(ValidationError):
             other.load_state_dict(state | {"tensors": tensors} | wrong)
-    other.load_state_dict(Guard().state_dict())
-    assert other == Guard()
+    other.load_state_dict(DivergenceDetector().state_dict())
+    assert other == DivergenceDetector()

@@ -15,7 +15,7 @@ import resource, statistics, torch
 from nint_cli.fields import Siren
 from nint_cli.heap import keep_freed_memory
 from nint_cli.signals import GridSignal
-from nint_cli.sweep import pull_residual
+from nint_cli.derivatives.sweep import pull_residual
 
 torch.set_num_threads(1)
 keep_freed_memory()

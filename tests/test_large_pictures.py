@@ -19,7 +19,7 @@ from nint_cli.derivatives.sweep import predict, predicted_blocks
 from nint_cli.modalities.image import strips
 from nint_cli.modalities.image import subject as image_subject
 from nint_cli.modalities.image.files import read_picture
-from nint_cli.modalities.image.perceptual_models import Perception
+from nint_cli.modalities.image.perceptual_models import PerceptualModels
 from nint_cli.modalities.image.subject import ImageSubject
 from nint_cli.runs.inputs import read_input
 from nint_cli.signals.stratified import spread_indices
@@ -228,12 +228,12 @@ def test_models_of_vision_see_no_picture_beyond_their_limit(capsys, source, tmp_
 
 
 def test_reasons_for_no_lpips_and_no_flip():
-    both = Perception(lpips_reason=None, flip_reason=None, max_pixels=2000)
+    both = PerceptualModels(lpips_reason=None, flip_reason=None, max_pixels=2000)
     assert both.reasons(40, 50) == (None, None)
     large = "more than metrics.max_pixels = 2,000 pixels"
     assert both.reasons(40, 51) == (large, large)
     assert both.reasons(30, 50) == ("a side is shorter than 31 pixels", None)
-    assert Perception().reasons(400, 500) == ("not asked for", "not asked for")
+    assert PerceptualModels().reasons(400, 500) == ("not asked for", "not asked for")
 
 
 @pytest.mark.slow

@@ -77,6 +77,7 @@ def test_a_batch_chooses_no_more_than_a_share_of_the_signal(population, most, ex
 def test_by_default_the_slots_are_the_papers(age, ntk, residual):
     """0.3 exp(-t / 10) of the batch by NTK score, down to 0.001 of it, and the rest of 0.3."""
     assert PAPER.slots(age, 100_000, 10**6) == (ntk, residual)
+    assert (PAPER.start, PAPER.weight, PAPER.max_chosen) == (0, 1, 1)
 
 
 def test_a_share_as_small_as_the_smallest_is_not_left_out():

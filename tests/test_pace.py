@@ -10,7 +10,7 @@ from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.runs.build import build_trainer
 from nint_cli.schedules.clock import Clock
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from tests.test_cli import nint, strict
 from tests.test_trainer import SIGNAL, Until, assert_same, state_of
 
@@ -25,38 +25,42 @@ class Ticking(Clock):
 
 
 def test_without_a_budget_only_steps_count():
-    pace = Pace(40, steps_end_it=False)
+    duration = Duration(40, steps_end_it=False)
     for step in (0, 7, 39):
-        pace.begin(step)
-        assert (pace.total, pace.progress(step), pace.end(step)) == (40, step / 40, None)
-    assert pace.end(40) == "steps"
-    assert not pace.timed
+        duration.begin(step)
+        assert (duration.total, duration.progress(step), duration.end(step)) == (
+            40,
+            step / 40,
+            None,
+        )
+    assert duration.end(40) == "steps"
+    assert not duration.timed
 
 
 def test_time_ends_a_run_whose_steps_do_not():
     spent = 0.0
-    pace = Pace(10, 60.0, lambda: spent, steps_end_it=False)
-    pace.begin(0)
-    assert (pace.total, pace.progress(0), pace.end(10)) == (10, 0.0, None)
+    duration = Duration(10, 60.0, lambda: spent, steps_end_it=False)
+    duration.begin(0)
+    assert (duration.total, duration.progress(0), duration.end(10)) == (10, 0.0, None)
     for step, spent, total in ((4, 3.0, 80), (40, 30.0, 80), (79, 59.9, 80), (50, 3.0, 1000)):
-        pace.begin(step)
-        assert pace.total == total if step != 79 else pace.total == 80
-        assert pace.progress(step) == spent / 60
-        assert pace.end(step) is None
+        duration.begin(step)
+        assert duration.total == total if step != 79 else duration.total == 80
+        assert duration.progress(step) == spent / 60
+        assert duration.end(step) is None
     spent = 60.0
-    pace.begin(90)
-    assert (pace.total, pace.end(90)) == (91, "time_budget")
+    duration.begin(90)
+    assert (duration.total, duration.end(90)) == (91, "time_budget")
 
 
 def test_a_first_step_that_takes_long_is_no_measure_of_the_others():
     """Of 4 s it takes 0.4, the others 0.02 each: there will be 181 steps."""
     spent = 0.0
-    pace = Pace(2000, 4.0, lambda: spent, steps_end_it=False)
+    duration = Duration(2000, 4.0, lambda: spent, steps_end_it=False)
     for step, spent, total in ((0, 0.0, 2000), (1, 0.4, 2000), (2, 0.42, 181), (91, 2.2, 181)):
-        pace.begin(step)
-        assert (pace.total, pace.progress(step)) == (total, spent / 4)
-    resumed = Pace(2000, 4.0, lambda: spent, steps_end_it=False)
-    resumed.load_state_dict(pace.state_dict())
+        duration.begin(step)
+        assert (duration.total, duration.progress(step)) == (total, spent / 4)
+    resumed = Duration(2000, 4.0, lambda: spent, steps_end_it=False)
+    resumed.load_state_dict(duration.state_dict())
     resumed.begin(91)
     assert resumed.total == 181
 
@@ -64,24 +68,24 @@ def test_a_first_step_that_takes_long_is_no_measure_of_the_others():
 def test_a_device_that_lags_behind_is_waited_for_once():
     """Were the first step not read by then, it would count as one of the others."""
     known, done = 0.0, 0.4
-    pace = Pace(2000, 4.0, lambda: known, all_spent_s=lambda: done, steps_end_it=False)
-    pace.begin(1)
+    duration = Duration(2000, 4.0, lambda: known, all_spent_s=lambda: done, steps_end_it=False)
+    duration.begin(1)
     known = 0.4
-    pace.begin(2)  # nothing of the second step has come yet
-    assert pace.total == 2000
+    duration.begin(2)  # nothing of the second step has come yet
+    assert duration.total == 2000
     known = 0.42
-    pace.begin(3)
-    assert pace.total == pytest.approx(3 + 3.58 / 0.01)
+    duration.begin(3)
+    assert duration.total == pytest.approx(3 + 3.58 / 0.01)
 
 
 def test_what_ends_first_sets_the_pace():
     spent = 1.0
-    pace = Pace(10, 60.0, lambda: spent)
-    pace.begin(4)
-    assert (pace.total, pace.progress(4), pace.end(10)) == (10, 0.4, "steps")
+    duration = Duration(10, 60.0, lambda: spent)
+    duration.begin(4)
+    assert (duration.total, duration.progress(4), duration.end(10)) == (10, 0.4, "steps")
     spent = 30.0
-    pace.begin(4)
-    assert (pace.total, pace.progress(4)) == (8, 0.5)
+    duration.begin(4)
+    assert (duration.total, duration.progress(4)) == (8, 0.5)
 
 
 def trainer_of(sampler, steps, *, seed=0, clock=None, **stop):
@@ -110,7 +114,7 @@ def test_a_budget_of_so_many_steps_gives_the_bits_of_those_steps(sampler):
     for part in (one, other):
         for name in ("sampler.began", "kept.sampler.began"):  # what only a clock can tell
             part.tensors.pop(name, None)
-        part.numbers.pop("pace", None)
+        part.numbers.pop("duration", None)
     assert_same(one, other)
 
 

@@ -20,14 +20,14 @@ from tests.test_trainer import SIGNAL, Until, assert_same, state_of, trainer_of
 def test_a_healthy_fit_has_the_bits_of_one_without_a_guard(sampler):
     optimiser = {"lr": 4e-3, "schedule": "cosine", "warmup": 0.2}
     watched = trainer_of(sampler, steps=60, optimiser=optimiser)
-    alone = trainer_of(sampler, steps=60, optimiser={**optimiser, "guard": False})
+    alone = trainer_of(sampler, steps=60, optimiser={**optimiser, "rescue": False})
     for trainer in (watched, alone):
         trainer.fit(watch := Until())
         assert not watch.rescues
     state = state_of(watched)
     kept = {name: t for name, t in state.tensors.items() if not name.startswith("kept.")}
-    numbers = {key: value for key, value in state.numbers.items() if key != "guard"}
-    assert watched.guard.kept.step >= 50
+    numbers = {key: value for key, value in state.numbers.items() if key != "detector"}
+    assert watched.detector.restore_point.step >= 50
     assert_same(TrainerState(kept, numbers), state_of(alone))
 
 
@@ -127,7 +127,7 @@ def test_the_average_is_fed_the_rate_of_the_schedule(monkeypatch):
     trainer.fit(watch := Until())
     assert [rescue.step for rescue in watch.rescues] == [6]
     assert fed == [
-        (step, trainer.learning_rate.scheduled(step)) for step in range(20) if step != 5
+        (step, trainer.learning_rate.scheduled(step), 1e-3) for step in range(20) if step != 5
     ]
 
 
@@ -148,12 +148,12 @@ def test_every_sampler_goes_on_after_a_rescue_at_any_step(sampler, kept_every, m
     }
     for bad in (1, 2, 7, 14):
         trainer = trainer_of(sampler, steps=20, batch={"fraction": 0.3}, **settings)
-        original = trainer._look
+        original = trainer._check
 
         def look(trainer=trainer, original=original, bad=bad):
             return original() and trainer.step != bad
 
-        trainer._look = look
+        trainer._check = look
         trainer.fit(watch := Until())
         assert (trainer.step, len(watch.rescues)) == (20, 1)
 
@@ -174,7 +174,7 @@ def test_a_rate_that_is_too_high_is_found_out():
             "uniform",
             steps=200,
             batch={"fraction": 0.5},
-            optimiser={"lr": 0.02, "schedule": "cosine", "warmup": 0.5, "guard": watched},
+            optimiser={"lr": 0.02, "schedule": "cosine", "warmup": 0.5, "rescue": watched},
             siren={"hidden_features": 32, "hidden_layers": 2},
         )
         trainer.fit(watch := Until())
@@ -192,8 +192,8 @@ def test_going_on_across_a_rescue_equals_never_having_stopped(sampler, monkeypat
 
     def trainer_that_breaks(**more):
         trainer = trainer_of(sampler, steps=24, optimiser=rate, **more)
-        original = trainer._look
-        trainer._look = lambda: original() and trainer.step not in {2, 3, 11, 17}
+        original = trainer._check
+        trainer._check = lambda: original() and trainer.step not in {2, 3, 11, 17}
         return trainer
 
     through = trainer_that_breaks()
@@ -210,13 +210,13 @@ def test_going_on_across_a_rescue_equals_never_having_stopped(sampler, monkeypat
 
 def test_looking_seldom_gives_the_same_bits_and_notices_later():
     often, seldom = trainer_of("nint", steps=30), trainer_of("nint", steps=30)
-    seldom.look_every = 7
+    seldom.check_every = 7
     for trainer in (often, seldom):
         assert trainer.fit(Until()) == "steps"
     assert not seldom._unseen
     for name, tensor in often.state_dict().tensors.items():
         assert torch.equal(tensor, seldom.state_dict().tensors[name]), name
-    assert often.guard.level == seldom.guard.level
+    assert often.detector.level == seldom.detector.level
 
 
 def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
@@ -224,7 +224,7 @@ def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
         with monkeypatch.context() as patch:
             broken_at(patch, bad)
             trainer = trainer_of("uniform", steps=30)
-            trainer.look_every = 7
+            trainer.check_every = 7
             assert trainer.fit(watch := Until()) == "steps"
         assert [(r.step, r.restored_step) for r in watch.rescues] == [(noticed, 0)]
         assert trainer.step == 30
@@ -236,11 +236,11 @@ def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     settings = {"nint": {"scoring": "pool", "min_share": 1}, "batch": {"reshuffle": True}}
     trainer, kept = trainer_of(steps=12, **settings), trainer_of(steps=12, **settings)
-    trainer._look = lambda look=trainer._look: look() and trainer.step != 11
+    trainer._check = lambda look=trainer._check: look() and trainer.step != 11
     trainer.fit(watch := Until())
     kept.fit(Until(8))
     assert [(r.step, r.restored_step) for r in watch.rescues] == [(12, 8)]
-    assert not [name for name in trainer.guard.kept.tensors if "errors" in name]
+    assert not [name for name in trainer.detector.restore_point.tensors if "errors" in name]
     before, after = (each.sampler.state_dict() for each in (kept, trainer))
     again = after["trained"] >= 8
     assert again.any()
@@ -253,19 +253,19 @@ def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
 def test_new_points_have_a_level_of_their_own_however_seldom_losses_are_looked_at(monkeypatch):
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     often, seldom = redrawn_trainer("uniform", {}), redrawn_trainer("uniform", {})
-    seldom.look_every = 7
+    seldom.check_every = 7
     for trainer in (often, seldom):
         trainer.fit(Until())
-    assert often.guard.level.steps == seldom.guard.level.steps == 18 % 4
-    assert often.guard.level == seldom.guard.level
+    assert often.detector.level.steps == seldom.detector.level.steps == 18 % 4
+    assert often.detector.level == seldom.detector.level
 
 
 def test_what_the_sampler_knew_comes_back_and_is_no_alias(monkeypatch):
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
     trainer = trainer_of("soft_mining", steps=12)
-    trainer._look = lambda look=trainer._look: look() and trainer.step != 11
+    trainer._check = lambda look=trainer._check: look() and trainer.step != 11
     trainer.fit(watch := Until())
-    kept = trainer.guard.kept
+    kept = trainer.detector.restore_point
     assert [(r.step, r.restored_step) for r in watch.rescues] == [(12, kept.step)] == [(12, 8)]
     state = trainer.sampler.state_dict()
     assert set(state) == {"particles", "drift", "loss"}
@@ -278,7 +278,7 @@ def test_what_the_sampler_knew_comes_back_and_is_no_alias(monkeypatch):
 def test_what_the_sampler_knew_of_other_points_is_void(bad, forgets):
     """The state that is kept is of step 0, and points are drawn anew at step 4."""
     trainer = redrawn_trainer("nint", {})
-    trainer._look = lambda look=trainer._look: look() and trainer.step != bad
+    trainer._check = lambda look=trainer._check: look() and trainer.step != bad
     calls = []
     trainer.sampler.forget = lambda: calls.append(trainer.step)
     trainer.fit(Until())
@@ -289,7 +289,7 @@ def test_what_the_sampler_knew_of_other_points_is_void(bad, forgets):
 def test_going_on_after_a_rescue_to_other_points_equals_never_having_stopped(sampler):
     def trainer_that_breaks():
         trainer = redrawn_trainer(sampler, {})
-        trainer._look = lambda look=trainer._look: look() and trainer.step not in {6, 9, 12}
+        trainer._check = lambda look=trainer._check: look() and trainer.step not in {6, 9, 12}
         return trainer
 
     through = trainer_that_breaks()

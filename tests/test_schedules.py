@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from nint_cli.schedules import laws
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from nint_cli.training.learning_rate import LearningRate
 from nint_cli.training.optimiser import OptimiserSettings
 
@@ -216,7 +216,7 @@ def test_the_optimiser_and_the_average_see_different_rates():
     rate = LearningRate(
         settings,
         (64, 4),
-        Pace(100),
+        Duration(100),
         batch_factor=lambda step: 0.5,
         rescue_factor=lambda step: 0.25 if step >= 50 else 1.0,
     )

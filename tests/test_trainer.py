@@ -278,7 +278,7 @@ def test_a_gradient_that_overflows_is_a_divergence(layers):
     trainer = trainer_of(
         "uniform",
         steps=30,
-        optimiser={"lr": 10.0, "guard": False},
+        optimiser={"lr": 10.0, "rescue": False},
         siren={"hidden_features": 64, "hidden_layers": layers},
     )
     assert trainer.fit(Until()) == "diverged"
@@ -298,7 +298,7 @@ def test_passes_are_counted():
 
 
 def test_divergence_without_a_guard_stops_and_keeps_the_last_finite_state():
-    trainer = trainer_of(steps=50, optimiser={"lr": 1e-3, "guard": False})
+    trainer = trainer_of(steps=50, optimiser={"lr": 1e-3, "rescue": False})
     trainer.learning_rate.applied = lambda step: 1e-3 if step < 5 else 1e30
     assert trainer.fit(Until()) == "diverged"
     assert trainer.step < 20
@@ -396,7 +396,7 @@ def test_what_a_sampler_knows_goes_where_it_chooses(sampler, sections, after_res
     state = state_of(trainer)
     trainer.signal = SimpleNamespace(device=torch.device("meta"), redraw_every=None)
     if after_rescue:
-        trainer._go_back(trainer.guard.kept, 3)
+        trainer._go_back(trainer.detector.restore_point, 3)
     else:
         trainer.load_state_dict(state)
     found = trainer.sampler.state_dict()

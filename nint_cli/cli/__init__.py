@@ -1,7 +1,6 @@
 """The command line. Nothing here imports torch before a command runs, so help is instant."""
 
 import sys
-import traceback
 
 import typer
 from typer.main import get_command
@@ -16,7 +15,7 @@ from nint_cli.cli.listing import list_names
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
 from nint_cli.device.cpu import keep_freed_memory
-from nint_cli.errors import NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.errors import NintError
 from nint_cli.version import __version__
 
 app = typer.Typer(
@@ -86,27 +85,5 @@ def run(arguments: list[str]) -> int:
         console.error("interrupted")
         return 130
     except Exception as error:
-        return unexpected(error)
+        return console.unexpected(error)
     return code if isinstance(code, int) else 0
-
-
-def unexpected(error: Exception) -> int:
-    """Report what no one foresaw; memory that ran out is not a bug.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        The exit code.
-    """
-    if console.debugging():
-        traceback.print_exception(error)
-    text = str(error).strip().partition("\n")[0]
-    if is_out_of_memory(error):
-        console.error(f"out of memory ({text}); use a smaller picture, --set image.size=512")
-        return OutOfMemoryError.exit_code
-    console.error(
-        f"internal error: {type(error).__name__}: {text}. This is a bug in nint; please report "
-        "it with what NINT_DEBUG=1 prints"
-    )
-    return 1

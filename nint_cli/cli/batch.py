@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nint_cli.atomic import write_whole
 from nint_cli.cli import console
-from nint_cli.cli.processes import Children
+from nint_cli.cli.processes import Processes
 from nint_cli.cli.signals_and_outcome import shown, steered, tell
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import NintError, OutputError
@@ -85,7 +85,7 @@ class Batch:
             for source, folder in _folders(sources, self._root, below).items()
         ]
         self._writing = threading.Lock()
-        self._children = Children(threads=1)
+        self._children = Processes(threads=1)
 
     def run(self, *, jobs: int, fail_fast: bool, json: bool) -> int:
         """Fit all inputs and tell how it went.
@@ -99,7 +99,7 @@ class Batch:
             0, 8 if any failed, or the code of the signal that ended it.
         """
         self._claim()
-        self._children = Children(threads=max(1, usable_cores() // jobs))
+        self._children = Processes(threads=max(1, usable_cores() // jobs))
         if jobs == 1:
             for item in self.items:
                 self._fit(item, self._fit_here, fail_fast=fail_fast)
@@ -164,10 +164,8 @@ class Batch:
             console.error(item.error)
             return error.exit_code
         except Exception as error:
-            from nint_cli.cli import unexpected
-
             item.error = f"{type(error).__name__}: {error}"
-            return unexpected(error)
+            return console.unexpected(error)
 
     def _fit_apart(self, item: Item) -> int:
         demanded = [f"--{each.replace('_', '-')}" for each in self._demands if self._demands[each]]

@@ -9,7 +9,7 @@ import typer
 
 from nint_cli.cli import console
 from nint_cli.cli.options import CompareOptions, assembled, sources_parameter
-from nint_cli.cli.processes import Children
+from nint_cli.cli.processes import Processes
 from nint_cli.cli.signals_and_outcome import shown
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
@@ -96,7 +96,7 @@ def _compare_methods(kind: str, sources: list[str], options: CompareOptions) -> 
     console.set_loudness(quiet=options.quiet, verbose=options.verbose)
     if options.steps is not None and options.time_budget is not None:
         raise ConfigError("--steps and --time-budget: give one of them, so that it is equal")
-    from nint_cli.cli.compare_runs import Making
+    from nint_cli.cli.compare_runs import MissingRuns
     from nint_cli.cli.variants import variants
     from nint_cli.comparison import files, tuning
     from nint_cli.comparison.comparable import refuse_unequal
@@ -110,8 +110,8 @@ def _compare_methods(kind: str, sources: list[str], options: CompareOptions) -> 
     inputs = named_inputs(kind, sources, methods[0].resolved.config)
     root = options.output
     files.claim(root, kind)
-    children = Children(threads=max(1, usable_cores() // options.jobs))
-    making = Making(children, options.jobs)
+    children = Processes(threads=max(1, usable_cores() // options.jobs))
+    making = MissingRuns(children, options.jobs)
     trials: dict[str, list[Trial]] = {}
     with files.locked(root), children.at_work():
         if options.tune is not None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nint_cli.cli import console
-from nint_cli.cli.processes import Children, Ended
+from nint_cli.cli.processes import Ended, Processes
 from nint_cli.comparison.plan import Entry
 from nint_cli.comparison.reading import read_run
 from nint_cli.errors import OutputError
@@ -20,7 +20,7 @@ _INTERRUPTED = {130, 143}
 _POLL_S = 0.2
 
 
-class Making:
+class MissingRuns:
     """Makes what is missing of runs.
 
     Args:
@@ -28,7 +28,7 @@ class Making:
         jobs: How many at once.
     """
 
-    def __init__(self, children: Children, jobs: int) -> None:
+    def __init__(self, children: Processes, jobs: int) -> None:
         self._children = children
         self._jobs = jobs
 

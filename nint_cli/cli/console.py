@@ -4,10 +4,11 @@ import io
 import os
 import pathlib
 import sys
+import traceback
 import unicodedata
 from collections.abc import Sequence
 
-from nint_cli.errors import OutputError
+from nint_cli.errors import OutOfMemoryError, OutputError, is_out_of_memory
 
 # Control, format (such as text direction), surrogate and line-separating characters.
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -194,3 +195,25 @@ def _discard(descriptor: int) -> None:
     void = os.open(os.devnull, os.O_WRONLY)
     os.dup2(void, descriptor)
     os.close(void)
+
+
+def unexpected(fault: Exception) -> int:
+    """Report what no one foresaw; memory that ran out is not a bug.
+
+    Args:
+        fault: What was raised.
+
+    Returns:
+        The exit code.
+    """
+    if debugging():
+        traceback.print_exception(fault)
+    text = str(fault).strip().partition("\n")[0]
+    if is_out_of_memory(fault):
+        error(f"out of memory ({text}); use a smaller picture, --set image.size=512")
+        return OutOfMemoryError.exit_code
+    error(
+        f"internal error: {type(fault).__name__}: {text}. This is a bug in nint; please report "
+        "it with what NINT_DEBUG=1 prints"
+    )
+    return 1

@@ -6,6 +6,7 @@ need not pay for it with every fit.
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -108,9 +109,8 @@ def _run(words: list[str], environment: dict[str, str], stderr: Connection) -> N
     code = 128 + signal.SIGINT
     try:
         _stand_alone(environment, stderr)
-        from nint_cli import cli
-
-        code = cli.run(words)
+        sys.argv[1:] = words
+        runpy.run_module("nint_cli", run_name="__main__")  # which exits with the command's code
     except KeyboardInterrupt:  # before anybody was there to handle it
         pass
     sys.exit(code)

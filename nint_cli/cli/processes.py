@@ -39,7 +39,7 @@ class Ended:
         return last.removeprefix("nint: error: ")
 
 
-class Children:
+class Processes:
     """Processes of nint that one command starts.
 
     Args:

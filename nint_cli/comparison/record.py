@@ -47,7 +47,7 @@ class Trial(_Part):
     folder: str
     status: str
     value: float | None = Field(description="the headline at its end")
-    rescues: int = Field(0, description="how often the divergence guard halved its rate")
+    rescues: int = Field(0, description="how often it diverged and went on with half the rate")
 
 
 class VariantEntry(_Part):
@@ -60,7 +60,8 @@ class VariantEntry(_Part):
         description="by dotted key, those in which the variants differ, and what this one has"
     )
     lr: float = Field(
-        description="optimiser.lr of its runs; under optimiser.lr_side larger pictures have less"
+        description="optimiser.lr of its runs; under optimiser.lr_side and optimiser.lr_steps large "
+        "pictures and long runs have less"
     )
     tuning: list[Trial] = Field([], description="the runs that chose it under --tune lr")
 
@@ -90,7 +91,7 @@ class RunEntry(_Part):
     sampler_s: float | None = Field(description="the part of train_s spent choosing")
     update_s: float | None
     passes: float | None
-    rescues: int = Field(description="how often the divergence guard halved its rate")
+    rescues: int = Field(description="how often it diverged and went on with half the rate")
     value: float | None = Field(description="the headline at its end, measured in full")
     exact: bool = Field(False, description="whether that is infinite, and so null above")
     best: float | None = Field(description="the highest headline of its evaluations")

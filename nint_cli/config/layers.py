@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nint_cli.config.removed import REMOVED, removed_keys
+from nint_cli.config.removed import REMOVED, RENAMED, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.errors import ConfigError, did_you_mean
 from nint_cli.fields.table import FIELDS, field_class
@@ -45,7 +45,7 @@ _BY_SIZE = ("batch.least_steps", "batch.full_steps")
 _ALTERNATIVES = {
     "batch.size": ("batch.fraction", *_BY_SIZE),
     "batch.fraction": ("batch.size", *_BY_SIZE),
-    "optimiser.lr": ("optimiser.lr_side",),
+    "optimiser.lr": ("optimiser.lr_side", "optimiser.lr_steps"),
 }
 
 
@@ -196,6 +196,8 @@ def _choices(detail: ErrorDetails) -> list[str]:
 def _unknown(key: str, origin: str) -> str:
     if key in removed_keys():
         return f"{_where(origin, key)} was removed: {REMOVED[key]}; leave the key out"
+    if key in RENAMED:
+        return f"{_where(origin, key)} is now {RENAMED[key]}; give that key"
     known = dotted_keys()
     hint = did_you_mean(key, known)
     if not hint:  # the right name under the wrong section, or under none

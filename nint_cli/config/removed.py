@@ -1,4 +1,4 @@
-"""Settings that earlier versions had: why each is gone, and how to read what was written with it.
+"""Settings that earlier versions had: what became of each, and how to read what they wrote.
 
 A user who gives one is told why it is gone. A run folder that an earlier version wrote still
 loads, for none of these settings decides what its network computes.
@@ -17,6 +17,9 @@ REMOVED: Mapping[str, str] = {
     "nint.tangent": "no preset had a use for a difference in place of the JVP",
 }
 """By dotted key, the reason in one clause."""
+
+RENAMED: Mapping[str, str] = {"optimiser.guard": "optimiser.rescue"}
+"""By the old dotted key, the new one."""
 
 _OF_ENVIRONMENT = ("compiled", "filled_batch")  # what metrics.json said of their effect
 
@@ -46,6 +49,13 @@ def without_removed(config: Mapping[str, Any], *, filled: bool = False) -> dict[
         if key == "batch.fill" and filled and section[name] != "never":
             continue
         found[head] = {each: value for each, value in section.items() if each != name}
+    for old, new in RENAMED.items():
+        head, _, name = old.partition(".")
+        section = found.get(head)
+        if isinstance(section, Mapping) and name in section:
+            named = {new.partition(".")[2]: section[name]}
+            rest = {each: value for each, value in section.items() if each != name}
+            found[head] = named | rest
     return found
 
 
@@ -68,5 +78,9 @@ def metrics_of_today(metrics: Mapping[str, Any]) -> dict[str, Any]:
         found["config"] = without_removed(found["config"], filled=filled)
     if isinstance(found.get("origins"), Mapping):
         gone = removed_keys()
-        found["origins"] = {k: v for k, v in found["origins"].items() if k not in gone}
+        found["origins"] = {
+            RENAMED.get(key, key): origin
+            for key, origin in found["origins"].items()
+            if key not in gone
+        }
     return found

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
 from nint_cli.fields.mlp import torch_default_
-from nint_cli.fields.recipe import GUIDED, SIDE, Recipes, published, tuned
+from nint_cli.fields.recipe import GUIDED, LARGE, Recipes, published, tuned
 from nint_cli.settings import Section
 
 
@@ -91,7 +91,7 @@ class Finer(ChainField):
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(5e-4, "FINER's release"),
-            "tuned": tuned(6e-4, 4096, 2000, SIDE, least_steps=560, by_root=True),
+            "tuned": tuned(6e-4, 4096, 2000, LARGE, least_steps=560, by_root=True),
         },
         "audio": {
             "published": published(1e-4, "INT's release"),

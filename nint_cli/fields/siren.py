@@ -9,7 +9,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
-from nint_cli.fields.recipe import GUIDED, SIDE, Recipes, published, tuned
+from nint_cli.fields.recipe import GUIDED, LARGE, Recipes, published, tuned
 from nint_cli.settings import Section
 
 
@@ -81,7 +81,7 @@ class Siren(ChainField):
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-4, "NINT's release"),
-            "tuned": tuned(6e-4, 4096, 2000, SIDE, least_steps=560, by_root=True),
+            "tuned": tuned(6e-4, 4096, 2000, LARGE, least_steps=560, by_root=True),
         },
         "audio": {
             "published": published(1e-4, "INT's release"),

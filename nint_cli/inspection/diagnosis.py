@@ -231,7 +231,7 @@ def _divergence(facts: Facts) -> Diagnosis:
             "warning",
             "the fit diverged for good; what is left of it is the last good state",
             f"optimiser.lr={facts.rate / 2 ** (rescues + 1):g} from the start, with "
-            "optimiser.guard=true",
+            "optimiser.rescue=true",
             rescues=rescues,
         )
     if rescues == 0:
@@ -239,7 +239,7 @@ def _divergence(facts: Facts) -> Diagnosis:
     return _said(
         name,
         "warning",
-        f"the guard brought it back {rescues} time(s) and halved its learning rate",
+        f"the fit diverged and went back {rescues} time(s), each with half the learning rate",
         f"optimiser.lr={facts.rate / 2**rescues:g} from the start",
         rescues=rescues,
     )

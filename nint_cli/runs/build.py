@@ -12,17 +12,17 @@ from nint_cli.fields.base import Field
 from nint_cli.fields.table import field_class
 from nint_cli.samplers.base import Sampler, Setup
 from nint_cli.samplers.table import sampler_class
-from nint_cli.schedules.batch_size import BatchPlan, Brevity
+from nint_cli.schedules.batch_size import AdaptiveBatchSize, BatchPlan
 from nint_cli.schedules.clock import Clock
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from nint_cli.signals.base import Signal
 from nint_cli.training.average import Average
-from nint_cli.training.divergence import Guard
+from nint_cli.training.divergence import DivergenceDetector
 from nint_cli.training.learning_rate import LearningRate
 from nint_cli.training.trainer import Trainer
 
 # Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
-_LOOK_EVERY = 10
+_CHECK_EVERY = 10
 
 
 def build_field(
@@ -60,8 +60,8 @@ def build_field(
 def build_sampler(
     config: RunConfig,
     signal: Signal,
-    pace: Pace | None = None,
-    brevity: Brevity | None = None,
+    duration: Duration | None = None,
+    adaptive_batch_size: AdaptiveBatchSize | None = None,
 ) -> Sampler:
     """Build the configured sampler.
 
@@ -70,8 +70,8 @@ def build_sampler(
     Args:
         config: The configuration.
         signal: What is to be fitted.
-        pace: How long the run is; None leaves that to the steps.
-        brevity: Makes batches smaller where there is little time; or None.
+        duration: How long the run is; None leaves that to the steps.
+        adaptive_batch_size: Makes batches smaller where there is little time; or None.
 
     Returns:
         The sampler.
@@ -85,8 +85,8 @@ def build_sampler(
         config.batch.size,
         config.steps,
         config.batch.reshuffle,
-        pace,
-        brevity,
+        duration,
+        adaptive_batch_size,
     )
     setup = Setup(batch, signal, config.seed)
     sampler = sampler_class(config.sampler).from_settings(config.sampler_settings, setup)
@@ -137,7 +137,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     field = field_for(config, signal, weights)
     draws = int(torch.randint(2**62, (), generator=weights))
     optimiser, stop = config.optimiser, config.stop
-    pace = Pace(
+    duration = Duration(
         config.steps,
         stop.time_budget_s,
         lambda: clock.train_s,
@@ -145,33 +145,37 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         steps_end_it=stop.at_steps is not False,
     )
 
-    brevity = _brevity(config, len(signal), clock)
-    guard = Guard() if optimiser.guard else None
+    adaptive_batch_size = _adaptive_batch_size(config, len(signal), clock)
+    detector = DivergenceDetector() if optimiser.rescue else None
     rate = LearningRate(
         optimiser,
         signal.shape,
-        pace,
-        batch_factor=lambda _: 1.0 if brevity is None else brevity.rate_factor,
-        rescue_factor=lambda step: 1.0 if guard is None else guard.rate_factor(step),
+        duration,
+        batch_factor=lambda _: (
+            1.0 if adaptive_batch_size is None else adaptive_batch_size.rate_factor
+        ),
+        rescue_factor=lambda step: 1.0 if detector is None else detector.rate_factor(step),
     )
-    average = Average(field, share=optimiser.average, peak=rate.peak)
+    average = Average(field, share=optimiser.average)
     return Trainer(
         field,
         signal,
-        build_sampler(config, signal, pace, brevity),
+        build_sampler(config, signal, duration, adaptive_batch_size),
         learning_rate=rate,
-        pace=pace,
-        brevity=brevity,
+        duration=duration,
+        adaptive_batch_size=adaptive_batch_size,
         generator=torch.Generator(device).manual_seed(draws),
         clock=clock,
-        guard=guard,
-        look_every=_LOOK_EVERY if device.type == "cuda" and optimiser.guard else 1,
+        detector=detector,
+        check_every=_CHECK_EVERY if device.type == "cuda" and optimiser.rescue else 1,
         engine=Engine(products(config.engine, device)),
         average=average if optimiser.average else None,
     )
 
 
-def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None:
+def _adaptive_batch_size(
+    config: RunConfig, population: int, clock: Clock
+) -> AdaptiveBatchSize | None:
     """Give what finds the size of batches; None where it is fixed."""
     batch, budget = config.batch, config.stop.time_budget_s
     if not sampler_class(config.sampler).sized or batch.size is None or budget is None:
@@ -180,4 +184,4 @@ def _brevity(config: RunConfig, population: int, clock: Clock) -> Brevity | None
         return None
     size = min(batch.size, population)
     most = None if config.stop.at_steps is False else config.steps
-    return Brevity(size, budget, clock, batch.least_steps or 1, batch.full_steps, most)
+    return AdaptiveBatchSize(size, budget, clock, batch.least_steps or 1, batch.full_steps, most)

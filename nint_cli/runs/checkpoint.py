@@ -21,18 +21,19 @@ from nint_cli.fields.base import Field, load_parameters
 from nint_cli.modalities.table import signal_record
 from nint_cli.runs.build import build_field
 from nint_cli.samplers.table import sampler_class
-from nint_cli.schedules.batch_size import BrevityState
-from nint_cli.schedules.duration import PaceState
+from nint_cli.schedules.batch_size import AdaptiveBatchSizeState
+from nint_cli.schedules.duration import DurationState
 from nint_cli.signals.record import SignalRecord
 from nint_cli.training.average import AverageState
-from nint_cli.training.divergence import GuardState
+from nint_cli.training.divergence import DetectorState
 from nint_cli.training.trainer import TrainerState
 from nint_cli.version import __version__
 
 FORMAT = 4
-_READABLE = {1, 2, 3, 4}  # 1 had no guard, 2 no average
-# What the levels of a guard held besides, up to format 3.
+_READABLE = {1, 2, 3, 4}  # 1 had no detector, 2 no average
+# Up to format 3: what a level of the loss held besides, and what the parts were called.
 _OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
+_RENAMED = {"guard": "detector", "pace": "duration", "brevity": "adaptive_batch_size"}
 _KEY = "nint"
 _AVERAGE = "average."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -72,20 +73,24 @@ class _Numbers(BaseModel):
     step: int = Setting(ge=0)
     passes: dict[str, float]
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
-    guard: GuardState | None = None
+    detector: DetectorState | None = None
     average: AverageState | None = None
-    pace: PaceState | None = None
-    brevity: BrevityState | None = None
+    duration: DurationState | None = None
+    adaptive_batch_size: AdaptiveBatchSizeState | None = None
 
     @property
-    def kept_step(self) -> int | None:
-        """The step whose state the guard keeps."""
-        return None if self.guard is None or self.guard.kept is None else self.guard.kept.step
+    def restore_step(self) -> int | None:
+        """The step whose state the detector keeps."""
+        return (
+            None
+            if self.detector is None or self.detector.restore_point is None
+            else self.detector.restore_point.step
+        )
 
     @property
     def restarted(self) -> bool:
-        """Whether the optimiser may be as at its start, because a guard went back there."""
-        return self.guard is not None and self.guard.halvings > 0 and self.kept_step == 0
+        """Whether the optimiser may be as at its start, because a detector went back there."""
+        return self.detector is not None and self.detector.halvings > 0 and self.restore_step == 0
 
 
 @dataclass(frozen=True)
@@ -257,21 +262,26 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
 
 
 def _upgraded(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of an earlier format without what levels of a guard no longer hold."""
-    guard = numbers.get("guard")
-    if not isinstance(guard, dict):
-        return numbers
-    guard = _with_new_level(guard)
-    if isinstance(guard.get("kept"), dict):
-        guard["kept"] = _with_new_level(guard["kept"])
-    return {**numbers, "guard": guard}
+    """Return the numbers of an earlier format by today's names.
+
+    What a level of its loss held besides, before format 4, is left out.
+    """
+    found = {_RENAMED.get(key, key): value for key, value in numbers.items()}
+    detector = found.get("detector")
+    if isinstance(detector, dict):
+        detector = _with_new_level(detector)
+        if "kept" in detector:
+            point = detector.pop("kept")
+            detector["restore_point"] = _with_new_level(point) if point else None
+        found["detector"] = detector
+    return found
 
 
-def _with_new_level(holder: dict[str, Any]) -> dict[str, Any]:
-    level = holder.get("level")
-    if not isinstance(level, dict):
-        return dict(holder)
-    return {**holder, "level": {k: v for k, v in level.items() if k not in _OLD_LEVEL}}
+def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
+    if not isinstance(holder, dict) or not isinstance(holder.get("level"), dict):
+        return holder if not isinstance(holder, dict) else dict(holder)
+    level = {k: v for k, v in holder["level"].items() if k not in _OLD_LEVEL}
+    return {**holder, "level": level}
 
 
 def _check_indices(
@@ -309,10 +319,10 @@ def _check_field(
         groups[prefix][name.removeprefix(prefix)] = tensor
     _check_learnt(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
     _check_average(field, groups[""])
-    if numbers.kept_step is not None:
-        _check_learnt(field, groups["kept."], "kept.", begun=numbers.kept_step > 0)
+    if numbers.restore_step is not None:
+        _check_learnt(field, groups["kept."], "kept.", begun=numbers.restore_step > 0)
     elif groups["kept."]:
-        raise ValueError(f"kept.{min(groups['kept.'])} belongs to no guard")
+        raise ValueError(f"kept.{min(groups['kept.'])} belongs to no restore point")
 
 
 def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:

@@ -150,8 +150,8 @@ class Fit:
             best=self._best,
             logged_step=self.logged_step,
         )
-        self.trainer.pace.begin(self.trainer.step)
-        control.progress.start(self.trainer.pace.total, self.trainer.step)
+        self.trainer.duration.begin(self.trainer.step)
+        control.progress.start(self.trainer.duration.total, self.trainer.step)
         try:
             reason = "target" if observer.begin(self.trainer) else self.trainer.fit(observer)
         finally:
@@ -225,7 +225,7 @@ class Fit:
             f"best_{self.subject.modality.headline}": best,
             "best_step": best_step,
             "steps": self.trainer.step,
-            "rescues": self.trainer.guard.halvings if self.trainer.guard else 0,
+            "rescues": self.trainer.detector.halvings if self.trainer.detector else 0,
             "seed": config.seed,
             **self.clock.seconds(),
             "total_s": time.monotonic() - self._started,

@@ -120,30 +120,32 @@ class RunObserver:
         Returns:
             Whether there is nothing to do: the run was killed as it ended, its targets reached.
         """
-        if self._evaluate_every is None and not trainer.pace.timed:
+        if self._evaluate_every is None and not trainer.duration.timed:
             self._evaluate_every = max(1, self._config.steps // self._config.evaluation.count)
         self._parts = self._parts_done(trainer, trainer.step)
-        self._told_of_batches = trainer.brevity is not None and trainer.brevity.settled
+        self._told_of_batches = (
+            trainer.adaptive_batch_size is not None and trainer.adaptive_batch_size.settled
+        )
         step = trainer.step
         intervals = [every for every in (self._evaluate_every, self._save_every) if every]
         if not (self._targets and step and any(step % every == 0 for every in intervals)):
             return False
-        return not trainer.pace.end(step) and self._reaches_targets(
+        return not trainer.duration.end(step) and self._reaches_targets(
             trainer, self.evaluate(trainer)
         )
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
         """Do what is due after a step; return a reason to stop, if there is one."""
         self._loss = step.loss if math.isfinite(step.loss) else self._loss
-        self._control.progress.step(step.number, step.loss, trainer.pace.total)
-        if trainer.pace.end(step.number):  # the end of the run evaluates and saves anyway
+        self._control.progress.step(step.number, step.loss, trainer.duration.total)
+        if trainer.duration.end(step.number):  # the end of the run evaluates and saves anyway
             return None
         self._tell_of_batches(trainer)
         save = self._save_every is not None and step.number % self._save_every == 0
         due = self._is_due(trainer, step.number) or save
         save = self._control.save_now() or save
         reached = False
-        if (save or due) and not trainer.settle(self):
+        if (save or due) and not trainer.check_losses(self):
             return "diverged"
         if save or due:
             evaluation = self.evaluate(trainer)
@@ -221,16 +223,19 @@ class RunObserver:
 
     def _tell_of_batches(self, trainer: Trainer) -> None:
         """Say once that batches are smaller than the settings have them."""
-        brevity = trainer.brevity
-        if brevity is None or brevity.settled == self._told_of_batches:
+        adaptive_batch_size = trainer.adaptive_batch_size
+        if adaptive_batch_size is None or adaptive_batch_size.settled == self._told_of_batches:
             return
         self._told_of_batches = True
-        if brevity.size < brevity.full_size:
-            self._folder.append_log({"event": "batch_size", "batch_size": brevity.size})
+        if adaptive_batch_size.size < adaptive_batch_size.full_size:
+            self._folder.append_log({
+                "event": "batch_size",
+                "batch_size": adaptive_batch_size.size,
+            })
             self._control.note(
-                f"the time budget is short: batches of {brevity.size} instead of "
-                f"{brevity.full_size} coordinates, and the learning rate times "
-                f"{brevity.rate_factor:.2g}"
+                f"the time budget is short: batches of {adaptive_batch_size.size} instead of "
+                f"{adaptive_batch_size.full_size} coordinates, and the learning rate times "
+                f"{adaptive_batch_size.rate_factor:.2g}"
             )
 
     def _is_due(self, trainer: Trainer, step: int) -> bool:
@@ -242,4 +247,4 @@ class RunObserver:
 
     def _parts_done(self, trainer: Trainer, step: int) -> int:
         """Count the evaluations that the run's progress has passed."""
-        return int(self._config.evaluation.count * trainer.pace.progress(step))
+        return int(self._config.evaluation.count * trainer.duration.progress(step))

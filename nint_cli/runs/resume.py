@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nint_cli.config.layers import Layer, Resolved, resolve
-from nint_cli.config.removed import removed_keys
+from nint_cli.config.removed import RENAMED, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.device.settings import prepared, resolve_device
@@ -168,9 +168,11 @@ def _edits(
 
 
 def _of_today(layer: Layer) -> Layer:
-    """Return a layer without the keys that an earlier version wrote and this one lacks."""
+    """Return a layer by today's keys, without those that an earlier version had and this lacks."""
     gone = removed_keys()
-    settings = {key: value for key, value in layer.settings.items() if key not in gone}
+    settings = {
+        RENAMED.get(key, key): value for key, value in layer.settings.items() if key not in gone
+    }
     return Layer(settings, layer.faults)
 
 
@@ -201,6 +203,8 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
     found: dict[str, object] = {}
     if config.optimiser.schedule != "constant":
         found["optimiser.schedule"] = config.optimiser.schedule
+    if config.optimiser.lr_steps is not None:
+        found["optimiser.lr_steps"] = config.optimiser.lr_steps
     if config.optimiser.warmup:
         found["optimiser.warmup"] = config.optimiser.warmup
     if config.batch.schedule != "constant" and config.batch.size is None:

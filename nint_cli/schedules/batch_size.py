@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 
 from nint_cli.schedules import laws
 from nint_cli.schedules.clock import Clock
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from nint_cli.schedules.state import State
 from nint_cli.settings import Section
 
@@ -30,8 +30,8 @@ _LANES = 128
 _POWER = 0.25
 
 
-class BrevityState(State):
-    """What a checkpoint holds of a `Brevity`.
+class AdaptiveBatchSizeState(State):
+    """What a checkpoint holds of a `AdaptiveBatchSize`.
 
     Attributes:
         size: Points of the batches from here on.
@@ -49,7 +49,7 @@ class BrevityState(State):
     first_s: Annotated[float, Setting(ge=0)] | None = None
 
 
-class Brevity:
+class AdaptiveBatchSize:
     """Finds the size of a run's batches from how long its first steps take.
 
     Args:
@@ -153,8 +153,8 @@ class Brevity:
         return min(self._full, max(size, _SMALLEST))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fields of `BrevityState` as JSON data."""
-        state = BrevityState(
+        """Return the fields of `AdaptiveBatchSizeState` as JSON data."""
+        state = AdaptiveBatchSizeState(
             size=self.size,
             settled=self.settled,
             fastest=self._fastest,
@@ -165,7 +165,7 @@ class Brevity:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        saved = BrevityState.model_validate(state)
+        saved = AdaptiveBatchSizeState.model_validate(state)
         self.size, self.settled = min(saved.size, self._full), saved.settled
         self._fastest, self._last, self._first_s = saved.fastest, saved.last, saved.first_s
 
@@ -217,8 +217,8 @@ class BatchPlan:
         size: A number of points instead, as far as there are so many; or None.
         steps: Steps of the run.
         reshuffle: Whether uniform points come once each before any comes again.
-        pace: Knows better how many they will be, where time ends the run; or None.
-        brevity: Makes `size` smaller where there is little time; or None.
+        duration: Knows better how many they will be, where time ends the run; or None.
+        adaptive_batch_size: Makes `size` smaller where there is little time; or None.
     """
 
     fraction: float
@@ -226,18 +226,18 @@ class BatchPlan:
     size: int | None
     steps: int
     reshuffle: bool = False
-    pace: Pace | None = None
-    brevity: Brevity | None = None
+    duration: Duration | None = None
+    adaptive_batch_size: AdaptiveBatchSize | None = None
 
     @property
     def total_steps(self) -> int:
         """Steps that the run will have, as far as is known."""
-        return self.steps if self.pace is None else self.pace.total
+        return self.steps if self.duration is None else self.duration.total
 
     @property
     def timed(self) -> bool:
         """Whether that number changes while the run goes on."""
-        return self.pace is not None and self.pace.timed
+        return self.duration is not None and self.duration.timed
 
     def count(self, step: int, population: int) -> int:
         """Give B.
@@ -268,4 +268,4 @@ class BatchPlan:
         return laws.batch_fraction(self.schedule, self.fraction, step, self.total_steps)
 
     def _size(self, size: int) -> int:
-        return size if self.brevity is None else self.brevity.size
+        return size if self.adaptive_batch_size is None else self.adaptive_batch_size.size

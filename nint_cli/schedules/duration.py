@@ -12,8 +12,8 @@ def _no_time() -> float:
     return 0.0
 
 
-class PaceState(State):
-    """What a checkpoint holds of a `Pace`.
+class DurationState(State):
+    """What a checkpoint holds of a `Duration`.
 
     Attributes:
         first_s: What the first step took; None before it is known.
@@ -22,7 +22,7 @@ class PaceState(State):
     first_s: Annotated[float, Setting(ge=0)] | None
 
 
-class Pace:
+class Duration:
     """The length of a run that ends after some steps, some training time, or either.
 
     Schedules are functions of t / T. Without a budget T is the number of steps. With one it is
@@ -85,12 +85,12 @@ class Pace:
         self._total = max(step + 1, min(self._steps, total) if self._steps_end_it else total)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fields of `PaceState` as JSON data."""
-        return PaceState(first_s=self._first).model_dump(mode="json")
+        """Return the fields of `DurationState` as JSON data."""
+        return DurationState(first_s=self._first).model_dump(mode="json")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self._first = PaceState.model_validate(state).first_s
+        self._first = DurationState.model_validate(state).first_s
 
     def progress(self, step: int) -> float:
         """Give the share of the run that is over, which is 1 at its end.

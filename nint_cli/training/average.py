@@ -40,31 +40,30 @@ class Average:
     Args:
         field: The network.
         share: Of the steps, in (0, 1).
-        peak: The highest learning rate.
     """
 
-    def __init__(self, field: Field, *, share: float, peak: float) -> None:
+    def __init__(self, field: Field, *, share: float) -> None:
         self._field = field
         self._share = share
-        self._peak = peak
         self._mean: list[Tensor] | None = None
         # The step that the mean begins with, and how many before it the parameters never had.
         self._begins = 0
         self._undone = 0
 
     @torch.no_grad()
-    def update(self, step: int, rate: float) -> None:
+    def update(self, step: int, rate: float, peak: float) -> None:
         """Take in the parameters after a step.
 
         Args:
             step: The step, from 0.
-            rate: Its learning rate.
+            rate: Its scheduled learning rate.
+            peak: The highest scheduled rate.
         """
         parameters = [parameter.detach() for parameter in self._field.parameters()]
         if self._mean is None:
             self._mean = [parameter.clone() for parameter in parameters]
             return
-        window = self._share * (step - self._undone) * rate / self._peak
+        window = self._share * (step - self._undone) * rate / peak
         window = min(window, step - self._begins + 1)
         torch._foreach_lerp_(self._mean, parameters, 1 / max(1.0, window))
 

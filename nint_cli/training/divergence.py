@@ -1,4 +1,4 @@
-"""Noticing that a fit has diverged, and the state to go back to."""
+"""How a divergence is detected, and the state that a fit goes back to."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,11 @@ import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
+from nint_cli.samplers.base import Slot
 from nint_cli.schedules.state import State
+
+Sizes = tuple[tuple[str, int], ...]
+"""How many points each rule chose, as `Selection.slots` has them."""
 
 # A fit has diverged where so many losses on end are at least this share of a constant's, as of a
 # network that has collapsed, while as many on end have once been below half of it.
@@ -81,8 +85,8 @@ class Level(State):
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A good state.
+class RestorePoint:
+    """A good state, to go back to.
 
     Attributes:
         step: Steps done before it.
@@ -95,19 +99,19 @@ class Kept:
     level: Level
 
 
-class KeptState(State):
-    """What a checkpoint holds of `Kept` besides tensors; see there."""
+class RestorePointState(State):
+    """What a checkpoint holds of a `RestorePoint` besides tensors; see there."""
 
     step: int = Setting(ge=0)
     level: Level
 
 
-class GuardState(State):
-    """What a checkpoint holds of a `Guard` besides tensors; see there."""
+class DetectorState(State):
+    """What a checkpoint holds of a `DivergenceDetector` besides tensors; see there."""
 
     halvings: int = Setting(ge=0, le=1000)
     level: Level
-    kept: KeptState | None
+    restore_point: RestorePointState | None
     warmup: tuple[Annotated[int, Setting(ge=0)], Annotated[int, Setting(ge=0)]] = Setting(
         (0, 0), strict=False
     )
@@ -131,24 +135,24 @@ class Rescue:
 
 
 @dataclass
-class Guard:
-    """Watches the loss of every step, and keeps a good state at hand.
+class DivergenceDetector:
+    """Detects divergence from the loss of every step, and keeps a copy of a good state.
 
-    A fit has diverged where the loss is not finite, or becomes that of a constant after it was
-    better. The caller then brings back what is kept and goes on with half the rate. From the
-    initial state the rate rises anew, for Adam knows nothing there of how large gradients are, and
-    the warm-up of the run may be over.
+    A fit has diverged if the loss is not finite, or if it was well below the error of the best
+    constant and is back at it. The caller then restores the copy and goes on with half the
+    learning rate. After the initial state has been restored the rate warms up again: Adam knows
+    nothing there of how large gradients are, and the warm-up of the run may be over.
 
     Attributes:
         halvings: How often the rate has been halved.
         level: How low the loss has been.
-        kept: The newest good state, or None before there is one.
+        restore_point: The newest good state, or None before there is one.
         warmup: (first step, steps) of the rise after the last rescue; (0, 0) without one.
     """
 
     halvings: int = 0
     level: Level = field(default_factory=Level)
-    kept: Kept | None = None
+    restore_point: RestorePoint | None = None
     warmup: tuple[int, int] = (0, 0)
 
     def sees_divergence(self, loss: float, constant: float) -> bool:
@@ -183,9 +187,9 @@ class Guard:
             True at the first step, and later where the last copy has become old and the loss
             raises no suspicion.
         """
-        if self.kept is None:
+        if self.restore_point is None:
             return True
-        return step >= self.kept.step + _KEEP_EVERY and self.level.is_calm
+        return step >= self.restore_point.step + _KEEP_EVERY and self.level.is_calm
 
     def keep(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Keep copies of a state.
@@ -195,7 +199,7 @@ class Guard:
             tensors: It.
         """
         copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        self.kept = Kept(step, copies, self.level)
+        self.restore_point = RestorePoint(step, copies, self.level)
 
     def keeps(self, step: int) -> bool:
         """Tell whether the state that is kept is that of a step.
@@ -203,7 +207,7 @@ class Guard:
         Args:
             step: Steps done before it.
         """
-        return self.kept is not None and self.kept.step == step
+        return self.restore_point is not None and self.restore_point.step == step
 
     def keep_more(self, tensors: Mapping[str, Tensor]) -> None:
         """Add copies to the state that is kept.
@@ -211,8 +215,8 @@ class Guard:
         Args:
             tensors: What only the end of its step knows.
         """
-        assert self.kept is not None
-        self.kept.tensors.update((n, t.detach().clone()) for n, t in tensors.items())
+        assert self.restore_point is not None
+        self.restore_point.tensors.update((n, t.detach().clone()) for n, t in tensors.items())
 
     def halve(self, step: int) -> Rescue | None:
         """Halve the rate, and take the loss for as low as it was at the kept state.
@@ -223,28 +227,29 @@ class Guard:
         Returns:
             What to tell; None where it has been tried too often.
         """
-        if self.kept is None or self.halvings >= _MOST_HALVINGS:
+        if self.restore_point is None or self.halvings >= _MOST_HALVINGS:
             return None
         self.halvings += 1
-        self.level = self.kept.level
+        self.level = self.restore_point.level
         least, most = _WARMUP
         steps = min(max(least, step - self.warmup[0]), most)
-        self.warmup = (step, steps) if self.kept.step == 0 else (0, 0)
-        return Rescue(step, self.kept.step, 0.5**self.halvings, self.warmup[1])
+        self.warmup = (step, steps) if self.restore_point.step == 0 else (0, 0)
+        return Rescue(step, self.restore_point.step, 0.5**self.halvings, self.warmup[1])
 
     def begin_level(self) -> None:
         """Let the loss have another level, for it is over points of another kind from here."""
         self.level = Level()
-        if self.kept is not None:
-            self.kept = replace(self.kept, level=self.level)
+        if self.restore_point is not None:
+            self.restore_point = replace(self.restore_point, level=self.level)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fields of `GuardState` as JSON data, and the kept ``tensors``, not copies."""
-        kept = self.kept
-        state = GuardState(
+        """Return the fields of `DetectorState` as JSON data, and ``tensors``, which are no copies."""
+        kept = self.restore_point
+        point = None if kept is None else RestorePointState(step=kept.step, level=kept.level)
+        state = DetectorState(
             halvings=self.halvings,
             level=self.level,
-            kept=None if kept is None else KeptState(step=kept.step, level=kept.level),
+            restore_point=point,
             warmup=self.warmup,
         )
         return state.model_dump(mode="json") | {"tensors": {} if kept is None else kept.tensors}
@@ -256,27 +261,27 @@ class Guard:
             state: As `state_dict` returned it. Tensors are not copied.
         """
         numbers = {key: value for key, value in state.items() if key != "tensors"}
-        saved = GuardState.model_validate(numbers)
+        saved = DetectorState.model_validate(numbers)
         self.halvings, self.level, self.warmup = saved.halvings, saved.level, saved.warmup
-        self.kept = None
-        if saved.kept is not None:
-            self.kept = Kept(saved.kept.step, dict(state["tensors"]), saved.kept.level)
+        self.restore_point = None
+        if saved.restore_point is not None:
+            self.restore_point = RestorePoint(
+                saved.restore_point.step, dict(state["tensors"]), saved.restore_point.level
+            )
 
-
-_EVEN = frozenset({"uniform", "mutant", "full"})
-"""Slots whose points are drawn without regard to their loss."""
 
 # So many of them tell how a fit goes. Of fewer, and of none, the whole batch tells.
 _FEW = 16
 
 
-def is_even(slots: tuple[tuple[str, int], ...]) -> bool:
-    """Tell whether a batch has points enough that were drawn without regard to their loss.
+def has_uniform_points(slots: Sizes, rules: Mapping[str, Slot]) -> bool:
+    """Return whether enough points of a batch were drawn without regard to their error.
 
     Args:
         slots: How many points each rule chose.
+        rules: The sampler's rules by name.
     """
-    return sum(size for name, size in slots if name in _EVEN) >= _FEW
+    return sum(size for name, size in slots if rules[name].uniform) >= _FEW
 
 
 def relearns(every: int) -> bool:
@@ -288,32 +293,33 @@ def relearns(every: int) -> bool:
     return every >= _KEEP_EVERY
 
 
-def even_rows(slots: tuple[tuple[str, int], ...], count: int) -> list[tuple[int, int]]:
+def uniform_rows(slots: Sizes, count: int, rules: Mapping[str, Slot]) -> list[tuple[int, int]]:
     """Find the points of a batch whose loss is comparable from step to step.
 
     Args:
         slots: How many points each rule chose, in their order.
+        rules: The sampler's rules by name.
         count: All points of the batch.
 
     Returns:
         (first, behind the last) of each stretch that was drawn uniformly; the whole batch where
         there are no or few of them.
     """
-    if not is_even(slots):
+    if not has_uniform_points(slots, rules):
         return [(0, count)]
     found, start = [], 0
     for name, size in slots:
-        if name in _EVEN and size:
+        if rules[name].uniform and size:
             found.append((start, start + size))
         start += size
     return found
 
 
-class EvenError:
+class UniformError:
     """Mean squared errors over the comparable points of a batch, on the device.
 
     Args:
-        rows: As `even_rows` gives them.
+        rows: As `uniform_rows` gives them.
     """
 
     def __init__(self, rows: list[tuple[int, int]]) -> None:

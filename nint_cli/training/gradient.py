@@ -14,7 +14,7 @@ from nint_cli.derivatives.sweep import pull_coupled, pullback
 from nint_cli.fields.base import Field
 from nint_cli.samplers.base import BatchLoss, Observation, Sampler, Selection
 from nint_cli.signals.base import Signal
-from nint_cli.training.divergence import EvenError
+from nint_cli.training.divergence import UniformError
 
 See = Callable[[int, Tensor, Tensor, Tensor], None]
 """(first row, prediction, values, their difference) of a block."""
@@ -39,7 +39,7 @@ def batch_gradient(
     signal: Signal,
     sampler: Sampler,
     selection: Selection,
-    even: EvenError | None,
+    even: UniformError | None,
     engine: Engine = EXACT,
 ) -> BatchGradient:
     """Take the gradient of the mean squared error, or of the selection's own loss.
@@ -104,7 +104,7 @@ def _coupled(
     sampler: Sampler,
     selection: Selection,
     loss: BatchLoss,
-    even: EvenError | None,
+    even: UniformError | None,
     engine: Engine,
 ) -> BatchGradient:
     """Take the gradient of a loss that needs the whole batch's prediction at once."""

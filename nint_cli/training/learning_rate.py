@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from nint_cli.schedules import laws
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from nint_cli.training.optimiser import OptimiserSettings
 
 
@@ -14,11 +14,11 @@ def _no_factor(_step: int) -> float:
 class LearningRate:
     """The learning rate and Adam's decays over a run.
 
-    The *scheduled* rate rises in a warm-up to a peak, which is lower on large pictures, and then
-    stays or falls by half a cosine wave. The *applied* rate, which the optimiser takes, is that
-    times two factors: of smaller batches, and of rescues from divergence. The average of
-    parameters follows the scheduled rate: its window belongs to a place in the run, and a rescue
-    or a smaller batch does not move it.
+    The *scheduled* rate rises in a warm-up to a peak, which is lower on large pictures and in long
+    runs, and then stays or falls by half a cosine wave. The *applied* rate,
+    which the optimiser takes, is that times two factors: of smaller batches, and of rescues from
+    divergence. The average of parameters follows the scheduled rate: its window belongs to a place
+    in the run, and a rescue or a smaller batch does not move it.
 
     Args:
         settings: Of the optimiser.
@@ -27,15 +27,13 @@ class LearningRate:
         batch_factor: Returns the factor of the batch size at a step.
         rescue_factor: Returns the factor of rescues at a step.
 
-    Attributes:
-        peak: The highest scheduled rate.
     """
 
     def __init__(
         self,
         settings: OptimiserSettings,
         shape: Sequence[int],
-        duration: Pace,
+        duration: Duration,
         *,
         batch_factor: Callable[[int], float] = _no_factor,
         rescue_factor: Callable[[int], float] = _no_factor,
@@ -44,7 +42,12 @@ class LearningRate:
         self._duration = duration
         self._batch_factor = batch_factor
         self._rescue_factor = rescue_factor
-        self.peak = settings.peak_rate(shape)
+        self._shape = shape
+
+    @property
+    def peak(self) -> float:
+        """The highest scheduled rate, by the length of the run as it is known now."""
+        return self._settings.peak_rate(self._shape, self._duration.total)
 
     def scheduled(self, step: int) -> float:
         """Return the rate of a step by the schedule alone.

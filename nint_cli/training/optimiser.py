@@ -25,6 +25,13 @@ class OptimiserSettings(Section):
         description="longest side of a picture, in pixels, up to which lr holds; on larger ones "
         "the rate falls with the root of the side; null: lr at any size; setting lr undoes it",
     )
+    lr_steps: int | None = Setting(
+        None,
+        ge=1,
+        description="steps up to which lr holds; in longer runs it falls with the fourth root of "
+        "their number, for many steps at a high rate end in divergence; null: lr at any number; "
+        "setting lr undoes it",
+    )
     schedule: Literal["constant", "cosine"] = Setting(
         "constant", description="learning rate after the warm-up: constant, or half a cosine wave"
     )
@@ -54,25 +61,29 @@ class OptimiserSettings(Section):
         description="share of the steps so far over whose parameters the field is averaged when "
         "it is measured and kept, times lr's part of its highest; 0: the last parameters",
     )
-    guard: bool = Setting(
+    rescue: bool = Setting(
         True,
         description="whether a fit that diverges goes back to its last good state, and on with "
         "half the rate, ten times at most; otherwise it ends",
     )
 
-    def peak_rate(self, shape: Sequence[int]) -> float:
-        """Give the learning rate after the warm-up, which is lower on large pictures.
+    def peak_rate(self, shape: Sequence[int], steps: int) -> float:
+        """Return the learning rate after the warm-up.
 
         Args:
             shape: Points of the signal along each axis.
+            steps: Steps of the run.
 
         Returns:
-            lr, on a picture of S > lr_side pixels along its longest side times
-            (lr_side / S)^(1/2).
+            lr; on a picture of S > lr_side pixels along its longest side times
+            (lr_side / S)^(1/2); in a run of T > lr_steps steps times (lr_steps / T)^(1/4).
         """
-        if self.lr_side is None or len(shape) != _PICTURE_AXES:
-            return self.lr
-        return self.lr * math.sqrt(min(1.0, self.lr_side / max(shape)))
+        rate = self.lr
+        if self.lr_side is not None and len(shape) == _PICTURE_AXES:
+            rate *= math.sqrt(min(1.0, self.lr_side / max(shape)))
+        if self.lr_steps is not None:
+            rate *= min(1.0, self.lr_steps / steps) ** 0.25
+        return rate
 
 
 class Adam:

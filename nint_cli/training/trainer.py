@@ -14,19 +14,19 @@ from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.fields.base import Field
 from nint_cli.samplers.base import Observation, Sampler, Selection
-from nint_cli.schedules.batch_size import Brevity
+from nint_cli.schedules.batch_size import AdaptiveBatchSize
 from nint_cli.schedules.clock import Clock
-from nint_cli.schedules.duration import Pace
+from nint_cli.schedules.duration import Duration
 from nint_cli.signals.base import Signal
 from nint_cli.training.average import Average
 from nint_cli.training.divergence import (
-    EvenError,
-    Guard,
-    Kept,
+    DivergenceDetector,
     Rescue,
-    even_rows,
-    is_even,
+    RestorePoint,
+    UniformError,
+    has_uniform_points,
     relearns,
+    uniform_rows,
 )
 from nint_cli.training.gradient import batch_gradient
 from nint_cli.training.learning_rate import LearningRate
@@ -83,13 +83,13 @@ class Trainer:
         signal: The target.
         sampler: Chooses the points of each step.
         learning_rate: The rate and Adam's decays at each step.
-        pace: When to stop.
-        brevity: Finds the size of the sampler's batches, and with it the rate; or None.
+        duration: When to stop.
+        adaptive_batch_size: Sets the size of batches in a short run; None where it is fixed.
         generator: For the sampler; on the field's device.
         clock: Bills the time; only the sampler and the update count as training.
-        guard: Brings a fit that has diverged back; None lets it end.
-        look_every: Steps between looks at the losses; they stay on the device in between, so that
-            it never waits. Without a guard, only 1 keeps a bad step out of the parameters.
+        detector: Brings a fit that has diverged back; None lets it end.
+        check_every: Steps between looks at the losses; they stay on the device in between, so that
+            it never waits. Without a detector, only 1 keeps a bad step out of the parameters.
         engine: How a step computes the field, scoring included.
         average: Follows the parameters, for whoever measures or keeps the field; or None.
     """
@@ -101,12 +101,12 @@ class Trainer:
         sampler: Sampler,
         *,
         learning_rate: LearningRate,
-        pace: Pace,
-        brevity: Brevity | None = None,
+        duration: Duration,
+        adaptive_batch_size: AdaptiveBatchSize | None = None,
         generator: torch.Generator,
         clock: Clock,
-        guard: Guard | None = None,
-        look_every: int = 1,
+        detector: DivergenceDetector | None = None,
+        check_every: int = 1,
         engine: Engine = EXACT,
         average: Average | None = None,
     ) -> None:
@@ -114,12 +114,12 @@ class Trainer:
         self.signal = signal
         self.sampler = sampler
         self.learning_rate = learning_rate
-        self.pace = pace
-        self.brevity = brevity
+        self.duration = duration
+        self.adaptive_batch_size = adaptive_batch_size
         self.generator = generator
         self.clock = clock
-        self.guard = guard
-        self.look_every = look_every
+        self.detector = detector
+        self.check_every = check_every
         self.engine = engine
         self.average = average
         self.passes = Passes()
@@ -138,23 +138,23 @@ class Trainer:
             observer: Sees every step, off the clock.
 
         Returns:
-            ``steps`` or ``time_budget``, as the pace says; ``diverged`` (a loss or its gradient is
-            not finite, or the guard has given up; the parameters are those before that step, or
-            the last good ones); or the observer's reason.
+            ``steps`` or ``time_budget``; ``diverged`` (a loss or its gradient is not finite, or the
+            detector has given up; the parameters are those before that step, or the last good
+            ones); or the observer's reason.
         """
-        end = self.pace.end(self.step)
+        end = self.duration.end(self.step)
         while end is None:
             if not self._train_step() and not self._rescue(self.step + 1, observer):
                 return "diverged"
             reason = observer.after_step(self, Step(self.step, self._loss))
-            end = reason or self.pace.end(self.step)
-        return end if self.settle(observer) else "diverged"
+            end = reason or self.duration.end(self.step)
+        return end if self.check_losses(observer) else "diverged"
 
     def measured(self) -> AbstractContextManager[None]:
         """Let the field have the parameters by which it is to be measured, for a while."""
         return nullcontext() if self.average is None else self.average.in_place()
 
-    def settle(self, observer: Observer) -> bool:
+    def check_losses(self, observer: Observer) -> bool:
         """Look at the losses of all steps so far, and go back if one is no good.
 
         Whoever reads or saves the field calls this first. Where every step is looked at, there is
@@ -166,13 +166,13 @@ class Trainer:
         Returns:
             False where the fit has diverged for good.
         """
-        return not self._unseen or self._look() or self._rescue(self.step, observer)
+        return not self._unseen or self._check() or self._rescue(self.step, observer)
 
     def _train_step(self) -> bool:
         """Do one step; tell whether all is well."""
-        self.pace.begin(self.step)
-        if self.brevity is not None:
-            self.brevity.begin(self.step)
+        self.duration.begin(self.step)
+        if self.adaptive_batch_size is not None:
+            self.adaptive_batch_size.begin(self.step)
         self._renew_points()
         with self.clock.measure("sampler_s"):
             moment = self.optimiser.first_moment
@@ -185,13 +185,13 @@ class Trainer:
         if observation is not None and self.sampler.observes:
             with self.clock.measure("sampler_s"):
                 self.sampler.observe(self.step, observation)
-        if self.guard is not None and self.guard.keeps(self.step):
+        if self.detector is not None and self.detector.keeps(self.step):
             passing = {
                 name: tensor
                 for name, tensor in self._sampler_state().items()
                 if name.removeprefix("sampler.") not in self.sampler.lasting_entries
             }
-            self.guard.keep_more(passing)
+            self.detector.keep_more(passing)
         if not self.selections:
             first = replace(selection, indices=selection.indices.clone())
             self.selections["first"] = first
@@ -204,32 +204,32 @@ class Trainer:
 
         The steps count, and generator and epoch go on, so that the next batches are others.
         """
-        if self.guard is None or self.guard.kept is None:
+        if self.detector is None or self.detector.restore_point is None:
             return False
-        rescue = self.guard.halve(step)
+        rescue = self.detector.halve(step)
         with self.clock.measure("update_s"):
-            self._go_back(self.guard.kept, step)
+            self._go_back(self.detector.restore_point, step)
         if rescue is None:
             return False
         self.step = step
         observer.after_rescue(self, rescue)
         return True
 
-    def _go_back(self, kept: Kept, step: int) -> None:
+    def _go_back(self, point: RestorePoint, step: int) -> None:
         self._unseen.clear()
-        self.optimiser.load_state_dict(kept.tensors)
+        self.optimiser.load_state_dict(point.tensors)
         if self.average is not None:
             self.average.restart(step, self.optimiser.steps())
         back = {
             name.removeprefix("sampler."): tensor.clone()
-            for name, tensor in kept.tensors.items()
+            for name, tensor in point.tensors.items()
             if name.startswith("sampler.")
         }
         # What it has learnt since under other names stays, for it may count on that.
         self._load_sampler({**self.sampler.state_dict(), **back})
-        self.sampler.undo(kept.step)
+        self.sampler.undo(point.step)
         every = self.signal.redraw_every
-        if every is not None and kept.step // every != self._draw:
+        if every is not None and point.step // every != self._draw:
             self.sampler.forget()
 
     def _renew_points(self) -> None:
@@ -246,8 +246,10 @@ class Trainer:
     def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
         """Take the gradient over a batch and follow it, unless it is seen to have gone astray."""
         even = None
-        if self.guard is not None:
-            even = EvenError(even_rows(selection.slots, len(selection.indices)))
+        if self.detector is not None:
+            even = UniformError(
+                uniform_rows(selection.slots, len(selection.indices), self.sampler.slots)
+            )
         gradient, loss, observation = batch_gradient(
             self.field, self.signal, self.sampler, selection, even, self.engine
         )
@@ -259,15 +261,15 @@ class Trainer:
         seen = [loss, torch.stack(norms).max(), *(() if even is None else even.means())]
         row = torch.stack([each.to(norms[0].dtype) for each in seen])
         self._unseen.append((row, self._is_first(selection)))
-        if self.step % self.look_every == 0:
-            if not self._look():
+        if self.step % self.check_every == 0:
+            if not self._check():
                 return False, observation
-            if self.guard is not None and self.guard.wants_copy(self.step):
-                self.guard.keep(self.step, self.optimiser.state_dict())
+            if self.detector is not None and self.detector.wants_copy(self.step):
+                self.detector.keep(self.step, self.optimiser.state_dict())
         rate = self.learning_rate
         self.optimiser.step(gradient, rate.applied(self.step), rate.betas(self.step))
         if self.average is not None:
-            self.average.update(self.step, rate.scheduled(self.step))
+            self.average.update(self.step, rate.scheduled(self.step), rate.peak)
         return True, observation
 
     def _is_first(self, selection: Selection) -> bool:
@@ -275,20 +277,22 @@ class Trainer:
         every = self.signal.redraw_every
         if every is not None and self.step and self.step % every == 0 and relearns(every):
             return True
-        last = self.selections.get("last")
-        return last is not None and is_even(last.slots) != is_even(selection.slots)
+        last, rules = self.selections.get("last"), self.sampler.slots
+        return last is not None and has_uniform_points(last.slots, rules) != has_uniform_points(
+            selection.slots, rules
+        )
 
-    def _look(self) -> bool:
+    def _check(self) -> bool:
         """Look at the losses since the last look, the one time that the device is waited for."""
         rows, firsts = zip(*self._unseen, strict=True)
         self._unseen.clear()
         for (loss, norm, *watched), first in zip(torch.stack(rows).tolist(), firsts, strict=True):
             self._loss = loss
-            if first and self.guard is not None:
-                self.guard.begin_level()
+            if first and self.detector is not None:
+                self.detector.begin_level()
             if not math.isfinite(loss) or not math.isfinite(norm):
                 return False
-            if self.guard is not None and self.guard.sees_divergence(*watched):
+            if self.detector is not None and self.detector.sees_divergence(*watched):
                 return False
         return True
 
@@ -310,14 +314,14 @@ class Trainer:
             average = self.average.state_dict()
             tensors |= {f"average.{name}": mean for name, mean in average.pop("mean").items()}
             numbers["average"] = average
-        if self.pace.timed:
-            numbers["pace"] = self.pace.state_dict()
-        if self.brevity is not None:
-            numbers["brevity"] = self.brevity.state_dict()
-        if self.guard is not None:
-            guard = self.guard.state_dict()
-            tensors |= {f"kept.{name}": kept for name, kept in guard.pop("tensors").items()}
-            numbers["guard"] = guard
+        if self.duration.timed:
+            numbers["duration"] = self.duration.state_dict()
+        if self.adaptive_batch_size is not None:
+            numbers["adaptive_batch_size"] = self.adaptive_batch_size.state_dict()
+        if self.detector is not None:
+            detector = self.detector.state_dict()
+            tensors |= {f"kept.{name}": kept for name, kept in detector.pop("tensors").items()}
+            numbers["detector"] = detector
         return TrainerState(tensors, numbers)
 
     def load_state_dict(self, state: "TrainerState") -> None:
@@ -343,13 +347,16 @@ class Trainer:
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
         self.passes = Passes(**state.numbers["passes"])
-        if state.numbers.get("pace") is not None:
-            self.pace.load_state_dict(state.numbers["pace"])
-        if self.brevity is not None and state.numbers.get("brevity") is not None:
-            self.brevity.load_state_dict(state.numbers["brevity"])
-        if self.guard is not None and state.numbers.get("guard") is not None:
+        if state.numbers.get("duration") is not None:
+            self.duration.load_state_dict(state.numbers["duration"])
+        if (
+            self.adaptive_batch_size is not None
+            and state.numbers.get("adaptive_batch_size") is not None
+        ):
+            self.adaptive_batch_size.load_state_dict(state.numbers["adaptive_batch_size"])
+        if self.detector is not None and state.numbers.get("detector") is not None:
             kept = {"tensors": groups.get("kept", {})}
-            self.guard.load_state_dict({**state.numbers["guard"], **kept})
+            self.detector.load_state_dict({**state.numbers["detector"], **kept})
 
     def _load_sampler(self, state: Mapping[str, Tensor]) -> None:
         """Give the sampler its state, on the device that it chooses points on."""

@@ -27,7 +27,7 @@ _NOT_NAMED = "metrics.lpips_weights names no file of weights"
 
 
 @dataclass(frozen=True)
-class Perception:
+class PerceptualModels:
     """The perceptual metrics of a run.
 
     Attributes:
@@ -95,7 +95,7 @@ class Perception:
         )
 
 
-def prepare(settings: MetricsSettings) -> Perception:
+def prepare(settings: MetricsSettings) -> PerceptualModels:
     """Find what can be computed, and read the weights.
 
     Args:
@@ -111,7 +111,7 @@ def prepare(settings: MetricsSettings) -> Perception:
     flip_reason: str | None = "metrics.flip is off"
     if settings.flip:
         flip_reason = _unusable("flip_evaluator", "flip-evaluator", "flip")
-    without = Perception(
+    without = PerceptualModels(
         lpips_reason=_NOT_NAMED, flip_reason=flip_reason, max_pixels=settings.max_pixels
     )
     if settings.lpips_weights is None:

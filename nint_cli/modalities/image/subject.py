@@ -21,7 +21,7 @@ from nint_cli.modalities.base import Evaluation, Keep, Kept, Setup, Subject, not
 from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import encode_picture, read_picture
 from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
-from nint_cli.modalities.image.perceptual_models import Perception, prepare
+from nint_cli.modalities.image.perceptual_models import PerceptualModels, prepare
 from nint_cli.modalities.image.pictures import selection_picture
 from nint_cli.modalities.image.record import ImageRecord
 from nint_cli.modalities.image.schema import ImageInput, ImageQuality
@@ -82,7 +82,7 @@ class ImageSubject(Subject):
     source: str
     picture: Picture
     signal: GridSignal
-    perception: Perception
+    perception: PerceptualModels
     log_ssim: bool = False
     points: int | None = None
     seed: int = 0
