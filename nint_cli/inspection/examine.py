@@ -192,7 +192,7 @@ class _Examination:
                 self._saved.config,
                 torch.device("cpu"),
                 record,
-                self._folder.kept,
+                self._folder.read_saved,
             )
         except NintError as error:
             self._gone = str(error)

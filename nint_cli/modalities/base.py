@@ -16,14 +16,14 @@ from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import Signal
 from nint_cli.signals.record import SignalRecord
 
-Kept = Callable[[str], bytes | None]
+ReadSaved = Callable[[str], bytes | None]
 
 
-Keep = Callable[[str, Callable[[BinaryIO], None]], None]
+SaveFile = Callable[[str, Callable[[BinaryIO], None]], None]
 """Writes one of a run's files, by its name and by what writes its content into an open file."""
 
 
-def nothing_kept(_name: str) -> bytes | None:
+def nothing_saved(_name: str) -> bytes | None:
     """Give None: there is no run yet."""
     return None
 
@@ -92,7 +92,7 @@ class Subject(ABC):
         settings: Any,  # noqa: ANN401
         setup: Setup,
         like: SignalRecord | None = None,
-        kept: Kept = nothing_kept,
+        saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read an input.
 
@@ -102,7 +102,7 @@ class Subject(ABC):
             setup: What it is read for.
             like: The record of a run whose scale and frame hold for this input; None makes its
                 own.
-            kept: Gives what `cache` left in the run's folder, by name; None where it is not there.
+            saved: Returns a file that `cache` left in the run's folder, or None.
 
         Returns:
             The input, ready to be fitted.
@@ -151,12 +151,12 @@ class Subject(ABC):
     def evaluate(self, field: Field) -> Evaluation:
         """Look at a field during a run: what is cheap enough for that."""
 
-    def evaluate_fully(self, field: Field, keep: Keep | None = None) -> Evaluation:
+    def evaluate_fully(self, field: Field, save: SaveFile | None = None) -> Evaluation:
         """Look at a field that is measured in full, and not by a part of the signal.
 
         Args:
             field: The field.
-            keep: Writes those files of the result that do not fit into memory, and which
+            save: Writes those files of the result that do not fit into memory, and which
                 `reconstruct` does not give; None writes none.
 
         Returns:

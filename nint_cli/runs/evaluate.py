@@ -48,7 +48,7 @@ def evaluate_run(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = read_input(record.kind, source, config, device, record, folder.kept)
+        subject = read_input(record.kind, source, config, device, record, folder.read_saved)
     except InputError as error:
         if against is not None:
             raise

@@ -16,7 +16,7 @@ from nint_cli.config.layers import Resolved
 from nint_cli.device.settings import prepared, resolve_device, without_effect
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
 from nint_cli.metrics.schema import PassCount, Quality, RunMetrics
-from nint_cli.modalities.base import Kept, nothing_kept
+from nint_cli.modalities.base import ReadSaved, nothing_saved
 from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, environment
 from nint_cli.runs.build import build_trainer
@@ -55,7 +55,7 @@ class Fit:
         source: A file, or ``sample:NAME``.
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
-        kept: Gives files of the run's folder by name.
+        saved_files: Gives files of the run's folder by name.
 
     Raises:
         ConfigError: If a target is set that the modality has no figure for.
@@ -69,7 +69,7 @@ class Fit:
         source: str,
         resolved: Resolved,
         saved: Checkpoint | None = None,
-        kept: Kept = nothing_kept,
+        saved_files: ReadSaved = nothing_saved,
     ) -> None:
         config = resolved.config
         self._started = time.monotonic()
@@ -86,7 +86,7 @@ class Fit:
         with self.clock.measure("load_s"):
             like = saved.signal if saved is not None else None
             try:
-                self.subject = read_input(kind, source, config, self.device, like, kept)
+                self.subject = read_input(kind, source, config, self.device, like, saved_files)
             except InputError as error:
                 from nint_cli.modalities.guess import another_command
 

@@ -232,7 +232,7 @@ class RunFolder:
             return {}
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
-    def kept(self, name: str) -> bytes | None:
+    def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""
         try:
             return (self.path / name).read_bytes()

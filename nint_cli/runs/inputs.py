@@ -3,7 +3,7 @@
 import torch
 
 from nint_cli.config.schema import RunConfig
-from nint_cli.modalities.base import Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.base import ReadSaved, Setup, Subject, nothing_saved
 from nint_cli.modalities.table import modality
 from nint_cli.signals.record import SignalRecord
 
@@ -14,7 +14,7 @@ def read_input(
     config: RunConfig,
     device: torch.device,
     like: SignalRecord | None = None,
-    kept: Kept = nothing_kept,
+    saved_files: ReadSaved = nothing_saved,
 ) -> Subject:
     """Read an input as a configuration says.
 
@@ -24,7 +24,7 @@ def read_input(
         config: How to read and to judge it.
         device: Where the signal is kept.
         like: See `Subject.read`.
-        kept: See `Subject.read`.
+        saved_files: See `Subject.read`.
 
     Returns:
         The input, ready to be fitted.
@@ -36,4 +36,4 @@ def read_input(
         seed=config.seed,
         tuned=config.recipe == "tuned",
     )
-    return modality(kind).read(source, config.section(kind), setup, like, kept)
+    return modality(kind).read(source, config.section(kind), setup, like, saved_files)

@@ -64,7 +64,7 @@ def resume(
             control.note(f"{fault}; going on from the checkpoint before it")
         resolved = _resolve(folder, saved, steps, time_budget_s)
         with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
-            fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.kept)
+            fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.read_saved)
             return _go_on(folder, fit, saved, control)
 
 

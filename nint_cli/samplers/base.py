@@ -71,16 +71,19 @@ class Slot(NamedTuple):
     """A rule by which a sampler chooses points of a batch.
 
     Attributes:
+        label: What it does, for the legend of a report.
         colour: Of its points in pictures: red, green, blue; Okabe and Ito's palette, which
             colour-blind eyes tell apart, too.
         uniform: Whether it chooses points without regard to their error.
     """
 
+    label: str
     colour: tuple[int, int, int]
     uniform: bool = False
 
 
-UNIFORM = Slot((240, 228, 66), uniform=True)
+UNIFORM = Slot("at random", (240, 228, 66), uniform=True)
+EVERY = Slot("all points", (240, 228, 66), uniform=True)
 
 
 @dataclass(frozen=True)

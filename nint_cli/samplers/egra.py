@@ -89,7 +89,10 @@ class Egra(Sampler):
     """
 
     Settings = EgraSettings
-    slots: ClassVar[Mapping[str, Slot]] = {"edge": Slot((0, 158, 115)), "uniform": UNIFORM}
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "edge": Slot("edges", (0, 158, 115)),
+        "uniform": UNIFORM,
+    }
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import UNIFORM, Observation, Sampler, Selection, Setup, Slot
+from nint_cli.samplers.base import EVERY, UNIFORM, Observation, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.priors import grey_weights
 from nint_cli.schedules import laws
@@ -138,9 +138,9 @@ class Evos(Sampler):
 
     Settings = EvosSettings
     slots: ClassVar[Mapping[str, Slot]] = {
-        "survivor": Slot((213, 94, 0)),
+        "survivor": Slot("survivors of a ranking", (213, 94, 0)),
         "mutant": UNIFORM,
-        "full": UNIFORM,
+        "full": EVERY,
     }
 
     observes: ClassVar[bool] = True

@@ -65,7 +65,10 @@ class Expansive(Sampler):
     """
 
     Settings = ExpansiveSettings
-    slots: ClassVar[Mapping[str, Slot]] = {"anchor": Slot((0, 158, 115)), "uniform": UNIFORM}
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "anchor": Slot("anchors", (0, 158, 115)),
+        "uniform": UNIFORM,
+    }
     sized: ClassVar[bool] = False
 
     def __init__(

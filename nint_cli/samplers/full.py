@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
+from nint_cli.samplers.base import EVERY, Sampler, Selection, Setup, Slot
 from nint_cli.settings import Section
 
 
@@ -16,7 +16,7 @@ class Full(Sampler):
     It asks for no extra pass; a step costs a forward and a backward over N.
     """
 
-    slots: ClassVar[Mapping[str, Slot]] = {"full": UNIFORM}
+    slots: ClassVar[Mapping[str, Slot]] = {"full": EVERY}
     sized: ClassVar[bool] = False
 
     @classmethod

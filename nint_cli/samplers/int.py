@@ -56,7 +56,7 @@ class Int(Sampler):
     """
 
     Settings = IntSettings
-    slots: ClassVar[Mapping[str, Slot]] = {"residual": Slot((86, 180, 233))}
+    slots: ClassVar[Mapping[str, Slot]] = {"residual": Slot("by residual", (86, 180, 233))}
 
     index_entries: ClassVar[frozenset[str]] = frozenset({_SELECTED})
 

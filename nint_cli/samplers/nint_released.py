@@ -47,8 +47,8 @@ class NintReleased(Sampler):
     Settings = NintSettings
     section: ClassVar[str] = "nint"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "ntk": Slot((213, 94, 0)),
-        "residual": Slot((86, 180, 233)),
+        "ntk": Slot("chosen by NTK score", (213, 94, 0)),
+        "residual": Slot("by residual", (86, 180, 233)),
         "uniform": UNIFORM,
     }
 

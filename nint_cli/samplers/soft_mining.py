@@ -118,7 +118,7 @@ class SoftMining(Sampler):
     """
 
     Settings = SoftMiningSettings
-    slots: ClassVar[Mapping[str, Slot]] = {"mined": Slot((204, 121, 167))}
+    slots: ClassVar[Mapping[str, Slot]] = {"mined": Slot("mined", (204, 121, 167))}
     sized: ClassVar[bool] = False
     constant_batch: ClassVar[bool] = True
 

@@ -243,7 +243,7 @@ class DivergenceDetector:
             self.restore_point = replace(self.restore_point, level=self.level)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the fields of `DetectorState` as JSON data, and ``tensors``, which are no copies."""
+        """Return the fields of `DetectorState` as JSON data, and ``tensors``, not copied."""
         kept = self.restore_point
         point = None if kept is None else RestorePointState(step=kept.step, level=kept.level)
         state = DetectorState(

@@ -138,9 +138,9 @@ class Trainer:
             observer: Sees every step, off the clock.
 
         Returns:
-            ``steps`` or ``time_budget``; ``diverged`` (a loss or its gradient is not finite, or the
-            detector has given up; the parameters are those before that step, or the last good
-            ones); or the observer's reason.
+            ``steps`` or ``time_budget``; ``diverged`` (a loss or its gradient is not finite, or
+            the detector has given up; the parameters are those before that step, or the last
+            good ones); or the observer's reason.
         """
         end = self.duration.end(self.step)
         while end is None:

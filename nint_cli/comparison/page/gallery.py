@@ -16,17 +16,6 @@ MOST_INPUTS = 6
 MOST_CHARACTERS = 24 << 20
 """An input is shown only while the data URIs of those before it take less than this."""
 
-_SLOT_NAMES = {
-    "ntk": "chosen by NTK score",
-    "residual": "by residual",
-    "uniform": "at random",
-    "full": "all points",
-    "mutant": "at random",
-    "edge": "edges",
-    "anchor": "anchors",
-    "survivor": "survivors of a ranking",
-    "mined": "mined",
-}
 _SMALL = 256  # pixels of the longest side
 _LEAST_WIDTH = 384
 
@@ -192,6 +181,6 @@ def _shapes(entry: Entry, runs: Mapping[str, RunEntry], root: Path) -> Entry:
 def _colours() -> list[tuple[tuple[int, int, int], str]]:
     """Say what the colours of selections mean."""
     names: dict[tuple[int, int, int], list[str]] = {}
-    for slot, (colour, _) in all_slots().items():
-        names.setdefault(colour, []).append(_SLOT_NAMES.get(slot, slot))
+    for slot in all_slots().values():
+        names.setdefault(slot.colour, []).append(slot.label)
     return [(colour, " or ".join(dict.fromkeys(each))) for colour, each in names.items()]

@@ -211,7 +211,7 @@ def _subject(folder: Path) -> object:
         metrics.input.source,
         config,
         torch.device("cpu"),
-        kept=RunFolder(folder).kept,
+        saved_files=RunFolder(folder).read_saved,
     )
     if subject.sha256 != metrics.input.sha256:
         raise NintError(f"'{metrics.input.source}' has changed since the runs")

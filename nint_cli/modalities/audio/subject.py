@@ -28,7 +28,7 @@ from nint_cli.modalities.audio.settings import AudioSettings
 from nint_cli.modalities.audio.signal import Scaling, Sound, Waveform, to_waveform
 from nint_cli.modalities.audio.speech import pesq, stoi
 from nint_cli.modalities.audio.wav import encode_sound
-from nint_cli.modalities.base import Evaluation, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.base import Evaluation, ReadSaved, Setup, Subject, nothing_saved
 from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import GridSignal
@@ -78,7 +78,7 @@ class AudioSubject(Subject):
         settings: AudioSettings,
         setup: Setup,
         like: SignalRecord | None = None,
-        kept: Kept = nothing_kept,
+        saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read a sound, or a cut of it; see `Subject.read`."""
         sound = read_sound(

@@ -17,7 +17,7 @@ import torch
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord, finite
-from nint_cli.modalities.base import Evaluation, Keep, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.base import Evaluation, ReadSaved, SaveFile, Setup, Subject, nothing_saved
 from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import encode_picture, read_picture
 from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
@@ -104,7 +104,7 @@ class ImageSubject(Subject):
         settings: ImageSettings,
         setup: Setup,
         like: SignalRecord | None = None,  # a picture's scale is that of its type
-        kept: Kept = nothing_kept,
+        saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read a picture; see `Subject.read`."""
         perception = prepare(setup.metrics)
@@ -215,7 +215,7 @@ class ImageSubject(Subject):
         chosen = spread_indices(len(self.signal), self.points, self.seed)
         return PointSignal(*self.signal.at(chosen.to(self.signal.device)))
 
-    def evaluate_fully(self, field: Field, keep: Keep | None = None) -> ImageEvaluation:
+    def evaluate_fully(self, field: Field, save: SaveFile | None = None) -> ImageEvaluation:
         """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
         error, ssim = SquaredError(), self._ssim()
         prediction = pixels = None
@@ -224,12 +224,12 @@ class ImageSubject(Subject):
             strips = iter(prediction.split(self._strips.size))
         else:
             strips = self._strips.predicted(field, error, ssim)
-        if keep is None:
+        if save is None:
             deque(strips, maxlen=0)
         elif len(self.signal) > LARGE_PIXELS:
             shape, dtype = self.picture.pixels.shape, self.picture.pixels.dtype
             parts = map(self._strips.pixels, strips)
-            keep(LARGE_RECONSTRUCTION, lambda file: write_tiff(file, parts, shape, dtype))
+            save(LARGE_RECONSTRUCTION, lambda file: write_tiff(file, parts, shape, dtype))
         else:
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
         return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)

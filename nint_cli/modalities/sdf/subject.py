@@ -15,7 +15,7 @@ from torch import Tensor
 from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord
-from nint_cli.modalities.base import Evaluation, Kept, Setup, Subject, nothing_kept
+from nint_cli.modalities.base import Evaluation, ReadSaved, Setup, Subject, nothing_saved
 from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.sdf import MODALITY, surface
 from nint_cli.modalities.sdf.distance import DistanceField
@@ -84,7 +84,7 @@ class SdfSubject(Subject):
         settings: SdfSettings,
         setup: Setup,
         like: SignalRecord | None = None,
-        kept: Kept = nothing_kept,
+        saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read a mesh, and draw the points to train on; see `Subject.read`.
 
@@ -107,7 +107,7 @@ class SdfSubject(Subject):
             setup.seed,
         )
         distance = DistanceField(shape)
-        data = kept(POOL)
+        data = saved(POOL)
         pool = decode_pool(data, plan, _box_sha256(shape)) if data is not None else None
         pool = pool or draw_pool(plan, distance)
 
