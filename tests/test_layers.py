@@ -147,10 +147,11 @@ def test_nothing_unpickles():
             assert not {name.partition(".")[0] for name in found} & modules, path
 
 
-def test_help_and_configuration_load_no_heavy_library():
+def test_help_loads_no_heavy_library():
     script = (
         "import sys; from nint_cli.cli import run\n"
         "for words in ([], ['--help'], ['fit'], ['fit', 'image', '--help'], ['eval', '--help'],\n"
+        "              ['fit', 'sdf', '--help'], ['compare', 'audio', '--help'],\n"
         "              ['fit', 'image', 'x', '--seed', 'y']):\n"
         "    run(words)\n"
         "heavy = {'torch', 'numpy', 'skimage', 'scipy', 'PIL', 'matplotlib'} & set(sys.modules)\n"

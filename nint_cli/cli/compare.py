@@ -40,8 +40,8 @@ def _command(kind: Modality) -> Callable[..., int]:
     def compare(sources: list[str], options: CompareOptions) -> int:
         return _compare_methods(kind.name, sources, options)
 
-    about = f"Compare methods on {kind.plural}, by {kind.label}"
-    about += "; the path of the report goes to stdout."
+    what = f"Compare methods on {kind.plural}, by {kind.label}"
+    about = f"{what}; the path of the report goes to stdout."
     sources = sources_parameter(kind, f"{kind.files}, or sample:NAME.")
     return assembled(compare, f"compare_{kind.name}", about, [sources], CompareOptions)
 
