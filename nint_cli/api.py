@@ -1,6 +1,6 @@
 """nint from Python: the same fits, without a command line.
 
-Nothing here prints, installs signal handlers, or touches PyTorch's global random state.
+Nothing here prints, and the process stays as it was: what a fit sets, it puts back.
 """
 
 from collections.abc import Mapping
