@@ -116,7 +116,7 @@ def test_every_command_runs(monkeypatch, capsys):
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
-         "reproducing", "results", "recipe"]  # fmt: skip
+         "reproducing", "lab/results", "lab/recipe"]  # fmt: skip
 
 
 def test_every_command_of_the_pages_runs(monkeypatch, capsys):
@@ -146,8 +146,9 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own dependencies
         build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), strict=True))
-    pages = list((tmp_path / "site").glob("*.html"))
-    assert {f"{page}.html" for page in PAGES} < {page.name for page in pages}
+    pages = list((tmp_path / "site").rglob("*.html"))
+    found = {page.relative_to(tmp_path / "site").as_posix() for page in pages}
+    assert {f"{page}.html" for page in PAGES} < found
     for page in pages:
         loaded = re.findall(
             r'<(?:script|img|iframe|link)[^>]*?(?:src|href)="(https?:[^"]*)"', page.read_text()

@@ -120,7 +120,7 @@ def test_the_commands_behind_the_results_exist():
     """They take too long to run here; that the scripts run at all is tested above."""
     lines = []
     for page in ("results", "performance", "default-and-paper"):
-        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        text = (ROOT / "docs" / "lab" / f"{page}.md").read_text(encoding="utf-8")
         found = [line for line in text.splitlines() if line.startswith("python scripts/")]
         assert len(found) >= 3
         lines += found
