@@ -1,11 +1,13 @@
 """What the documents say is true: commands run, names exist, nothing is left out."""
 
+import json
 import re
 import shlex
 import subprocess
 import warnings
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +17,7 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.cli.processes import Processes
 from nint_cli.config.layers import resolve
-from nint_cli.config.presets import preset_names
+from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
 from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.fields.table import field_class
@@ -226,14 +228,38 @@ def test_every_key_in_the_readme_exists():
         assert key in {*dotted_keys(), "key"}
 
 
-def test_the_reference_of_settings_is_that_of_the_schema(monkeypatch):
+def test_what_is_derived_is_what_the_script_writes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    import write_reference
+    import reference
 
-    text = write_reference.PAGE.read_text(encoding="utf-8")
-    assert text == write_reference.page_text(), "run scripts/write_reference.py"
-    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)) == set(dotted_keys())
+    texts = dict(reference.derived())
+    assert {path.name for path in texts} == {
+        "settings.md", "metrics.md", "settings.schema.json", "metrics.schema.json", "README.md",
+    }  # fmt: skip
+    for path, text in texts.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run make reference"
+    page = texts[ROOT / "docs" / "settings.md"]
+    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)) == set(dotted_keys())
     assert "(docs/settings.md)" in README
+
+
+def test_the_reference_needs_its_markers(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import reference
+
+    with pytest.raises(SystemExit, match="0 tables are marked as that of the samplers"):
+        reference.with_tables("# nint\n")
+
+
+def test_the_schema_of_settings_checks_files():
+    schema = json.loads((ROOT / "nint_cli/config/settings.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for kind in MODALITIES:
+        for name in preset_names(kind):
+            config = resolve([preset_layer(name, kind)], kind).config
+            jsonschema.validate(config.model_dump(mode="json"), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"nint": {"ksi": 0.7}}, schema)
 
 
 def test_every_exit_code_is_documented():

@@ -37,9 +37,9 @@ class Int(Sampler):
     likely used; "INT (incre.)" is ``incremental``, which together with a batch fraction that
     grows by steps is the setting of INT's own results.
 
-    It asks for one forward pass over N per refresh: 1 per step under ``dense``, 1 / every under
-    ``dense2``, and on average 0.284 under ``incremental``, 0.128 under ``reverse_incremental`` and
-    0.431 under ``decremental``.
+    Passes: one forward per refresh: 1 per step under ``dense``, 1 / every under ``dense2``, and on
+    average 0.284 under ``incremental``, 0.128 under ``reverse_incremental`` and 0.431 under
+    ``decremental``.
 
     Source: Zhang, Luo, Li, Wu, Wong, "Nonparametric Teaching of Implicit Neural
     Representations", ICML 2024, arXiv 2405.10531.
