@@ -67,11 +67,12 @@ def json_schema(content: dict[str, Any]) -> str:
 
 def with_tables(readme: str) -> str:
     """Return the README with the tables between its markers written anew."""
+    end = "<!-- end -->"
     for name, table in (("samplers", samplers_table()), ("fields", fields_table())):
-        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        readme, count = marked.subn(lambda found, table=table: found[1] + table + found[2], readme)
-        if count != 1:
-            raise SystemExit(f"README.md: {count} tables are marked as that of the {name}")
+        before, start, rest = readme.partition(f"<!-- {name} -->\n")
+        if not start or end not in rest:
+            raise SystemExit(f"README.md: no {name} between '<!-- {name} -->' and '{end}'")
+        readme = before + start + table + rest[rest.index(end) :]
     return readme
 
 
