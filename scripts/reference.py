@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import tables
 from pydantic import BaseModel
 
 from nint_cli.cli import listing
@@ -82,7 +83,7 @@ def samplers_table() -> str:
         [f"`{name}`", _cell(summary) + _link(source), _cell(figures.partition(": ")[2])]
         for name, summary, source, figures in listing.samplers()
     )
-    return _table(["`--sampler`", "trains on", "extra passes over all points"], rows)
+    return _text_table(["`--sampler`", "trains on", "extra passes over all points"], rows)
 
 
 def fields_table() -> str:
@@ -92,7 +93,7 @@ def fields_table() -> str:
         size = listing.field_size(name)
         rates = [f"{size.rates[recipe]:g}" for recipe in ("published", "tuned")]
         rows.append([f"`{name}`", _cell(summary) + _link(source), f"{size.parameters:,}", *rates])
-    return _table(["`--field`", "", "parameters", "lr, published", "lr, tuned"], rows)
+    return _text_table(["`--field`", "", "parameters", "lr, published", "lr, tuned"], rows)
 
 
 def _cell(sentence: str) -> str:
@@ -126,7 +127,11 @@ def settings_page(schema: dict[str, Any]) -> str:
 
 
 def _settings(rows: Iterable[list[str]]) -> str:
-    return _table(["key", "built in", "values", "meaning"], rows)
+    return _text_table(["key", "built in", "values", "meaning"], rows)
+
+
+def _text_table(header: list[str], rows: Iterable[list[str]]) -> str:
+    return tables.markdown(header, rows, others="---")
 
 
 def _setting(key: str, entry: dict[str, Any], default: object) -> list[str]:
@@ -181,14 +186,8 @@ def metrics_page() -> str:
             for name, field in model.model_fields.items()
             if model is RunMetrics or name not in common
         )
-        parts.append(f"\n## {title}\n\n{_table(['key', 'meaning'], rows)}")
+        parts.append(f"\n## {title}\n\n{_text_table(['key', 'meaning'], rows)}")
     return "".join(parts)
-
-
-def _table(header: list[str], rows: Iterable[list[str]]) -> str:
-    """Write a table in Markdown."""
-    lines = [" | ".join(header), "---|" * (len(header) - 1) + "---", *map(" | ".join, rows)]
-    return "".join(f"| {line} |\n" if "---" not in line else f"|{line}|\n" for line in lines)
 
 
 if __name__ == "__main__":
