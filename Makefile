@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test test-slow lint format types check experiments docs bench clean
+.PHONY: help install demo test test-slow lint format types check experiments docs reference bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ experiment-%: $(READY) ## one of them, such as experiment-xi_sweep
 
 docs: $(READY) ## build the documentation into build/site, warnings being errors
 	$(BIN)/mkdocs build --quiet --strict
+
+reference: $(READY) ## write pages, schemas and tables that are derived from the code
+	$(BIN)/python scripts/reference.py
 
 bench: $(READY) ## measure speed and memory, an hour or more on a quiet machine; BENCH='--only gemm step'
 	$(BIN)/python scripts/bench.py --json runs/bench.json $(BENCH)

@@ -43,8 +43,14 @@ def shown(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table in Markdown, the first column to the left and the others to the right."""
-    lines = [" | ".join(header), " | ".join(["---", *["---:"] * (len(header) - 1)])]
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], others: str = "---:") -> str:
+    """Write a table in Markdown, the first column to the left and the others to the right.
+
+    Args:
+        header: A title per column.
+        rows: The cells.
+        others: How the columns after the first lie; ``---`` puts text to the left.
+    """
+    lines = [" | ".join(header), " | ".join(["---", *[others] * (len(header) - 1)])]
     lines += [" | ".join(row) for row in rows]
     return "".join(f"| {line} |\n" for line in lines)

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 from target_tables import Run, target_summary
 
+from nint_cli.comparison.reading import read_run, with_targets
 from nint_cli.config.layers import resolve
 from nint_cli.config.presets import preset_layer
 from nint_cli.config.yaml_text import set_layer
@@ -71,12 +72,6 @@ class Fit:
         except (OSError, ValueError):
             return {}
         return found if yaml.safe_load(text) == self.settings else {}
-
-    def series(self) -> list[dict[str, Any]]:
-        """Read its log, a row per evaluation."""
-        text = (self.folder / "log.jsonl").read_text(encoding="utf-8")
-        rows = (json.loads(line) for line in text.splitlines())
-        return [row for row in rows if "event" not in row]
 
     def finished(self) -> bool:
         """Tell whether it came to its own end, or to the cap."""
@@ -201,24 +196,17 @@ def _fit(options: argparse.Namespace, source: str, key: Key) -> Fit:
     )
 
 
-def cost_to(series: Sequence[dict[str, Any]], psnr_db: float) -> dict[str, float] | None:
-    """Return what a run took to its first evaluation at a PSNR; None where it has none."""
-    for row in series:
-        if row["psnr_db"] is not None and row["psnr_db"] >= psnr_db:
-            return {name: float(row[name]) for name in ("train_s", "passes", "step")}
-    return None
-
-
 def record(key: Key, fit: Fit, targets: Sequence[float]) -> Run:
     """Read what a finished run took, as plain JSON data."""
-    metrics, series = fit.metrics(), fit.series()
+    found = read_run(fit.folder, name=key[2], variant=key[1], root=fit.folder)
+    costs = with_targets(found, targets).to_target
     return {
         **dict(zip(("field", "method", "picture", "seed"), key, strict=True)),
-        **{name: metrics[name] for name in ("status", "stop_reason", "steps", "train_s")},
-        "best_psnr_db": metrics["best_psnr_db"],
-        "peak_rss_bytes": metrics["memory"]["peak_rss_bytes"],
-        "threads": metrics["environment"]["threads"],
-        "to_db": {f"{target:g}": cost_to(series, target) for target in targets},
+        **found.model_dump(include={"status", "stop_reason", "steps", "train_s"}),
+        "best_psnr_db": found.best,
+        "peak_rss_bytes": found.peak_rss_bytes,
+        "threads": found.environment["threads"],
+        "to_db": {target: cost and cost.model_dump() for target, cost in costs.items()},
     }
 
 

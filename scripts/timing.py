@@ -12,31 +12,28 @@ from nint_cli.signals.base import GridSignal
 Job = Callable[[], object]
 
 
-def interleaved(
-    jobs: Mapping[str, Job], repeats: int, warm: bool = True
-) -> dict[str, list[float]]:
-    """Time each job in turn, several times over.
+def interleaved(jobs: Mapping[str, Job], repeats: int) -> dict[str, list[float]]:
+    """Time each job in turn, several times over, after a round that does not count.
 
     Args:
         jobs: What to time, by name.
         repeats: Rounds that count.
-        warm: Whether a round that does not count comes first.
 
     Returns:
         Seconds of each round, by name.
     """
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_number in range(repeats + warm):
+    for round_number in range(repeats + 1):
         for name, job in jobs.items():
             start = time.perf_counter()
             job()
-            if round_number or not warm:
+            if round_number:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
 def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
-    """Give the median of each job."""
+    """Return the median of each job."""
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -316,20 +316,6 @@ def test_half_a_line_of_the_log_is_no_time(script, tmp_path):
     assert fit.trained_s() == 0.0
 
 
-SERIES = [
-    {"step": 10, "train_s": 1.0, "passes": 5.0, "psnr_db": None},
-    {"step": 20, "train_s": 3.0, "passes": 9.0, "psnr_db": 30.0},
-    {"step": 30, "train_s": 4.0, "passes": 12.0, "psnr_db": 29.0},
-]
-
-
-def test_the_cost_of_a_target_is_that_of_the_first_evaluation_there(script):
-    cost_to = script("targets").cost_to
-    assert cost_to(SERIES, 29.5) == cost_to(SERIES, 30.0)
-    assert cost_to(SERIES, 30.0) == {"train_s": 3.0, "passes": 9.0, "step": 20.0}
-    assert cost_to(SERIES, 30.1) is None
-
-
 def test_no_mean_hides_what_is_missing(script):
     tables = script("tables")
     assert tables.mean([1.0, 3.0]) == 2.0

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -36,15 +35,6 @@ def stopping_at(monkeypatch, step):
 
 
 # Stopping
-
-
-def test_the_shipped_schema_is_that_of_the_model():
-    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-    try:
-        import write_schema
-    finally:
-        sys.path.pop(0)
-    assert write_schema.SCHEMA.read_text() == write_schema.schema_text(), "run write_schema.py"
 
 
 def test_a_time_budget_stops_a_run_and_counts_training_only(capsys, smoke, tmp_path):

@@ -1,11 +1,13 @@
 """What the documents say is true: commands run, names exist, nothing is left out."""
 
+import json
 import re
 import shlex
 import subprocess
 import warnings
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
@@ -15,7 +17,7 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.cli.processes import Processes
 from nint_cli.config.layers import resolve
-from nint_cli.config.presets import preset_names
+from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
 from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.fields.table import field_class
@@ -116,7 +118,7 @@ def test_every_command_runs(monkeypatch, capsys):
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
-         "reproducing", "results", "recipe"]  # fmt: skip
+         "reproducing", "lab/results", "lab/recipe"]  # fmt: skip
 
 
 def test_every_command_of_the_pages_runs(monkeypatch, capsys):
@@ -146,8 +148,9 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own dependencies
         build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"), strict=True))
-    pages = list((tmp_path / "site").glob("*.html"))
-    assert {f"{page}.html" for page in PAGES} < {page.name for page in pages}
+    pages = list((tmp_path / "site").rglob("*.html"))
+    found = {page.relative_to(tmp_path / "site").as_posix() for page in pages}
+    assert {f"{page}.html" for page in PAGES} < found
     for page in pages:
         loaded = re.findall(
             r'<(?:script|img|iframe|link)[^>]*?(?:src|href)="(https?:[^"]*)"', page.read_text()
@@ -225,14 +228,38 @@ def test_every_key_in_the_readme_exists():
         assert key in {*dotted_keys(), "key"}
 
 
-def test_the_reference_of_settings_is_that_of_the_schema(monkeypatch):
+def test_what_is_derived_is_what_the_script_writes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
-    import write_reference
+    import reference
 
-    text = write_reference.PAGE.read_text(encoding="utf-8")
-    assert text == write_reference.page_text(), "run scripts/write_reference.py"
-    assert set(re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)) == set(dotted_keys())
+    texts = dict(reference.derived())
+    assert {path.name for path in texts} == {
+        "settings.md", "metrics.md", "settings.schema.json", "metrics.schema.json", "README.md",
+    }  # fmt: skip
+    for path, text in texts.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run make reference"
+    page = texts[ROOT / "docs" / "settings.md"]
+    assert set(re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)) == set(dotted_keys())
     assert "(docs/settings.md)" in README
+
+
+def test_the_reference_needs_its_markers(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import reference
+
+    with pytest.raises(SystemExit, match="no samplers between"):
+        reference.with_tables("# nint\n")
+
+
+def test_the_schema_of_settings_checks_files():
+    schema = json.loads((ROOT / "nint_cli/config/settings.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for kind in MODALITIES:
+        for name in preset_names(kind):
+            config = resolve([preset_layer(name, kind)], kind).config
+            jsonschema.validate(config.model_dump(mode="json"), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"nint": {"ksi": 0.7}}, schema)
 
 
 def test_every_exit_code_is_documented():

@@ -161,3 +161,21 @@ def test_help_loads_no_heavy_library():
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_completion_loads_no_heavy_library():
+    script = (
+        "import sys; from nint_cli.cli import completion\n"
+        "names = [completion.presets(''), completion.samplers('n'), completion.fields('s'),\n"
+        "         completion.samples('image')('sample:')]\n"
+        "found = completion.keys('siren.'), completion.keys('see')\n"
+        "assert found == (['siren.hidden_features=', 'siren.hidden_layers=', 'siren.omega_0=',\n"
+        "                  'siren.first_frequency='], ['seed=']), found\n"
+        "assert all(names), names\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'skimage', 'scipy', 'PIL'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -50,7 +50,8 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
-    assert {"nint_cli/py.typed", "nint_cli/metrics/metrics.schema.json"} <= names
+    shipped = ("py.typed", "metrics/metrics.schema.json", "config/settings.schema.json")
+    assert {f"nint_cli/{name}" for name in shipped} <= names
     page = "nint_cli/comparison/page"
     assert {f"{page}/page.{kind}" for kind in ("css", "js")} <= names
     assert {f"{page}/{name}.html.j2" for name in ("report", "parts", "gallery")} <= names
@@ -58,7 +59,7 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
         assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)
     script = (
-        "import nint_cli; from nint_cli.config import preset_names; "
+        "import nint_cli; from nint_cli.config.presets import preset_names; "
         "print(nint_cli.__file__, preset_names())"
     )
     done = subprocess.run(

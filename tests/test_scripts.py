@@ -60,11 +60,40 @@ def test_a_script_runs(name):
 
 
 def test_every_script_is_listed():
-    others = {"same_bits.py", "write_schema.py", "write_reference.py", "tables.py"}
+    others = {"same_bits.py", "reference.py", "tables.py"}
     # What bench.py is made of.
     others |= {"costs.py", "processes.py", "rates.py", "size.py", "timing.py"}
     others |= {"targets.py", "target_tables.py"}
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
+
+
+def test_two_records_are_compared_tensor_by_tensor(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    from same_bits import differences
+
+    before = {"full": {"w": "1", "b": "2", "rescues": "0"}, "nint": {"w": "3"}, "gone": {"w": "4"}}
+    assert differences(before, before) == []
+    after = {"full": {"w": "1", "b": "5", "m": "6", "rescues": "0"}, "nint": {"w": "3"}}
+    assert differences(before, after) == [
+        "full: 2 differ, first b",
+        "gone: 1 differ, first w",
+    ]
+    assert len(differences(after, before)) == 2
+
+
+def test_two_files_of_records_are_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import same_bits
+
+    for name, bits in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).write_text(json.dumps({"full": {"w": bits}}))
+    for other, code, said in (("b", 0, "the same bits in every run"), ("c", 1, "full: 1 differ")):
+        words = ["same_bits.py", "compare", str(tmp_path / "a"), str(tmp_path / other)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            same_bits.main()
+        assert ended.value.code == code
+        assert said in capsys.readouterr().out
 
 
 EXPERIMENTS = (
@@ -120,7 +149,7 @@ def test_the_commands_behind_the_results_exist():
     """They take too long to run here; that the scripts run at all is tested above."""
     lines = []
     for page in ("results", "performance", "default-and-paper"):
-        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        text = (ROOT / "docs" / "lab" / f"{page}.md").read_text(encoding="utf-8")
         found = [line for line in text.splitlines() if line.startswith("python scripts/")]
         assert len(found) >= 3
         lines += found

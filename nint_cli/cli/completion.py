@@ -1,6 +1,7 @@
-"""Names for the shell to complete; the configuration is loaded only when it asks."""
+"""Names for the shell to complete; none of this loads PyTorch, so that TAB answers at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.signals.source import SAMPLE_PREFIX
@@ -28,10 +29,24 @@ def fields(incomplete: str) -> list[str]:
 
 
 def keys(incomplete: str) -> list[str]:
-    """Complete the key of a setting."""
-    from nint_cli.config.schema import dotted_keys
+    """Complete the key of a setting, from the schema that ships with nint."""
+    import json
+    from importlib.resources import files
 
-    return [f"{key}=" for key in dotted_keys() if key.startswith(incomplete)]
+    text = files("nint_cli.config").joinpath("settings.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
+    found = _leaves(schema, schema["$defs"])
+    return [f"{key}=" for key in found if key.startswith(incomplete)]
+
+
+def _leaves(section: dict[str, Any], sections: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a section of a JSON Schema and of the sections in it."""
+    for name, entry in section["properties"].items():
+        inner = sections.get(entry.get("$ref", "").rpartition("/")[2])
+        if inner is None:
+            yield prefix + name
+        else:
+            yield from _leaves(inner, sections, f"{prefix}{name}.")
 
 
 def samples(kind: str) -> Callable[[str], list[str]]:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import typer
@@ -22,7 +22,8 @@ class Entry(NamedTuple):
         name: As flags take it.
         summary: One line.
         source: Citation; empty where there is none.
-        figures: Size and cost of the default; empty where there is none.
+        figures: Size and cost of the default, or the passes that it asks for; empty where there
+            are none.
     """
 
     name: str
@@ -50,21 +51,49 @@ def list_names(
     return 0
 
 
-def _samplers() -> list[Entry]:
+def samplers() -> list[Entry]:
+    """Describe the samplers; their figures are the passes that they ask for."""
     from nint_cli.samplers.table import SAMPLERS, sampler_class
 
     return [_documented(name, sampler_class(name)) for name in SAMPLERS]
 
 
-def _fields() -> list[Entry]:
+def fields() -> list[Entry]:
+    """Describe the fields; their figures are size, cost and learning rates."""
     from nint_cli.fields.table import FIELDS, field_class
 
-    entries = [_documented(name, field_class(name)) for name in FIELDS]
-    return [entry._replace(figures=_size(entry.name)) for entry in entries]
+    return [
+        _documented(name, field_class(name))._replace(figures=str(field_size(name)))
+        for name in FIELDS
+    ]
 
 
-def _size(field: str) -> str:
-    """Say how large a field is by default, and how it is trained."""
+class FieldSize(NamedTuple):
+    """How large a field is by default for a picture in colour, and how it is trained on one.
+
+    Attributes:
+        parameters: How many it has.
+        multiply_adds: How many a prediction takes per pixel.
+        rates: Its learning rate by recipe; empty where it has no recipes.
+    """
+
+    parameters: int
+    multiply_adds: int
+    rates: Mapping[str, float]
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        height, width = _PICTURE
+        size = (
+            f"{self.parameters:,} parameters and {self.multiply_adds:,} multiply-adds per pixel "
+            f"for {width}x{height} in colour"
+        )
+        rates = ", ".join(f"{recipe} {rate:g}" for recipe, rate in self.rates.items())
+        return f"{size}; learning rate: {rates}" if rates else size
+
+
+def field_size(field: str) -> FieldSize:
+    """Return how large a field is by default, and how it is trained."""
     import torch
 
     from nint_cli.config.schema import RunConfig
@@ -73,16 +102,9 @@ def _size(field: str) -> str:
 
     with torch.device("meta"):
         network = build_field(RunConfig.model_validate({"field": field}), _PICTURE, 3)
-    rates = ", ".join(
-        f"{recipe} {found.settings['optimiser.lr']:g}"
-        for recipe, found in field_class(field).recipes.get(PICTURES.name, {}).items()
-    )
-    height, width = _PICTURE
-    size = (
-        f"{network.parameter_count():,} parameters and {network.multiply_adds():,} multiply-adds "
-        f"per pixel for {width}x{height} in colour"
-    )
-    return f"{size}; learning rate: {rates}" if rates else size
+    recipes = field_class(field).recipes.get(PICTURES.name, {})
+    rates = {recipe: found.settings["optimiser.lr"] for recipe, found in recipes.items()}
+    return FieldSize(network.parameter_count(), network.multiply_adds(), rates)
 
 
 _PICTURE = (512, 512)
@@ -108,16 +130,21 @@ def _samples() -> list[Entry]:
 
 
 def _documented(name: str, kind: type) -> Entry:
-    """Take the first sentence and the source of a class from its docstring."""
+    """Take the first paragraph, the source and the passes of a class from its docstring."""
     text = inspect.getdoc(kind) or ""
-    summary = " ".join(text.partition("\n\n")[0].split())
-    match = re.search(r"Source: (.*?)(?:\n\n|\Z)", text, re.DOTALL)
-    return Entry(name, summary, " ".join(match[1].split()) if match else "")
+
+    def paragraph(label: str) -> str:
+        match = re.search(rf"^{label}: (.*?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+        return " ".join(match[1].split()) if match else ""
+
+    summary, passes = " ".join(text.partition("\n\n")[0].split()), paragraph("Passes")
+    figures = f"passes over all points: {passes}" if passes else ""
+    return Entry(name, summary, paragraph("Source"), figures)
 
 
 _ENTRIES: dict[str, Callable[[], list[Entry]]] = {
-    "samplers": _samplers,
-    "fields": _fields,
+    "samplers": samplers,
+    "fields": fields,
     "presets": _presets,
     "samples": _samples,
 }

@@ -1,11 +1,16 @@
-"""The shipped presets: YAML files under ``configs/``, in a folder per modality."""
+"""The shipped presets: YAML files under ``configs/``, in a folder per modality.
+
+The schema is loaded only when a preset is read, so that the shell can complete names at once.
+"""
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nint_cli.config.layers import Layer
-from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from nint_cli.config.layers import Layer
 
 
 @cache
@@ -28,7 +33,7 @@ def preset_names(modality: str = "image") -> list[str]:
     return sorted(path.stem for path in (_folder() / modality).glob("*.yaml"))
 
 
-def preset_layer(name: str, modality: str = "image") -> Layer:
+def preset_layer(name: str, modality: str = "image") -> "Layer":
     """Read a preset.
 
     Args:
@@ -41,6 +46,8 @@ def preset_layer(name: str, modality: str = "image") -> Layer:
     Raises:
         ConfigError: If there is no such preset.
     """
+    from nint_cli.config.yaml_text import parse_yaml
+
     names = preset_names(modality)
     if name not in names:
         hint = did_you_mean(name, names)

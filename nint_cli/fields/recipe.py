@@ -27,7 +27,7 @@ Recipes = Mapping[str, Mapping[str, Recipe]]
 """By modality and recipe."""
 
 # Adam's memory shortens with the rate: 30 dB come as soon as with the usual one, and the end is
-# higher (docs/recipe.md).
+# higher (docs/lab/recipe.md).
 SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end": 0.98}
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 GRID_DECAYS: Mapping[str, Any] = {"optimiser.beta2": 0.99}
@@ -37,7 +37,7 @@ GRID_DECAYS: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 LARGE: Mapping[str, Any] = {"optimiser.lr_side": 256, "optimiser.lr_steps": 2000}
 
 # By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler
-# (docs/recipe.md).
+# (docs/lab/recipe.md).
 GUIDED: Mapping[str, Any] = {"sampler": "nint"}
 UNGUIDED: Mapping[str, Any] = {"sampler": "uniform"}
 
@@ -69,7 +69,7 @@ def tuned(
     """Return a recipe that was found here.
 
     Fewer steps than `least_steps` are worse than smaller batches, and with `by_root` fewer than
-    the root of the share of the time that there is (docs/recipe.md).
+    the root of the share of the time that there is (docs/lab/recipe.md).
     """
     rate = {"optimiser.lr": lr, "optimiser.warmup": warmup}
     batch: dict[str, Any] = {"batch.size": size, "batch.least_steps": least_steps}

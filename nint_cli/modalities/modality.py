@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from nint_cli.metrics.schema import Quality, RunMetrics
-    from nint_cli.modalities.base import Subject
     from nint_cli.modalities.samples import Samples
     from nint_cli.modalities.settings import ModalitySettings
     from nint_cli.signals.record import SignalRecord
@@ -126,42 +125,38 @@ class Modality:
         """All flags of `nint fit`, with one for each target."""
         return (*self.own_flags, *(_target_flag(*each) for each in self.targets.items()))
 
-    def subject(self) -> "type[Subject]":
-        """Load the class that reads and judges its inputs."""
-        found: type[Subject] = self._part(self.subject_part)
-        return found
-
     def settings(self) -> "type[ModalitySettings]":
         """Load the class of its section of settings."""
-        found: type[ModalitySettings] = self._part(self.settings_part)
+        found: type[ModalitySettings] = self.part(self.settings_part)
         return found
 
     def record(self) -> "type[SignalRecord]":
         """Load the class of what checkpoints keep of its inputs."""
-        found: type[SignalRecord] = self._part(self.record_part)
+        found: type[SignalRecord] = self.part(self.record_part)
         return found
 
     def metrics(self) -> "type[RunMetrics]":
         """Load the class of its metrics.json."""
-        found: type[RunMetrics] = self._part(self.metrics_part)
+        found: type[RunMetrics] = self.part(self.metrics_part)
         return found
 
     def quality(self) -> "type[Quality]":
         """Load the class of its measures."""
-        found: type[Quality] = self._part(self.quality_part)
+        found: type[Quality] = self.part(self.quality_part)
         return found
 
     def suffixes(self) -> frozenset[str]:
         """Load the suffixes of its files."""
-        found: frozenset[str] = self._part(self.suffixes_part)
+        found: frozenset[str] = self.part(self.suffixes_part)
         return found
 
     def samples(self) -> "Samples[Any]":
         """Load its built-in inputs."""
-        found: Samples[Any] = self._part(self.samples_part)
+        found: Samples[Any] = self.part(self.samples_part)
         return found
 
-    def _part(self, place: str) -> Any:  # noqa: ANN401 (each caller knows which)
+    def part(self, place: str) -> Any:  # noqa: ANN401 (each caller knows which)
+        """Load what lies at a place within its package, ``module:name``."""
         module, _, name = place.partition(":")
         return getattr(import_module(f"nint_cli.modalities.{self.name}.{module}"), name)
 

@@ -38,7 +38,8 @@ def modality(kind: str) -> "type[Subject]":
     Returns:
         Its `Subject`.
     """
-    return MODALITIES[kind].subject()
+    found: type[Subject] = MODALITIES[kind].part(MODALITIES[kind].subject_part)
+    return found
 
 
 def all_targets() -> "dict[str, Target]":

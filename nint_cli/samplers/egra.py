@@ -65,8 +65,9 @@ class Egra(Sampler):
     so the B earliest are the batch, in O(N) and without torch.multinomial's limit of 2^24 points.
 
     With the published numbers the weights are as 1.39 to 1, so this is nearly `Uniform`. The loss
-    is the plain mean squared error, without a correction for the weights. It asks for no extra
-    pass.
+    is the plain mean squared error, without a correction for the weights.
+
+    Passes: none.
 
     Source: Gai, Liu, Tan, Ding, Yu, Tong, Yuan, "EGRA-NeRF: Edge-Guided Ray Allocation for Neural
     Radiance Fields", Image and Vision Computing 134, 2023, art. 104670 (no arXiv id).

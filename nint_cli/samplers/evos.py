@@ -96,7 +96,7 @@ class Evos(Sampler):
 
     *Sparse fitness evaluation.* At the steps of `schedules.evaluates_fitness` (72 of 5000, 14 of
     1000, 5 of 250) the batch is all N points. That step trains as any other, and its predictions
-    rank the points, so no step asks for an extra pass.
+    rank the points.
 
     *Crossover*, with the fitness E_i = mean_c e_ic^2 and, for pictures, L_i = lambda (D g)_i^2
     (`CrossFrequencyLoss`). Under ``select``, s = N - floor((1 - r_t + alpha r_0) N) points are
@@ -110,6 +110,8 @@ class Evos(Sampler):
 
     *Cross-frequency supervision*: `CrossFrequencyLoss` at fitness steps, and at all steps within
     the first `supervised` part of the run.
+
+    Passes: none, but 72 of 5000 steps train on all points.
 
     Source: Zhang, Xie, Ren, Xie, Tang, Ge, Wang, Wang, "EVOS: Efficient Implicit Neural Training
     via EVOlutionary Selector", CVPR 2025, arXiv 2412.10153.

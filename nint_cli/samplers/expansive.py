@@ -43,8 +43,7 @@ class Expansive(Sampler):
     comparisons on pictures used; or ``expanded``, the paper's for radiance fields, MSE(A) + c_t
     MSE(source) with `schedules.expansion`'s c_t, which stands for all that was left out at first.
 
-    It asks for no extra pass; choosing the anchors takes some calls of Canny's detector before
-    training starts.
+    Passes: none; choosing the anchors takes some calls of Canny's detector before training starts.
 
     Source: Zhang, Yao, Xie, Ge, Tang, Wang, "Expansive Supervision for Neural Radiance Fields",
     ICME 2025, arXiv 2409.08056.

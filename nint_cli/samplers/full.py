@@ -13,7 +13,7 @@ from nint_cli.settings import Section
 class Full(Sampler):
     """Full batch: plain gradient descent on all N points, "Standard" in the papers.
 
-    It asks for no extra pass; a step costs a forward and a backward over N.
+    Passes: none besides the step's own, a forward and a backward over N.
     """
 
     slots: ClassVar[Mapping[str, Slot]] = {"full": EVERY}

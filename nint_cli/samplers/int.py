@@ -37,9 +37,10 @@ class Int(Sampler):
     likely used; "INT (incre.)" is ``incremental``, which together with a batch fraction that
     grows by steps is the setting of INT's own results.
 
-    It asks for one forward pass over N per refresh: 1 per step under ``dense``, 1 / every under
-    ``dense2``, and on average 0.284 under ``incremental``, 0.128 under ``reverse_incremental`` and
-    0.431 under ``decremental``.
+    Passes: one forward per refresh, which is every step under ``dense``.
+
+    ``dense2`` makes that 1 / every per step, ``incremental`` 0.284 on average,
+    ``reverse_incremental`` 0.128 and ``decremental`` 0.431.
 
     Source: Zhang, Luo, Li, Wu, Wong, "Nonparametric Teaching of Implicit Neural
     Representations", ICML 2024, arXiv 2405.10531.

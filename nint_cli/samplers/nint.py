@@ -98,7 +98,7 @@ class NintSettings(Section):
 
 
 class Nint(Sampler):
-    """NTK-Guided Implicit Neural Teaching, as the paper defines it.
+    """NINT as its paper defines it: random points, the largest NTK scores, the largest residuals.
 
     score_i = ||K(x_i, :) g||_2, the norm over channels of row i of J (J^T R), with R = prediction
     - values; g differs from R by a constant factor, which no ranking feels. A batch of B points
@@ -113,8 +113,8 @@ class Nint(Sampler):
     paper's values the last one runs at t = 50. With an NTK share of 0 and xi = 0 this is `Int`,
     with xi = 1 it is `Uniform`.
 
-    A scoring step asks for one VJP and one JVP sweep over N, which yield the residual too; a step
-    that refreshes only the residual, for one forward sweep.
+    Passes: one forward per step; in place of it one VJP and one JVP every alpha steps, until the
+    NTK share is spent.
 
     For ablations, ``score`` names what is ranked instead, per channel: ``product``, the above;
     ``self_leverage``, K(x_i, x_i) R_i alone, the kernel's diagonal; ``residual``, R_i, without a

@@ -19,7 +19,7 @@ _VOID = "void"
 
 
 class NintReleased(Sampler):
-    """What the released code of NINT does, bug included.
+    """NINT as its released code computes it: the brightest points where NTK scores are meant.
 
     Source: github.com/chen2hang/NTK_Guided_Implicit_Neural_Teaching at 293bcd2 (2026-02-25), for
     Zhang et al., CVPR 2026, arXiv 2511.15487.
@@ -33,8 +33,9 @@ class NintReleased(Sampler):
        call and whenever u is a multiple of alpha, so after 9 steps and then every 10.
 
     Below a share of `min_share` no refresh happens and the cached points keep their dwindling
-    slot. The wasted VJP and JVP sweeps of the original are not run; every step asks for one
-    forward sweep over N, as there.
+    slot. The wasted VJP and JVP sweeps of the original are not run.
+
+    Passes: one forward per step.
 
     Args:
         batch: How many points.

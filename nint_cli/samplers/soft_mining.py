@@ -87,8 +87,9 @@ class SoftMining(Sampler):
     steps.
 
     Rounding makes points repeat, and a repeated point counts as often: of uniform particles with B
-    = N / 5 some 18 % of all points remain. It asks for no extra pass over N, but for the gradient
-    of the step's loss with respect to the coords.
+    = N / 5 some 18 % of all points remain.
+
+    Passes: none over N, but for the gradient of the step's loss with respect to the coords.
 
     Source: Kheradmand, Rebain, Sharma, Isack, Kar, Tagliasacchi, Yi, "Accelerating Neural Field
     Training via Soft Mining", CVPR 2024, arXiv 2312.00075.

@@ -16,8 +16,9 @@ from nint_cli.settings import Section
 class Uniform(Sampler):
     """Uniform sampling without replacement, fresh at every step or by epochs.
 
-    The mean squared error of the batch is an unbiased estimate of the full one. It asks for no
-    extra pass.
+    The mean squared error of the batch is an unbiased estimate of the full one.
+
+    Passes: none.
 
     Args:
         batch: How many points.

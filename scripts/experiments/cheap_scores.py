@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable
 
 import experiment
+import tables
 import torch
 from torch import Tensor
 
@@ -114,7 +115,7 @@ def main() -> None:
         setting=f"{options.size} pixels, paper preset with an NTK share of 0.3 to the end, "
         f"{options.steps} steps, {options.seeds} seed(s); overlap of the highest 20 % (by chance "
         "0.20) and rank correlation are means over ten moments of one run.",
-        table=experiment.markdown(
+        table=tables.markdown(
             ["score", "overlap", "rank correlation", "PSNR at the end, dB", "training, s"], rows
         ),
         held=ends[cheap] >= ends["exact"] - 0.2,

@@ -2,13 +2,14 @@
 
 import argparse
 import json
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from nint_cli.comparison.page.plots import quality_plot
-from nint_cli.comparison.record import Comparison, Spread, Summary
+from nint_cli.comparison.record import Comparison, Summary
+
+sys.path.append(str(Path(__file__).parents[1]))  # what all scripts share
+import tables
 
 
 def arguments(
@@ -36,27 +37,20 @@ def arguments(
     return parser
 
 
-def compare(options: argparse.Namespace, *words: str) -> Comparison:
+def compare(options: argparse.Namespace, *variants: str) -> Comparison:
     """Run `nint compare image` in the setting of the paper, or go on with it.
 
     Args:
         options: Of the experiment.
-        words: Which variants.
+        variants: The options that name them.
 
     Returns:
         The content of compare.json. An experiment ends where a run fails.
     """
     settings = [f"image.size={options.size}", "metrics.flip=false", "checkpoint.every=null"]
-    command = [
-        *(sys.executable, "-m", "nint_cli", "compare", "image", options.source),
-        *("--preset", "paper", f"--steps={options.steps}", f"--seeds={options.seeds}"),
-        *("-o", str(options.output), *words),
-        *(f"--set={setting}" for setting in (*settings, *options.set)),
-    ]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
-    found = Comparison.model_validate_json((options.output / "compare.json").read_bytes())
+    words = ["--preset=paper", f"--steps={options.steps}", f"--seeds={options.seeds}", *variants]
+    words += [f"--set={setting}" for setting in (*settings, *options.set)]
+    found = tables.compare("image", [options.source], options.output, *words)
     if options.figure is not None:
         names = [variant.name for variant in found.variants]
         svg = quality_plot(found.runs, names, "step", "PSNR (dB)", options.figure.stem)
@@ -74,18 +68,6 @@ def summary(comparison: Comparison, variant: str) -> Summary:
 def psnr(comparison: Comparison, variant: str) -> float:
     """Return the mean PSNR of a variant at the end; 0 where it has none."""
     return summary(comparison, variant).value.mean or 0.0
-
-
-def mean(spread: Spread, digits: int) -> str:
-    """Write the mean of a figure over runs."""
-    return "-" if spread.mean is None else f"{spread.mean:.{digits}f}"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table, its first column to the left and the others to the right."""
-    lines = [" | ".join(header), " | ".join(["---", *["---:"] * (len(header) - 1)])]
-    lines += [" | ".join(row) for row in rows]
-    return "".join(f"| {line} |\n" for line in lines)
 
 
 def tell(

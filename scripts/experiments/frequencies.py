@@ -12,6 +12,7 @@ from pathlib import Path
 import experiment
 import imageio.v3 as imageio
 import numpy as np
+import tables
 
 from nint_cli.runs import selections
 from nint_cli.runs.folder import RunFolder
@@ -72,7 +73,7 @@ def main() -> None:
         setting=f"{options.size} pixels, bands of one amplitude, paper preset, the first "
         f"{5 * options.first} of {options.steps} steps, {options.seeds} seed(s). 'ntk' chooses "
         "the whole batch by NTK score, 'residual' by residual (INT).",
-        table=experiment.markdown(header, rows),
+        table=tables.markdown(header, rows),
         held=density["ntk"][-1] >= 1.2,
         says=f"The NTK score's density there is {density['ntk'][-1]:.2f}, that of the residual "
         f"{density['residual'][-1]:.2f}.",

@@ -4,6 +4,7 @@ python scripts/experiments/nint_vs_uniform.py picture.png
 """
 
 import experiment
+import tables
 
 
 def main() -> None:
@@ -15,7 +16,8 @@ def main() -> None:
     for variant in ("uniform", "nint"):
         each = experiment.summary(found, variant)
         figures = (each.value, each.at_equal_time, each.train_s, each.passes)
-        rows.append([variant, *map(experiment.mean, figures, (2, 2, 0, 0))])
+        means = [figure.mean for figure in figures]
+        rows.append([variant, *map(tables.shown, means, (2, 2, 0, 0))])
     nint = experiment.summary(found, "nint")
     assert nint.gain is not None
     gain, at_time = nint.gain.value, nint.gain_at_equal_time
@@ -25,7 +27,7 @@ def main() -> None:
         "(met by a PSNR higher by 0.5 dB and more).",
         setting=f"{options.size} pixels, SIREN 5x256, Adam at 1e-4, 20 % of the points, "
         f"{options.steps} steps, {options.seeds} seed(s).",
-        table=experiment.markdown(
+        table=tables.markdown(
             ["sampler", "PSNR at the end, dB", "at equal time, dB", "training, s", "passes"], rows
         ),
         held=gain >= 0.5,

@@ -7,13 +7,12 @@ medians. The paper scores every 10 steps and selects by fresh residuals in every
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import experiment
+import tables
 import torch
+from timing import Job, interleaved, medians
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import EXACT
@@ -37,18 +36,12 @@ def seconds(side: int, repeats: int) -> dict[str, float]:
         blocks = ((at, *signal.at(batch[at : at + size])) for at in range(0, len(batch), size))
         return pullback(field, blocks, lambda _, prediction, true: prediction - true)
 
-    jobs: dict[str, Callable[[], object]] = {
+    jobs: dict[str, Job] = {
         "scoring": lambda: ntk_residual_product(field, signal),
         "forward": lambda: predict(field, signal),
         "step": step,
     }
-    taken: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return medians(interleaved(jobs, repeats))
 
 
 def main() -> None:
@@ -78,7 +71,7 @@ def main() -> None:
         setting=f"SIREN 5x256 on random pictures, {torch.get_num_threads()} thread(s), batches of "
         f"20 %, scoring every {ALPHA} steps, medians of {options.repeats}. A full-batch step is "
         "taken as five times a step on 20 %. Adam and the draw are left out.",
-        table=experiment.markdown(header, rows),
+        table=tables.markdown(header, rows),
         held=worst < 1,
         says="What that allows at most is the last column, if guided steps are worth as much "
         "as full ones; the column before says how many uniform steps it must be worth.",

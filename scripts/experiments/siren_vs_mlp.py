@@ -4,6 +4,7 @@ python scripts/experiments/siren_vs_mlp.py picture.png
 """
 
 import experiment
+import tables
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         claim="NINT is 0.1 dB and more ahead of uniform batches on both fields at equal steps.",
         setting=f"{options.size} pixels, paper preset with each field's published learning rate, "
         f"{options.steps} steps, {options.seeds} seed(s).",
-        table=experiment.markdown(["field", "uniform, dB", "nint, dB", "gain, dB"], rows),
+        table=tables.markdown(["field", "uniform, dB", "nint, dB", "gain, dB"], rows),
         held=min(gains.values()) >= 0.1,
         says=f"NINT is {gains['siren']:+.2f} dB from uniform on SIREN and {gains['mlp']:+.2f} dB "
         "on the MLP.",

@@ -4,6 +4,7 @@ python scripts/experiments/xi_sweep.py picture.png
 """
 
 import experiment
+import tables
 
 SHARES = (0.5, 0.6, 0.7, 0.8)
 
@@ -22,7 +23,7 @@ def main() -> None:
         claim="xi = 0.7 is the best choice of 0.5, 0.6, 0.7 and 0.8, or within 0.3 dB of it.",
         setting=f"{options.size} pixels, paper preset, {options.steps} steps, "
         f"{options.seeds} seed(s).",
-        table=experiment.markdown(
+        table=tables.markdown(
             ["", "PSNR, dB"], [[name, f"{value:.2f}"] for name, value in psnr.items()]
         ),
         held=behind <= 0.3,

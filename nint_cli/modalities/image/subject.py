@@ -45,7 +45,7 @@ LARGE_PIXELS = 1 << 26
 """Pixels beyond which the reconstruction is a TIFF file, written strip by strip."""
 
 # What a first layer of sines starts with, in radians per unit of coords: SIREN's 30 are 5 waves
-# over the unit, whatever the picture. Found at 128 to 512 pixels; docs/recipe.md.
+# over the unit, whatever the picture. Found at 128 to 512 pixels; docs/lab/recipe.md.
 _FIRST_PER_ROOT = 10.0
 
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
