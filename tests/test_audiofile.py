@@ -319,7 +319,7 @@ def test_standard_error_that_is_closed_is_no_fault(tmp_path, closed):
     path = save(tmp_path / "a.mp3", waves(16000), format="MP3")
     script = (
         f"import os, sys; [os.close(number) for number in {closed}]\n"
-        "from nint_cli.signals import read_sound\n"
+        "from nint_cli.modalities.audio.files import read_sound\n"
         "print(read_sound(sys.argv[1]).samples.shape)"
     )
     done = subprocess.run(

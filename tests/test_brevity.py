@@ -330,9 +330,9 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     assert code == 0, err
     assert "batches of 512 instead of 700 coordinates, and the learning rate times 0.92" in err
     assert err.count("the time budget is short") == 1
-    assert '{"event":"adaptive_batch_size","batch_size":512}' in (
-        run / "log.jsonl"
-    ).read_text().replace(" ", "")
+    assert '{"event":"batch_size","batch_size":512}' in (run / "log.jsonl").read_text().replace(
+        " ", ""
+    )
     saved, _ = checkpoint.newest(sorted((run / "checkpoints").glob("*")), run)
     assert saved.state.numbers["adaptive_batch_size"]["size"] == 512
     code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")

@@ -7,9 +7,9 @@ import sys
 SCRIPT = """
 import decimal, locale, logging, os, random, signal, sys, threading, warnings
 import matplotlib, numpy, PIL.Image, PIL.ImageFile, torch, trimesh
-import nint_cli.device.allocator
+import nint_cli.device.cpu
 
-nint_cli.device.allocator.keep_freed_memory = None  # cannot be undone, so it must not be called
+nint_cli.device.cpu.keep_freed_memory = None  # cannot be undone, so it must not be called
 
 def levels():
     loggers = logging.root.manager.loggerDict

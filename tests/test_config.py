@@ -50,7 +50,7 @@ def test_later_layers_win_and_origins_tell_them_apart(tmp_path):
     ]
     resolved = resolve(layers)
     config = resolved.config
-    assert (config.steps, config.section("nint").alpha, config.nint.xi) == (20, 6, 0.5)
+    assert (config.steps, config.section("nint").alpha, config.section("nint").xi) == (20, 6, 0.5)
     assert (config.optimiser.lr, config.seed) == (1e-3, 3)
     assert resolved.origins["steps"] == f"{path}:1:1"
     assert resolved.origins["nint.xi"] == f"{path}:4:3"

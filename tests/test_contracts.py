@@ -137,7 +137,7 @@ def test_any_batch_works_and_a_full_one_is_everything(name, batch):
 def test_growing_batches_are_filled(name, schedule):
     signal = tiny_signal((9, 9))
     if name == "soft_mining" and schedule != "constant":
-        with pytest.raises(ValueError, match=f"batch.schedule {schedule} a growing one"):
+        with pytest.raises(ValueError, match=f"batch.schedule {schedule} lets them grow"):
             sampler_of(name, signal, fraction=0.2, schedule=schedule)
         return
     sampler = sampler_of(name, signal, fraction=0.2, schedule=schedule)

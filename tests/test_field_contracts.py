@@ -6,7 +6,8 @@ import torch
 from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import FIELD_NAMES, RunConfig
-from nint_cli.derivatives import ByAutograd, ByHand
+from nint_cli.derivatives.analytic import ByHand
+from nint_cli.derivatives.autograd import ByAutograd
 from nint_cli.derivatives.engine import Engine
 from nint_cli.derivatives.ntk import (
     last_layer_residual_product,

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from nint_cli import cli
-from nint_cli.device import allocator
+from nint_cli.device import cpu
 
 FAULTS = """
 import resource, statistics, torch
-from nint_cli.fields import Siren
-from nint_cli.heap import keep_freed_memory
-from nint_cli.signals import GridSignal
+from nint_cli.fields.siren import Siren
+from nint_cli.device.cpu import keep_freed_memory
+from nint_cli.signals.base import GridSignal
 from nint_cli.derivatives.sweep import pull_residual
 
 torch.set_num_threads(1)
@@ -55,7 +55,7 @@ def test_a_fit_maps_the_memory_of_its_blocks_once():
 def test_nothing_is_told_where_the_environment_says_how_it_should_be(monkeypatch, variable):
     monkeypatch.setenv(*variable)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("asked the C library"))
-    assert not allocator.keep_freed_memory()
+    assert not cpu.keep_freed_memory()
 
 
 @pytest.mark.parametrize("error", [OSError, AttributeError])
@@ -67,7 +67,7 @@ def test_another_c_library_is_left_alone(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", none)
-    assert not allocator.keep_freed_memory()
+    assert not cpu.keep_freed_memory()
 
 
 def test_the_command_line_asks_for_it(monkeypatch):

@@ -266,7 +266,7 @@ def test_compressed_chunks_do_not_fill_the_memory(tmp_path, chunk):
     script = (
         "import resource, sys\n"
         "from nint_cli.errors import InputError\n"
-        "from nint_cli.signals import read_picture\n"
+        "from nint_cli.modalities.image.files import read_picture\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_picture(sys.argv[1])\nexcept InputError as error:\n    print(error)\n"
         "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"

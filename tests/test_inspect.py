@@ -260,7 +260,7 @@ def test_a_picture_of_few_pixels_has_no_tenths(photo, capsys):
 
 
 def test_a_kernel_that_overflows_is_told_of(photo, capsys):
-    wild = ["mlp.hidden_features=64", "mlp.hidden_layers=10", "optimiser.detector=false",
+    wild = ["mlp.hidden_features=64", "mlp.hidden_layers=10", "optimiser.rescue=false",
             "optimiser.warmup=0", "image.size=16"]  # fmt: skip
     words = ["--field=mlp", "--lr=10", *(f"--set={setting}" for setting in wild)]
     assert cli.run(["fit", "image", "photo.png", "-o", "run", "-q", *SMALL, *words]) == 5

@@ -13,6 +13,7 @@ import types
 import urllib.request
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -497,7 +498,8 @@ def test_doctor_says_which_extras_are_there(capsys, monkeypatch):
     extras = json.loads(nint(capsys, "doctor", "--json")[1])["extras"]
     assert extras["flip"].startswith("flip-evaluator ")
     assert extras["lpips"].startswith("lpips ")
-    monkeypatch.setattr(environment, "_EXTRAS", {"flip": ["no-such-package"]})
+    absent = SimpleNamespace(extras={"flip": ("no-such-package",)})
+    monkeypatch.setattr(environment, "MODALITIES", {"image": absent})
     assert environment.extra_versions() == {"flip": "not installed (pip install 'nint[flip]')"}
 
 

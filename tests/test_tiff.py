@@ -186,7 +186,8 @@ def test_reading_holds_the_pixels_once(tmp_path):
     packed = {"compression": "zstd", "tile": (512, 512)}
     script = (
         "import resource, sys\n"
-        "from nint_cli.signals import read_picture, tiff\n"
+        "from nint_cli.modalities.image import tiff\n"
+        "from nint_cli.modalities.image.files import read_picture\n"
         "tiff.MAPPED_BYTES = tiff._READ_BYTES = 1 << 20\n"
         "small, *large = sys.argv[1:]\n"
         "read_picture(small)\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from nint_cli.comparison.page import media
 from nint_cli.comparison.record import Comparison, RunEntry
 from nint_cli.metrics.text import shown
-from nint_cli.modalities.table import label
+from nint_cli.modalities.table import MODALITIES, label
 from nint_cli.samplers.table import all_slots
 
 MOST_INPUTS = 6
@@ -123,8 +123,9 @@ def gallery(comparison: Comparison, root: Path) -> Gallery:
 def _entry(comparison: Comparison, root: Path, number: int, name: str) -> Entry:
     runs = _first_seed(comparison, name)
     titles = {variant: _title(comparison, run) for variant, run in runs.items()}
-    parts = {"image": _pictures, "audio": _sounds, "sdf": _shapes}
-    found = parts[comparison.modality](Entry(number, name, titles), runs, root)
+    exhibits = {"pictures": _pictures, "sounds": _sounds, "previews": _shapes}
+    show = exhibits[MODALITIES[comparison.modality].exhibit]
+    found = show(Entry(number, name, titles), runs, root)
     lost = ", ".join(each.name for each in comparison.variants if each.name not in runs)
     lack = ""
     if runs and found == Entry(number, name, titles):
