@@ -9,6 +9,7 @@ import torch
 
 import nint_cli
 from nint_cli.config.schema import RunConfig, StopConfig, dotted_keys
+from nint_cli.errors import ConfigError
 from nint_cli.fields.table import FIELDS, field_class
 from nint_cli.metrics.schema import Quality
 from nint_cli.modalities.modality import Modality, Target
@@ -116,6 +117,11 @@ def test_a_figure_is_the_same_for_all_that_have_it():
 
 def meaning(target: Target) -> tuple[object, ...]:
     return target.label, target.metavar, target.gt, target.le
+
+
+def test_a_misspelt_modality_is_refused():
+    with pytest.raises(ConfigError, match=r"no such modality, did you mean 'audio'\?; there are"):
+        nint_cli.fit("x.wav", modality="audo")
 
 
 def test_no_other_module_knows_a_modality_by_name():

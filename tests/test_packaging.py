@@ -11,6 +11,7 @@ from pathlib import Path
 import nint_cli
 from nint_cli import cli
 from nint_cli.config.presets import preset_names
+from nint_cli.modalities.table import MODALITIES
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,7 +56,7 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
     page = "nint_cli/comparison/page"
     assert {f"{page}/page.{kind}" for kind in ("css", "js")} <= names
     assert {f"{page}/{name}.html.j2" for name in ("report", "parts", "gallery")} <= names
-    for kind in ("image", "audio", "sdf"):
+    for kind in MODALITIES:
         assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)
     script = (

@@ -12,8 +12,8 @@ import sys
 import types
 import urllib.request
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from nint_cli.config.yaml_text import file_layer, set_layer
 from nint_cli.modalities.image import perceptual
 from nint_cli.modalities.image.files import encode_picture
 from nint_cli.modalities.image.perceptual_models import prepare
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs import environment
 from nint_cli.runs.fit import config_digest
 from tests import oracles
@@ -498,8 +499,8 @@ def test_doctor_says_which_extras_are_there(capsys, monkeypatch):
     extras = json.loads(nint(capsys, "doctor", "--json")[1])["extras"]
     assert extras["flip"].startswith("flip-evaluator ")
     assert extras["lpips"].startswith("lpips ")
-    absent = SimpleNamespace(extras={"flip": ("no-such-package",)})
-    monkeypatch.setattr(environment, "MODALITIES", {"image": absent})
+    pictures = replace(MODALITIES["image"], extras={"flip": ("no-such-package",)})
+    monkeypatch.setattr(environment, "MODALITIES", {"image": pictures})
     assert environment.extra_versions() == {"flip": "not installed (pip install 'nint[flip]')"}
 
 

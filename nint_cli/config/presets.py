@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nint_cli.errors import ConfigError, did_you_mean
+from nint_cli.modalities.table import MODALITIES
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Layer
@@ -44,10 +45,15 @@ def preset_layer(name: str, modality: str = "image") -> "Layer":
         Its settings; the origin is the preset's name with line and column.
 
     Raises:
-        ConfigError: If there is no such preset.
+        ConfigError: If there is no such preset, or no such modality.
     """
     from nint_cli.config.yaml_text import parse_yaml
 
+    if modality not in MODALITIES:
+        hint = did_you_mean(modality, MODALITIES)
+        raise ConfigError(
+            f"modality {modality}: no such modality{hint}; there are {', '.join(MODALITIES)}"
+        )
     names = preset_names(modality)
     if name not in names:
         hint = did_you_mean(name, names)
