@@ -381,9 +381,7 @@ def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypat
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     events = [row for row in rows if "event" in row]
     assert [row["rate_factor"] for row in events] == [0.5**count for count in range(1, 11)]
-    code, _, err = nint(
-        capsys, *smoke, "-o", run, "--overwrite", "--set", "optimiser.rescue=off"
-    )
+    code, _, err = nint(capsys, *smoke, "-o", run, "--overwrite", "--set", "optimiser.rescue=off")
     assert code == 5
     assert "nint: error: the loss or its gradient was not finite" in err
 
