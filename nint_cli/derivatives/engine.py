@@ -1,7 +1,7 @@
 """How a field is computed: in which type its products are taken, and how many coordinates at once.
 
 A field that says which parts it is made of (`Field.chain`) is differentiated by hand, any other by
-autograd. tests/test_field_contracts.py compares the two.
+autograd. tests/fields/test_field_contracts.py compares the two.
 """
 
 from dataclasses import dataclass

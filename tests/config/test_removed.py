@@ -1,0 +1,204 @@
+"""Settings that are gone: what a user is told, and what earlier versions wrote still serves."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors import safe_open
+from safetensors.torch import save
+
+from nint_cli.cli import run
+from nint_cli.comparison.reading import read_metrics
+from nint_cli.config.removed import REMOVED, metrics_of_today, removed_keys, without_removed
+from nint_cli.errors import InputError
+from nint_cli.runs import checkpoint
+from nint_cli.runs.control import Control
+from nint_cli.runs.evaluate import evaluate_run
+from nint_cli.runs.resume import resume
+from tests.cli.test_cli import nint
+
+OLD = {
+    "batch.fill": "auto",
+    "engine.blocks": "usual",
+    "engine.compile": "auto",
+    "engine.graphs": False,
+    "nint.tangent": "exact",
+}
+
+
+def with_old_keys(config):
+    """Settings as an earlier version wrote them."""
+    found = {key: dict(part) if isinstance(part, dict) else part for key, part in config.items()}
+    for key, value in OLD.items():
+        head, _, name = key.partition(".")
+        found[head][name] = value
+    return found
+
+
+def age_checkpoint(path, **more):
+    """Rewrite a checkpoint as an earlier version would have."""
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["nint"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    numbers = about["numbers"] | more.pop("numbers", {})
+    about |= {"config": with_old_keys(about["config"]), "numbers": numbers} | more
+    about["sha256"] = checkpoint.digest(about, tensors)
+    path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+
+
+def age(folder, **more):
+    """Rewrite a run folder as an earlier version would have left it; give its last checkpoint."""
+    written = folder / "config.yaml"
+    config = with_old_keys(yaml.safe_load(written.read_text()))
+    written.write_text(yaml.safe_dump(config, sort_keys=False))
+    document = json.loads((folder / "metrics.json").read_text())
+    document["config"] = config
+    document["origins"] |= dict.fromkeys(OLD, "preset")
+    document["config_sha256"] = "0" * 64
+    document["environment"] |= {"compiled": False, "filled_batch": None}
+    (folder / "metrics.json").write_text(json.dumps(document))
+    for path in (folder / "checkpoints").glob("*.safetensors"):
+        age_checkpoint(path, **more)
+    return path
+
+
+@pytest.fixture
+def old_run(capsys, smoke, tmp_path) -> Path:
+    folder = tmp_path / "a"
+    assert nint(capsys, *smoke, "--steps", "4", "-o", str(folder))[0] == 0
+    return folder
+
+
+def test_a_reason_is_one_clause():
+    assert OLD.keys() == REMOVED.keys()
+    for reason in REMOVED.values():
+        assert reason[0].islower() or reason.startswith("CUDA")
+        assert not reason.endswith(".")
+        assert "\n" not in reason
+
+
+@pytest.mark.parametrize("key", sorted(removed_keys()))
+def test_a_key_that_was_removed_is_refused_with_its_reason(capsys, smoke, tmp_path, key):
+    message = f"{key} was removed: {REMOVED[key]}; leave the key out"
+    code, _, err = nint(capsys, *smoke, "--set", f"{key}={json.dumps(OLD[key])}")
+    assert (code, err.strip().splitlines()) == (2, [f"nint: error: --set {message}"])
+    head, _, name = key.partition(".")
+    path = tmp_path / "old.yaml"
+    path.write_text(f"{head}:\n  {name}: {json.dumps(OLD[key])}\n")
+    code, _, err = nint(capsys, *smoke, "--config", str(path))
+    assert (code, err.strip().splitlines()) == (2, [f"nint: error: {path}:2:3: {message}"])
+
+
+def test_only_removed_keys_are_dropped():
+    config = {"steps": 3, "engine": {"graphs": True, "threads": 2, "grahps": 1}, "batch": None}
+    assert without_removed(config) == {
+        "steps": 3, "engine": {"threads": 2, "grahps": 1}, "batch": None,
+    }  # fmt: skip
+    assert config["engine"] == {"graphs": True, "threads": 2, "grahps": 1}
+    assert not removed_keys() & {"engine.threads", "engine.precision"}
+
+
+@pytest.mark.parametrize(("fill", "stays"), [("never", False), ("auto", True), ("always", True)])
+def test_a_run_of_larger_batches_is_of_another_method(fill, stays):
+    config = {"batch": {"size": 8, "fill": fill}}
+    document = {"config": config, "environment": {"threads": 1, "filled_batch": 16}}
+    found = metrics_of_today(document)
+    assert ("fill" in found["config"]["batch"]) == stays
+    assert found["environment"] == {"threads": 1}
+    document["environment"]["filled_batch"] = None
+    assert metrics_of_today(document)["config"] == {"batch": {"size": 8}}
+
+
+@pytest.mark.parametrize("document", [{}, {"config": 3}, {"environment": None, "origins": []}])
+def test_damaged_metrics_stay_as_they_are(document):
+    assert metrics_of_today(document) == document
+
+
+def test_an_old_checkpoint_is_read_and_measured(old_run):
+    before = evaluate_run(old_run)
+    expected = checkpoint.read(next((old_run / "checkpoints").glob("*"))).config
+    path = age(old_run)
+    assert checkpoint.read(path).config == expected
+    assert evaluate_run(old_run) == before
+    assert read_metrics(old_run).config == expected.model_dump(mode="json")
+    assert not removed_keys() & read_metrics(old_run).origins.keys()
+
+
+def test_an_old_run_goes_on_to_the_same_bits(capsys, smoke, tmp_path, old_run):
+    fresh = tmp_path / "b"
+    assert nint(capsys, *smoke, "--steps", "8", "-o", str(fresh))[0] == 0
+    age(old_run)
+    outcome = resume(old_run, steps=8)
+    assert outcome.metrics is not None
+    assert not removed_keys() & outcome.metrics.origins.keys()
+    pair = [max((folder / "checkpoints").glob("*")) for folder in (old_run, fresh)]
+    old, new = (checkpoint.read(path).state.tensors for path in pair)
+    assert old.keys() == new.keys()
+    for name, tensor in old.items():
+        assert tensor.equal(new[name]), name
+
+
+def test_an_edit_of_an_old_folder_counts_all_the_same(old_run):
+    age(old_run)
+    written = old_run / "config.yaml"
+    written.write_text(written.read_text().replace("steps: 4\n", "steps: 5\n"))
+    outcome = resume(old_run)
+    assert outcome.metrics is not None
+    assert outcome.metrics.steps == 5
+
+
+def test_an_old_run_that_is_the_same_is_kept(capsys, smoke, old_run):
+    age(old_run)
+    words = [*smoke, "--steps", "4", "-o", str(old_run), "--skip-existing"]
+    assert "is complete; kept" in nint(capsys, *words)[2]
+    document = json.loads((old_run / "metrics.json").read_text())
+    document["environment"]["filled_batch"] = 1 << 14
+    (old_run / "metrics.json").write_text(json.dumps(document))
+    assert "has other settings; fitted anew" in nint(capsys, *words)[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"batch_size": 16384}, "needs batches of a size that batch.fill measured"),
+        ({"blocks": {"step": 8, "sweep": 12}}, "needs block sizes that engine.blocks measured"),
+    ],
+)
+def test_a_checkpoint_that_needs_what_is_gone_is_refused(capsys, old_run, more, reason):
+    path = age(old_run, **more)
+    with pytest.raises(InputError, match=reason) as caught:
+        checkpoint.read(path)
+    assert "\n" not in str(caught.value)
+    code, _, err = nint(capsys, "resume", str(old_run))
+    assert code == InputError.exit_code
+    assert f"'{path}' {reason}, which was removed" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_checkpoint_of_compiled_passes_goes_on_without(old_run):
+    notes = []
+    age(old_run, numbers={"compiled": True})
+    outcome = resume(old_run, steps=6, control=Control(note=notes.append))
+    assert outcome.metrics is not None
+    assert any("began with compiled passes, which were removed" in note for note in notes)
+    notes.clear()
+    resume(old_run, steps=8, control=Control(note=notes.append))
+    assert not any("with compiled passes" in note for note in notes)
+
+
+def test_an_old_comparison_keeps_its_runs(capsys, picture, tmp_path, monkeypatch, fits_within):
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", "image", str(picture), "--preset", "smoke", "--steps", "4"]
+    words += ["--sampler", "full", "--sampler", "uniform", "-o", "c"]
+    assert run(words) == 0
+    for written in Path("c").rglob("config.yaml"):
+        age(written.parent)
+        text = written.read_text()
+        assert "fill: auto" in text
+        written.write_text(text.replace("fill: auto", "fill: never"))
+    times = {path: path.stat().st_mtime_ns for path in Path("c").rglob("checkpoints/*")}
+    assert len(times) == 2
+    capsys.readouterr()
+    assert run(words) == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("c").rglob("checkpoints/*")} == times
