@@ -5,7 +5,7 @@ What is compared is timed in turn, again and again, in one process, and medians 
 
 import argparse
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tables
@@ -17,26 +17,20 @@ from nint_cli.derivatives.engine import Engine
 from nint_cli.derivatives.ntk import ntk_residual_product
 from nint_cli.derivatives.sweep import predict, pull_residual, push_residual, pushforward
 from nint_cli.fields.base import Field
-from nint_cli.fields.ffn import Ffn
-from nint_cli.fields.finer import Finer
-from nint_cli.fields.gauss import Gauss
-from nint_cli.fields.hashgrid import HashGrid
-from nint_cli.fields.mlp import Mlp
-from nint_cli.fields.pemlp import Pemlp
-from nint_cli.fields.siren import Siren
+from nint_cli.fields.table import field_class
 from nint_cli.signals.base import GridSignal
 
 STEP_POINTS = 8192
-MAKERS: dict[str, Callable[[torch.Generator], Field]] = {
-    "siren": lambda generator: Siren(2, 3, generator=generator),
-    "finer": lambda generator: Finer(2, 3, generator=generator),
-    "gauss": lambda generator: Gauss(2, 3, generator=generator),
-    "mlp": lambda generator: Mlp(2, 3, generator=generator),
-    "ffn": lambda generator: Ffn(2, 3, generator=generator),
-    "pemlp": lambda generator: Pemlp(2, 3, generator=generator),
-    "hashgrid": lambda generator: HashGrid((256, 256), 3, generator=generator),
-}
+CHAINS = ("siren", "finer", "gauss", "mlp", "ffn", "pemlp", "hashgrid")
 """Every field that is a chain of layers."""
+
+
+def fresh(name: str) -> Field:
+    """Make a field of its default size from seed 0, for 256 x 256 pixels where that matters."""
+    kind: Any = field_class(name)
+    generator = torch.Generator().manual_seed(0)
+    found: Field = kind((256, 256) if name == "hashgrid" else 2, 3, generator=generator)
+    return found
 
 
 def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
@@ -69,8 +63,8 @@ def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
     stored = torch.randint(0, 256, (points, 3), generator=generator, dtype=torch.uint8)
     signal = GridSignal(stored, (1, points), scale=255.0)
     fields = {}
-    for name, make in MAKERS.items():
-        field = make(torch.Generator().manual_seed(0))
+    for name in CHAINS:
+        field = fresh(name)
 
         def gradient(products: torch.dtype | None, field: Field = field) -> list[Tensor]:
             return pull_residual(field, signal, engine=Engine(products))[0]

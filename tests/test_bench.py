@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -364,11 +365,12 @@ def test_the_table_of_presets_says_where_the_default_is_behind(script):
 def test_passes_are_timed_in_both_precisions(script, monkeypatch):
     costs = script("costs")
     small = {"hidden_features": 16, "hidden_layers": 3}
-    makers = {"finer": lambda g: Finer(2, 3, generator=g, **small)}
-    makers["siren"] = lambda g: Siren(2, 3, generator=g, **small)
-    monkeypatch.setattr(costs, "MAKERS", makers)
+    assert {type(costs.fresh(name)).__name__.lower() for name in costs.CHAINS} == {*costs.CHAINS}
+    kinds = {"finer": partial(Finer, **small), "siren": partial(Siren, **small)}
+    monkeypatch.setattr(costs, "CHAINS", tuple(kinds))
+    monkeypatch.setattr(costs, "field_class", kinds.__getitem__)
     found = costs.bench_passes(argparse.Namespace(rows=64, repeats=1))
-    assert found["fields"].keys() == makers.keys()
+    assert found["fields"].keys() == kinds.keys()
     for each in found["fields"].values():
         assert each["s"].keys() == {"full", "rounded"}
         assert 0 < each["error"] < 0.05

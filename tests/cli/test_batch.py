@@ -314,6 +314,7 @@ def test_names_are_completed():
     assert completion.fields("") == list(FIELD_NAMES)
     assert completion.presets("p") == ["paper"]
     assert completion.keys("nint.al") == ["nint.alpha="]
+    assert completion.keys("") == [f"{key}=" for key in dotted_keys()]
     assert completion.samples("image")("sample:co") == ["sample:coffee", "sample:coins"]
     assert completion.samples("audio")("sample:c") == ["sample:chirp", "sample:chord"]
     assert completion.samples("sdf")("sample:to") == ["sample:torus"]
