@@ -19,7 +19,7 @@ import nint_cli
 from nint_cli import api
 from nint_cli.cli import completion
 from nint_cli.config.presets import preset_names
-from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig
+from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
 from nint_cli.errors import (
     ConfigError,
     DivergedError,
