@@ -75,7 +75,7 @@ SHAPE = {"sdf.points": 500, "sdf.mc_resolution": 16, "sdf.iou_resolution": 16,
          "sdf.watch_resolution": 8, "sdf.surface_samples": 100}
 
 def broken():
-    from nint_cli.control import Control
+    from nint_cli.runs.control import Control
     try:
         nint_cli.fit("sample:cat", preset="smoke", output="failed", settings=FAST | {
             "engine.threads": 3}, control=Control(note=fail))

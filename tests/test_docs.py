@@ -171,7 +171,7 @@ def test_makefile_examples_are_tested():
     rule = blocks("make")[0].strip()
     assert "--skip-existing" in rule
     *heads, _ = rule.splitlines()
-    assert "\n".join(heads) in (ROOT / "tests" / "test_batch.py").read_text()
+    assert "\n".join(heads) in (ROOT / "tests" / "cli" / "test_batch.py").read_text()
 
 
 def test_yaml_examples_are_valid():
