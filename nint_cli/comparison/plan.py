@@ -41,8 +41,7 @@ class Variant:
         optimiser = config.optimiser.model_copy(
             update={"lr": rate, "lr_side": None, "lr_steps": None}
         )
-        origins = {"optimiser.lr": "--tune lr"}
-        origins |= dict.fromkeys(("optimiser.lr_side", "optimiser.lr_steps"), BUILT_IN)
+        origins = {"optimiser.lr": "--tune lr", "optimiser.lr_side": BUILT_IN}
         resolved = Resolved(
             config.model_copy(update={"optimiser": optimiser}), self.resolved.origins | origins
         )

@@ -60,8 +60,7 @@ class VariantEntry(_Part):
         description="by dotted key, those in which the variants differ, and what this one has"
     )
     lr: float = Field(
-        description="optimiser.lr of its runs; large pictures and long runs have less under "
-        "optimiser.lr_side and optimiser.lr_steps"
+        description="optimiser.lr of its runs; under optimiser.lr_side larger pictures have less"
     )
     tuning: list[Trial] = Field([], description="the runs that chose it under --tune lr")
 

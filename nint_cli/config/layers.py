@@ -45,7 +45,8 @@ _BY_SIZE = ("batch.least_steps", "batch.full_steps")
 _ALTERNATIVES = {
     "batch.size": ("batch.fraction", *_BY_SIZE),
     "batch.fraction": ("batch.size", *_BY_SIZE),
-    "optimiser.lr": ("optimiser.lr_side", "optimiser.lr_steps"),
+    "optimiser.lr": ("optimiser.lr_side",),
+    "optimiser.beta1": ("optimiser.beta1_steps",),
 }
 
 

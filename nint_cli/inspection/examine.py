@@ -146,7 +146,7 @@ class _Examination:
         facts = Facts(
             run=self._entry,
             sampler=config.sampler,
-            rate=config.optimiser.peak_rate(self._saved.signal.grid, self._entry.steps),
+            rate=config.optimiser.peak_rate(self._saved.signal.grid),
             xi=self._nint.xi if section_of(config.sampler) == "nint" else None,
             products=self._entry.environment.get("products"),
             leverage=leverage,

@@ -203,8 +203,8 @@ def _bound_to_steps(config: RunConfig) -> dict[str, object]:
     found: dict[str, object] = {}
     if config.optimiser.schedule != "constant":
         found["optimiser.schedule"] = config.optimiser.schedule
-    if config.optimiser.lr_steps is not None:
-        found["optimiser.lr_steps"] = config.optimiser.lr_steps
+    if config.optimiser.beta1_steps is not None:
+        found["optimiser.beta1_steps"] = config.optimiser.beta1_steps
     if config.optimiser.warmup:
         found["optimiser.warmup"] = config.optimiser.warmup
     if config.batch.schedule != "constant" and config.batch.size is None:

@@ -14,8 +14,8 @@ def _no_factor(_step: int) -> float:
 class LearningRate:
     """The learning rate and Adam's decays over a run.
 
-    The *scheduled* rate rises in a warm-up to a peak, which is lower on large pictures and in long
-    runs, and then stays or falls by half a cosine wave. The *applied* rate,
+    The *scheduled* rate rises in a warm-up to a peak, which is lower on large pictures, and
+    then stays or falls by half a cosine wave. The *applied* rate,
     which the optimiser takes, is that times two factors: of smaller batches, and of rescues from
     divergence. The average of parameters follows the scheduled rate: its window belongs to a place
     in the run, and a rescue or a smaller batch does not move it.
@@ -27,6 +27,8 @@ class LearningRate:
         batch_factor: Returns the factor of the batch size at a step.
         rescue_factor: Returns the factor of rescues at a step.
 
+    Attributes:
+        peak: The highest scheduled rate.
     """
 
     def __init__(
@@ -42,12 +44,7 @@ class LearningRate:
         self._duration = duration
         self._batch_factor = batch_factor
         self._rescue_factor = rescue_factor
-        self._shape = shape
-
-    @property
-    def peak(self) -> float:
-        """The highest scheduled rate, by the length of the run as it is known now."""
-        return self._settings.peak_rate(self._shape, self._duration.total)
+        self.peak = settings.peak_rate(shape)
 
     def scheduled(self, step: int) -> float:
         """Return the rate of a step by the schedule alone.
@@ -75,8 +72,8 @@ class LearningRate:
     def betas(self, step: int) -> tuple[float, float]:
         """Return Adam's decays at a step.
 
-        The second one's memory shrinks with the scheduled rate after the warm-up, where the
-        settings say so.
+        The first one's memory is longer in long runs, and the second one's shrinks with the
+        scheduled rate after the warm-up, where the settings say so.
 
         Args:
             step: The step, from 0.
@@ -85,4 +82,5 @@ class LearningRate:
         warming = step < settings.warmup * self._duration.total
         share = 1.0 if warming else self.scheduled(step) / self.peak
         last = settings.beta2 if settings.beta2_end is None else settings.beta2_end
-        return settings.beta1, laws.adam_decay(settings.beta2, last, share)
+        first = settings.first_decay(self._duration.total)
+        return first, laws.adam_decay(settings.beta2, last, share)

@@ -25,13 +25,6 @@ class OptimiserSettings(Section):
         description="longest side of a picture, in pixels, up to which lr holds; on larger ones "
         "the rate falls with the root of the side; null: lr at any size; setting lr undoes it",
     )
-    lr_steps: int | None = Setting(
-        None,
-        ge=1,
-        description="steps up to which lr holds; in longer runs it falls with the fourth root of "
-        "their number, for many steps at a high rate end in divergence; null: lr at any number; "
-        "setting lr undoes it",
-    )
     schedule: Literal["constant", "cosine"] = Setting(
         "constant", description="learning rate after the warm-up: constant, or half a cosine wave"
     )
@@ -40,6 +33,13 @@ class OptimiserSettings(Section):
     )
     beta1: float = Setting(
         0.9, ge=0, lt=1, description="decay per step of Adam's mean of gradients"
+    )
+    beta1_steps: int | None = Setting(
+        None,
+        ge=1,
+        description="steps up to which beta1 holds; in longer runs 1 - beta1 falls with the root of "
+        "their number, because many steps with little momentum end in divergence; null: beta1 "
+        "at any number; setting beta1 undoes it",
     )
     beta2: float = Setting(
         0.999, ge=0, lt=1, description="decay per step of Adam's mean of squared gradients"
@@ -67,23 +67,32 @@ class OptimiserSettings(Section):
         "half the rate, ten times at most; otherwise it ends",
     )
 
-    def peak_rate(self, shape: Sequence[int], steps: int) -> float:
+    def peak_rate(self, shape: Sequence[int]) -> float:
         """Return the learning rate after the warm-up.
 
         Args:
             shape: Points of the signal along each axis.
-            steps: Steps of the run.
 
         Returns:
             lr; on a picture of S > lr_side pixels along its longest side times
-            (lr_side / S)^(1/2); in a run of T > lr_steps steps times (lr_steps / T)^(1/4).
+            (lr_side / S)^(1/2).
         """
-        rate = self.lr
-        if self.lr_side is not None and len(shape) == _PICTURE_AXES:
-            rate *= math.sqrt(min(1.0, self.lr_side / max(shape)))
-        if self.lr_steps is not None:
-            rate *= min(1.0, self.lr_steps / steps) ** 0.25
-        return rate
+        if self.lr_side is None or len(shape) != _PICTURE_AXES:
+            return self.lr
+        return self.lr * math.sqrt(min(1.0, self.lr_side / max(shape)))
+
+    def first_decay(self, steps: int) -> float:
+        """Return beta1 for the length of a run.
+
+        Args:
+            steps: Steps of the run, T.
+
+        Returns:
+            beta1; in a run of T > beta1_steps steps 1 - (1 - beta1) (beta1_steps / T)^(1/2).
+        """
+        if self.beta1_steps is None or steps <= self.beta1_steps:
+            return self.beta1
+        return 1 - (1 - self.beta1) * math.sqrt(self.beta1_steps / steps)
 
 
 class Adam:

@@ -87,10 +87,12 @@ def test_only_large_pictures_lower_the_rate():
     rates = {(256, 90): 6e-4, (90, 1024): 3e-4, (16_384, 16_384): 7.5e-5}
     rates |= {(65_536,): 6e-4, (300, 300, 300): 6e-4}
     for shape, rate in rates.items():
-        assert optimiser.peak_rate(shape, 2000) == pytest.approx(rate)
-        assert optimiser.peak_rate(shape, 32_000) == pytest.approx(rate / 2)
+        assert optimiser.peak_rate(shape) == pytest.approx(rate)
+    assert [optimiser.first_decay(steps) for steps in (1, 2000)] == [0.8, 0.8]
+    assert optimiser.first_decay(8000) == pytest.approx(0.9)
     flat = OptimiserSettings(lr=0.5)
-    assert flat.peak_rate((512, 512), 10**9) == 0.5
+    assert flat.peak_rate((512, 512)) == 0.5
+    assert flat.first_decay(10**9) == 0.9
 
 
 def test_a_flag_may_repeat_but_not_contradict_set():
