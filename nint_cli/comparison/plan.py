@@ -38,9 +38,7 @@ class Variant:
     def at_rate(self, rate: float) -> "Variant":
         """Give the same with another learning rate."""
         config = self.resolved.config
-        optimiser = config.optimiser.model_copy(
-            update={"lr": rate, "lr_side": None, "lr_steps": None}
-        )
+        optimiser = config.optimiser.model_copy(update={"lr": rate, "lr_side": None})
         origins = {"optimiser.lr": "--tune lr", "optimiser.lr_side": BUILT_IN}
         resolved = Resolved(
             config.model_copy(update={"optimiser": optimiser}), self.resolved.origins | origins

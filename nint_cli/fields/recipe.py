@@ -32,8 +32,8 @@ SHORTENING: Mapping[str, Any] = {"optimiser.beta1": 0.8, "optimiser.beta2_end": 
 # Hash grids diverge by the above, and do well by the decays of Müller et al., 2022.
 GRID_DECAYS: Mapping[str, Any] = {"optimiser.beta2": 0.99}
 
-# Where sines start as high as large pictures want, a high rate keeps a fit from settling, and little
-# momentum makes a long run collapse (docs/lab/recipe.md).
+# Where sines start as high as large pictures want, a high rate keeps a fit from settling, and
+# little momentum makes a long run collapse (docs/lab/recipe.md).
 LARGE: Mapping[str, Any] = {"optimiser.lr_side": 256, "optimiser.beta1_steps": 2000}
 
 # By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler

@@ -37,8 +37,8 @@ class OptimiserSettings(Section):
     beta1_steps: int | None = Setting(
         None,
         ge=1,
-        description="steps up to which beta1 holds; in longer runs 1 - beta1 falls with the root of "
-        "their number, because many steps with little momentum end in divergence; null: beta1 "
+        description="steps up to which beta1 holds; in longer runs 1 - beta1 falls with the root "
+        "of their number, because many steps with little momentum end in divergence; null: beta1 "
         "at any number; setting beta1 undoes it",
     )
     beta2: float = Setting(
