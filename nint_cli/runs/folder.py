@@ -342,7 +342,7 @@ class RunFolder:
 
         Args:
             step: Steps done.
-            data: The content; see `traces`.
+            data: The content; see `selections`.
 
         Raises:
             OutputError: If it cannot be written.

@@ -21,9 +21,9 @@ from nint_cli.modalities.audio.subject import AudioSubject
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.signal import Pixels
 from nint_cli.modalities.image.subject import ImageSubject
-from nint_cli.runs import selections as traces
 from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
+from nint_cli.runs.selections import read as read_selection
 from nint_cli.samplers.table import all_slots
 
 SIDE = 512
@@ -285,7 +285,7 @@ def _selections(folder: Path, pixels: Picture) -> list[tuple[int, str]]:
     found = []
     for index in chosen:
         try:
-            step, selection = traces.read(paths[index])
+            step, selection = read_selection(paths[index])
         except NintError:
             continue
         panel, start = np.repeat(grey[..., None], 3, axis=2), 0

@@ -45,10 +45,10 @@ def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: 
     error = reconstruction - original
     peak, error_peak = _peak(original, reconstruction), _peak(error)
     unit, factor = _time_unit(len(original), sample_rate_hz)
-    pace = sample_rate_hz / factor
-    _draw_waveform(axes[0], original, pace, peak, "#0072b2")
-    _draw_waveform(axes[1], reconstruction, pace, peak, "#009e73")
-    _draw_waveform(axes[2], error, pace, error_peak, "#d55e00")
+    rate_hz = sample_rate_hz / factor
+    _draw_waveform(axes[0], original, rate_hz, peak, "#0072b2")
+    _draw_waveform(axes[1], reconstruction, rate_hz, peak, "#009e73")
+    _draw_waveform(axes[2], error, rate_hz, error_peak, "#d55e00")
     axes[0].set_title(_title("original", original), loc="left")
     axes[1].set_title("reconstruction", loc="left")
     loudest = _peak(original)
@@ -63,7 +63,7 @@ def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: 
     for row, (name, power) in enumerate(
         zip(("original", "reconstruction"), spectra, strict=True), start=3
     ):
-        image = _draw_spectrogram(axes[row], power / top, len(original) / pace, sample_rate_hz)
+        image = _draw_spectrogram(axes[row], power / top, len(original) / rate_hz, sample_rate_hz)
         axes[row].set_title(f"spectrogram of the {name}", loc="left")
     axes[4].set_xlabel(f"time / {unit}")
     figure.colorbar(
@@ -95,12 +95,12 @@ def selection_picture(
     )
     axes = figure.subplots(1 + len(selections), 1, sharex=True, squeeze=False)[:, 0]
     unit, factor = _time_unit(len(waveform), sample_rate_hz)
-    pace = sample_rate_hz / factor
-    _draw_waveform(axes[0], waveform, pace, _peak(waveform), "#8a8a8a")
+    rate_hz = sample_rate_hz / factor
+    _draw_waveform(axes[0], waveform, rate_hz, _peak(waveform), "#8a8a8a")
     axes[0].set_ylabel("amplitude")
     highest = 0.0
     for panel, (name, selection) in zip(axes[1:], selections.items(), strict=True):
-        highest = max(highest, _draw_shares(panel, selection, len(waveform), pace))
+        highest = max(highest, _draw_shares(panel, selection, len(waveform), rate_hz))
         panel.set_title(f"step {steps[name]}", loc="left", color="white")
         panel.set_ylabel("share chosen")
     for panel in axes[1:]:
@@ -111,20 +111,22 @@ def selection_picture(
     return _png(figure)
 
 
-def _draw_waveform(axes: Axes, waveform: Waveform, pace: float, peak: float, colour: str) -> None:
+def _draw_waveform(
+    axes: Axes, waveform: Waveform, rate_hz: float, peak: float, colour: str
+) -> None:
     """Draw the range that all channels fill, by column."""
     edges = _edges(len(waveform), _COLUMNS)
     low = np.minimum.reduceat(waveform.min(axis=1), edges[:-1])
     high = np.maximum.reduceat(waveform.max(axis=1), edges[:-1])
     axes.fill_between(
-        edges / pace,
+        edges / rate_hz,
         np.append(low, low[-1]),
         np.append(high, high[-1]),
         step="post",
         color=colour,
         linewidth=0.9,
     )
-    axes.set_xlim(0, len(waveform) / pace)
+    axes.set_xlim(0, len(waveform) / rate_hz)
     limit = 1.06 * peak or 1.0
     axes.set_ylim(-limit, limit)
     axes.set_axisbelow(True)
@@ -166,7 +168,7 @@ def _draw_spectrogram(
     return image
 
 
-def _draw_shares(axes: Axes, selection: Selection, count: int, pace: float) -> float:
+def _draw_shares(axes: Axes, selection: Selection, count: int, rate_hz: float) -> float:
     """Stack the shares of the slots, by bin, and name them above; give the largest sum."""
     edges = _edges(count, _BINS)
     indices = selection.indices.cpu().numpy()
@@ -177,7 +179,7 @@ def _draw_shares(axes: Axes, selection: Selection, count: int, pace: float) -> f
         top = base + chosen / np.diff(edges)
         colour = np.array(all_slots()[slot].colour) / 255
         label = f"{slot} {size:,}"
-        axes.stairs(top, edges / pace, baseline=base, fill=True, color=colour, label=label)
+        axes.stairs(top, edges / rate_hz, baseline=base, fill=True, color=colour, label=label)
         base = top
     if selection.slots:
         axes.legend(

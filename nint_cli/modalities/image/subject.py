@@ -72,7 +72,7 @@ class ImageSubject(Subject):
         source: A picture file, or ``sample:NAME``.
         picture: Its pixels.
         signal: The grid of them.
-        perception: The perceptual metrics to compute.
+        perceptual: The perceptual metrics to compute.
         log_ssim: Whether evaluations have the SSIM.
         points: Pixels of a larger picture that evaluations see; None for all.
         seed: Decides which.
@@ -82,7 +82,7 @@ class ImageSubject(Subject):
     source: str
     picture: Picture
     signal: GridSignal
-    perception: PerceptualModels
+    perceptual: PerceptualModels
     log_ssim: bool = False
     points: int | None = None
     seed: int = 0
@@ -107,14 +107,14 @@ class ImageSubject(Subject):
         saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read a picture; see `Subject.read`."""
-        perception = prepare(setup.metrics)
+        perceptual = prepare(setup.metrics)
         picture = read_picture(source, size=settings.size, max_pixels=settings.max_pixels)
         signal, watched = picture.signal(setup.device), setup.evaluation
         if setup.tuned:
             signal.bandwidth = first_frequency(max(signal.shape))
         notes = []
-        if setup.metrics.lpips_weights is not None and perception.lpips_reason is not None:
-            notes.append(f"no LPIPS: {perception.lpips_reason}")
+        if setup.metrics.lpips_weights is not None and perceptual.lpips_reason is not None:
+            notes.append(f"no LPIPS: {perceptual.lpips_reason}")
         if watched.ssim and watched.points is not None and len(signal) > watched.points:
             notes.append(
                 f"no SSIM in the log: the picture has more than evaluation.points = "
@@ -124,7 +124,7 @@ class ImageSubject(Subject):
             source,
             picture,
             signal,
-            perception,
+            perceptual,
             log_ssim=watched.ssim,
             points=watched.points,
             seed=setup.seed,
@@ -219,7 +219,7 @@ class ImageSubject(Subject):
         """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
         error, ssim = SquaredError(), self._ssim()
         prediction = pixels = None
-        if None in self.perception.reasons(*self.signal.shape):
+        if None in self.perceptual.reasons(*self.signal.shape):
             prediction = self._strips.prediction(field, error, ssim)
             strips = iter(prediction.split(self._strips.size))
         else:
@@ -262,7 +262,7 @@ class ImageSubject(Subject):
         """Add SSIM and the perceptual metrics; see `Subject.quality`."""
         assert isinstance(evaluation, ImageEvaluation)
         psnr, mse = evaluation.figures["psnr_db"], evaluation.figures["mse"]
-        perceived = self.perception.measure(evaluation.prediction, self.picture)
+        perceived = self.perceptual.measure(evaluation.prediction, self.picture)
         return ImageQuality(
             **perceived.model_dump(),
             mse=mse,

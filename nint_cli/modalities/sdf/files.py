@@ -2,7 +2,7 @@
 
 trimesh decodes, with a short list of formats; what it reads is a bundle of bytes without a name,
 so that it cannot open any other file, let alone an address. Whatever has been decoded is checked
-and mended here: trimesh's own mending works to absolute distances.
+and repaired here: trimesh's own repair works to absolute distances.
 """
 
 import hashlib
