@@ -317,10 +317,10 @@ def _check_field(
     for name, tensor in tensors.items():
         prefix = "kept." if name.startswith("kept.") else ""
         groups[prefix][name.removeprefix(prefix)] = tensor
-    _check_learnt(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
+    _check_parameters(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
     _check_average(field, groups[""])
     if numbers.restore_step is not None:
-        _check_learnt(field, groups["kept."], "kept.", begun=numbers.restore_step > 0)
+        _check_parameters(field, groups["kept."], "kept.", begun=numbers.restore_step > 0)
     elif groups["kept."]:
         raise ValueError(f"kept.{min(groups['kept.'])} belongs to no restore point")
 
@@ -338,7 +338,7 @@ def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(f"{name}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
 
 
-def _check_learnt(
+def _check_parameters(
     field: Field, tensors: Mapping[str, Tensor], prefix: str, *, begun: bool, fresh: bool = False
 ) -> None:
     """Compare parameters and moments with a field.
