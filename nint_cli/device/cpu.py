@@ -1,6 +1,5 @@
 """What processors there are, and how many of them this process may use."""
 
-import ctypes
 import os
 import platform
 import sys
@@ -109,6 +108,8 @@ def keep_freed_memory() -> bool:
         return False
     if sys.platform != "linux":
         return False
+    import ctypes  # not at the top, for help loads this module and is to answer at once
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

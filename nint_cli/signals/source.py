@@ -1,6 +1,5 @@
 """Files read with a limit, so that none that has no end takes all memory."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -35,6 +34,8 @@ def distinct_stem(source: str) -> str:
     Returns:
         Its `source_stem`, extended by a hash of its absolute path.
     """
+    import hashlib  # not at the top, for help loads this module and is to answer at once
+
     name = identity(source).encode("utf-8", "surrogateescape")
     return f"{source_stem(source)}-{hashlib.sha256(name).hexdigest()[:8]}"
 
