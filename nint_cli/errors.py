@@ -24,7 +24,7 @@ class ConfigError(NintError):
     """The command line or the configuration asks for something that cannot be done.
 
     Args:
-        faults: One line per fault; all that are known, so that a user mends them in one go.
+        faults: One line per fault; all that are known, so that a user can correct them at once.
     """
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""What is said of figures over runs: spreads, figures at equal time, and paired intervals."""
+"""Statistics over runs: spreads, figures at equal time, and paired intervals."""
 
 import math
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""What is said of a run: the closing table, and the rows of what was measured."""
+"""The figures of a run as text: the closing table, and the rows of what was measured."""
 
 import math
 from collections.abc import Mapping

@@ -87,7 +87,7 @@ class NintSettings(Section):
     gradient: Literal["full", "moment"] = Setting(
         "full",
         description="what a score of the product takes for the loss gradient: a VJP sweep, or "
-        "Adam's first moment, which spares it",
+        "Adam's first moment, which saves it",
     )
     score_norm: Literal["l2", "l1"] = Setting("l2", description="norm of that over the channels")
     sketches: int = Setting(4, ge=1, le=4096, description="random projections of score sketch")

@@ -188,7 +188,7 @@ def _bisected(image: Grid, share: float) -> Mask:
     for _ in range(_BISECTIONS):
         if found.mean() <= (1 + _TOLERANCE) * share:
             break
-        # Most gradients are far smaller than the largest, hence not the middle.
+        # Most gradients are far smaller than the largest, so the middle is no start.
         threshold = below + (above - below) / 4
         mask = _canny(image, threshold / 2, threshold)
         if mask.mean() >= (1 - _TOLERANCE) * share:

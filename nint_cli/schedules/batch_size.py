@@ -2,7 +2,7 @@
 
 A gradient over few points is about as good as one over many while the network knows little
 (McCandlish, Kaplan, Amodei, 2018, arXiv 1812.06162), and it costs less. How small a batch had best
-be depends on the number of steps that the budget is good for, hence on the machine.
+be depends on the number of steps that the budget allows, and so on the machine.
 """
 
 import math
@@ -56,7 +56,7 @@ class AdaptiveBatchSize:
         size: Points of a batch where there is time enough, as far as the signal has so many.
         budget_s: Training time of the run.
         clock: Bills what is chosen and what is trained; the one does not shrink with the batch.
-        least_steps: Steps that the run is to come to. Batches are made smaller for that, down to
+        least_steps: Steps that the run should reach. Batches become smaller for that, down to
             an eighth or 512 points, whichever is more.
         full_steps: Steps of full batches that make a whole run. Where there is time for a share
             of them only, a batch has at most the root of that share of its points, and the run
@@ -187,7 +187,7 @@ class BatchSettings(Section):
         None,
         ge=1,
         le=1_000_000,
-        description="steps that a run with a time budget is to come to: batches become smaller "
+        description="steps that a run with a time budget should reach: batches become smaller "
         "for that, down to an eighth of the size and no further than 512, and the learning rate "
         "by the fourth root of it; null: never. Setting the size or the fraction later undoes it; "
         "full, soft_mining and expansive go without",

@@ -73,10 +73,10 @@ class Observer(Protocol):
 class Trainer:
     """Fits a field to a signal with Adam.
 
-    A step selects points, takes the gradient of the mean squared error over them (mean over
-    points and channels, each point times its weight; or the selection's own loss), in blocks, and
-    updates. Everything random
-    comes from one generator; all state goes into a checkpoint.
+    A step selects points, computes the gradient of the mean squared error over them (mean over
+    points and channels, each point times its weight; or the selection's own loss) in blocks, and
+    updates the parameters. Everything random comes from one generator; all state goes into a
+    checkpoint.
 
     Args:
         field: The network.
@@ -91,7 +91,7 @@ class Trainer:
         check_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a detector, only 1 keeps a bad step out of the parameters.
         engine: How a step computes the field, scoring included.
-        average: Follows the parameters, for whoever measures or keeps the field; or None.
+        average: The mean of recent parameters, by which the field is measured and kept; or None.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class Trainer:
             self.sampler.forget()
 
     def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
-        """Take the gradient over a batch and follow it, unless it is seen to have gone astray."""
+        """Compute the gradient of a batch and take a step, unless the fit is seen to diverge."""
         even = None
         if self.detector is not None:
             even = UniformError(

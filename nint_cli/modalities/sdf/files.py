@@ -50,7 +50,7 @@ class _Unsupported(Exception):
 def read_shape(
     source: str, *, max_faces: int = 5_000_000, require_watertight: bool = False
 ) -> Shape:
-    """Read a mesh, put all its parts in place, mend what can be mended, and bring it to the box.
+    """Read a mesh, put all its parts in place, repair it, and bring it to the box.
 
     Parts may overlap: their union is what is meant.
 
@@ -218,7 +218,7 @@ def _joined(parts: list[Part], conversions: list[str]) -> Part:
 
 
 def _shape(vertices: Points, faces: Faces, conversions: list[str]) -> Shape:
-    """Check, hash, normalise and mend."""
+    """Check, hash, normalise and repair."""
     wrong = ~np.isfinite(vertices).all(axis=1)
     if wrong.any():
         raise _Unsupported(
