@@ -21,7 +21,7 @@ class UniformDraws:
     excluded from a draw has its visit all the same, for it is excluded because the batch has it
     already. In a draw that two epochs share a point is once.
 
-    An epoch costs one permutation of N, so a step costs the time of its batch; and it waits for the
+    An epoch costs one permutation of N, so a step costs the time of its batch. It waits for the
     device where it begins, but in no other draw that excludes nothing. Beyond `MOST_SHUFFLED`
     points a run sees few of them twice, and draws are afresh.
 
