@@ -79,7 +79,8 @@ def run(arguments: list[str]) -> int:
         text = " ".join(error.format_message().split()).rstrip(".")
         if "--resume" in text:
             text += "; to go on with a run there is `nint resume RUN`"
-        console.error(f"{text}. See --help.")
+        stop = "" if text.endswith("?") else "."
+        console.error(f"{text}{stop} See --help.")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.error("interrupted")

@@ -8,7 +8,7 @@ from nint_cli.comparison.page import media
 from nint_cli.comparison.record import Comparison, RunEntry
 from nint_cli.metrics.text import shown
 from nint_cli.modalities.table import MODALITIES, label
-from nint_cli.samplers.table import all_slots
+from nint_cli.samplers.table import SAMPLERS, sampler_class
 
 MOST_INPUTS = 6
 """How many inputs have pictures or sounds on the page."""
@@ -115,7 +115,7 @@ def gallery(comparison: Comparison, root: Path) -> Gallery:
         seed=min((run.seed for run in comparison.runs), default=0),
         left_out=len(comparison.inputs) - len(found),
         entries=found,
-        colours=_colours(),
+        colours=_colours(comparison),
         heat_bar=media.heat_bar(),
     )
 
@@ -179,9 +179,11 @@ def _shapes(entry: Entry, runs: Mapping[str, RunEntry], root: Path) -> Entry:
     )
 
 
-def _colours() -> list[tuple[tuple[int, int, int], str]]:
-    """Say what the colours of selections mean."""
+def _colours(comparison: Comparison) -> list[tuple[tuple[int, int, int], str]]:
+    """Return what the colours of selections mean, of the samplers that are compared."""
     names: dict[tuple[int, int, int], list[str]] = {}
-    for slot in all_slots().values():
-        names.setdefault(slot.colour, []).append(slot.label)
+    samplers = [each.sampler for each in comparison.variants if each.sampler in SAMPLERS]
+    for sampler in samplers:
+        for slot in sampler_class(sampler).slots.values():
+            names.setdefault(slot.colour, []).append(slot.label)
     return [(colour, " or ".join(dict.fromkeys(each))) for colour, each in names.items()]
