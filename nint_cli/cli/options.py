@@ -30,6 +30,23 @@ def one_of(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
+# Options that `fit` and `compare` share.
+Config = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Products in training: auto, full, tf32 or bf16."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
+]
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """What any modality is fitted by; each field is an option of the same name."""
@@ -62,10 +79,7 @@ class FitOptions:
             autocompletion=completion.presets,
         ),
     ] = "default"
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
-    ] = None
+    config: Config = None
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,7 +105,7 @@ class FitOptions:
             autocompletion=completion.fields,
         ),
     ] = None
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
+    steps: Steps = None
     time_budget: Annotated[
         str | None,
         typer.Option(metavar="T", help="Stop after that much training time: 90s, 5m, 1h."),
@@ -104,13 +118,8 @@ class FitOptions:
     ] = None
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = None
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Products in training: auto, full, tf32 or bf16."),
-    ] = None
+    device: Device = None
+    precision: Precision = None
     jobs: Annotated[
         int, typer.Option(metavar="N", min=1, help="Fit that many inputs at once.")
     ] = 1
@@ -121,10 +130,8 @@ class FitOptions:
         ProgressMode,
         typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
     ] = "auto"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
-    ] = False
+    quiet: Quiet = False
+    verbose: Verbose = False
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of run folders.")
     ] = False
@@ -158,7 +165,7 @@ class CompareOptions:
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, max=_MOST_SEEDS, help="Seeds 0 to N - 1.")
     ] = 1
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps.")] = None
+    steps: Steps = None
     time_budget: Annotated[
         str | None, typer.Option(metavar="T", help="Training time of each run: 90s, 5m.")
     ] = None
@@ -185,10 +192,7 @@ class CompareOptions:
         str,
         typer.Option(metavar="NAME", help="Shipped settings.", autocompletion=completion.presets),
     ] = "default"
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="YAML settings over the preset's; may be repeated."),
-    ] = None
+    config: Config = None
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -198,23 +202,16 @@ class CompareOptions:
             autocompletion=completion.keys,
         ),
     ] = None
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
-    ] = None
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Products in training: auto, full, tf32 or bf16."),
-    ] = None
+    device: Device = None
+    precision: Precision = None
     jobs: Annotated[
         int,
         typer.Option(
             metavar="N", min=1, help="Run that many at once; times then hold for shared cores."
         ),
     ] = 1
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
-    ] = False
+    quiet: Quiet = False
+    verbose: Verbose = False
     json: Annotated[
         bool, typer.Option("--json", help="Print compare.json instead of the page's path.")
     ] = False
