@@ -14,6 +14,8 @@ REMOVED: Mapping[str, str] = {
     "engine.blocks": "measured block sizes gained nothing that a second measurement found again",
     "engine.compile": "compiled passes gained a SIREN 0.1 to 0.3 dB in five minutes",
     "engine.graphs": "CUDA graphs were never run on a GPU",
+    "nint.pool": "it belongs to a sampler of its own: nint_diagonal.pool",
+    "nint.scoring": "guidance without sweeps is a sampler of its own: --sampler nint_diagonal",
     "nint.tangent": "no preset had a use for a difference in place of the JVP",
 }
 """By dotted key, the reason in one clause."""
@@ -40,7 +42,7 @@ def without_removed(config: Mapping[str, Any], *, filled: bool = False) -> dict[
     Returns:
         A copy without the removed keys; what else is unknown stays, for validation to refuse.
     """
-    found = dict(config)
+    found = _diagonal_by_its_name(config)
     for key in removed_keys():
         head, _, name = key.partition(".")
         section = found.get(head)
@@ -56,6 +58,25 @@ def without_removed(config: Mapping[str, Any], *, filled: bool = False) -> dict[
             named = {new.partition(".")[2]: section[name]}
             rest = {each: value for each, value in section.items() if each != name}
             found[head] = named | rest
+    return found
+
+
+def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which guidance by remembered errors has the name of its sampler.
+
+    It was sampler nint with ``nint.scoring=pool``. What else that could do, an NTK slot by Adam's
+    first moment, is gone: such a run evaluates, and its checkpoint is refused where it goes on.
+    """
+    found, section = dict(config), config.get("nint")
+    if not isinstance(section, Mapping) or section.get("scoring") != "pool":
+        return found
+    if found.get("sampler") == "nint":
+        found["sampler"] = "nint_diagonal"
+    kept = ("pool", "xi", "start", "weight", "max_chosen")
+    found["nint_diagonal"] = {
+        "score": "error",
+        **{key: section[key] for key in kept if key in section},
+    }
     return found
 
 

@@ -11,10 +11,12 @@ prediction:
   delta_l, and delta_{l-1} = (delta_l W_l) act'(z_{l-1}); the encoding gets delta_1 W_1;
 - J v with v = (dW, db), forwards: dz_l = dW_l h_{l-1} + db_l + W_l dh_{l-1} and
   dh_l = act'(z_l) dz_l, from dh_0 = 0, or the encoding's own change;
-- the kernel's diagonal: with R a unit vector per channel, the sum over the layers of
-  ||delta_l||^2 (||h_{l-1}||^2 + 1) for each point, and the encoding's share.
+- the squared norm of each point's own gradient: the sum over the layers of
+  ||delta_l||^2 (||h_{l-1}||^2 + 1), and the encoding's share, from what the backward pass holds
+  anyway (Goodfellow, "Efficient per-example gradient computations", 2015, arXiv 1510.01799);
+- the kernel's diagonal: that norm with R a unit vector, per channel.
 
-Per layer these are 1, 3, 3 and 1 + C matrix products.
+Per layer these are 1, 3, 3, none and 1 + C matrix products.
 
 Legend: B coordinates of a block, D coordinate dimensions, F features, C channels.
 """
@@ -100,10 +102,23 @@ class ByHand(Derivatives):
         inputs, slopes, prediction = _forward(h, self._activations, self._factors, self._offsets)
         return _BlockByHand(self, coords, place, inputs, slopes, prediction)
 
-    def back(self, delta: Tensor, inputs: list[Tensor], slopes: list[Tensor | None]) -> Tensor:
-        """Add the gradient by weights and biases; give that by the first layer's z."""
+    def back(
+        self,
+        delta: Tensor,
+        inputs: list[Tensor],
+        slopes: list[Tensor | None],
+        norms: Tensor | None,
+    ) -> Tensor:
+        """Add the gradient by weights and biases; return that by the first layer's z."""
         totals = self.totals()
-        return _backward(delta, inputs, slopes, self._factors, totals["weights"], totals["biases"])
+        by_point = None if norms is None else self.point_norms(norms)
+        return _backward(
+            delta, inputs, slopes, self._factors, totals["weights"], totals["biases"], by_point
+        )
+
+    def point_norms(self, totals: Tensor) -> "PointNorms":
+        """Return what adds up the squared norms of the points' own gradients in `totals` (B,)."""
+        return PointNorms(totals, [layer.scale for layer in self._layers])
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -172,24 +187,20 @@ class ByHand(Derivatives):
     def self_leverage(self, coords: Tensor) -> Tensor:
         """Give the kernel's diagonal; see `Derivatives.self_leverage`."""
         block = self.linearise(coords)
-        # A layer's scale stands in front of W h + b, so it multiplies the layer's own gradient.
-        reach = [
-            layer.scale**2 * (h.to(block.prediction.dtype).square().sum(1) + 1)
-            for layer, h in zip(self._layers, block.inputs, strict=True)
-        ]
         leverage = torch.zeros_like(block.prediction)
         for channel in range(leverage.shape[1]):
-            delta = torch.zeros_like(block.prediction)
+            delta, norms = torch.zeros_like(block.prediction), leverage[:, channel]
             delta[:, channel] = 1
+            by_point = self.point_norms(norms)
             for index in range(len(self._layers) - 1, -1, -1):
                 slope = block.slopes[index]
                 if slope is not None:
                     delta *= slope
-                leverage[:, channel] += delta.square().sum(1) * reach[index]
+                by_point.add(index, block.inputs[index], delta)
                 if index or self._encoding is not None:
                     delta = delta @ self._weights[index]
             if self._encoding is not None:
-                leverage[:, channel] += self._encoding.leverage(block.place, delta)
+                norms += self._encoding.leverage(block.place, delta)
         return leverage
 
 
@@ -214,14 +225,17 @@ class _BlockByHand(Block):
         self._delta: Tensor | None = None
 
     @torch.no_grad()
-    def pull(self, cotangent: Tensor) -> None:
+    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
         """Add J^T R; uses up the slopes; see `Block.pull`."""
         owner = self._owner
-        delta = owner.back(cotangent, self.inputs, self.slopes)
+        delta = owner.back(cotangent, self.inputs, self.slopes, norms)
         totals = owner.totals()
         self._delta = delta
         if totals["encoding"] and owner._encoding is not None:
-            owner._encoding.add_gradient(self.place, delta @ owner._weights[0], totals["encoding"])
+            by_features = delta @ owner._weights[0]
+            owner._encoding.add_gradient(self.place, by_features, totals["encoding"])
+            if norms is not None:
+                norms += owner._encoding.leverage(self.place, by_features)
 
     @torch.no_grad()
     def coord_gradient(self) -> Tensor:
@@ -273,8 +287,9 @@ def _backward(
     factors: Sequence[Tensor],
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
+    norms: "PointNorms | None" = None,
 ) -> Tensor:
-    """Add the gradient to `weights` and `biases`, and give that by the first layer's z.
+    """Add the gradient to `weights` and `biases`, and return that by the first layer's z.
 
     It uses up the slopes.
     """
@@ -282,6 +297,8 @@ def _backward(
         slope, h, factor, total = slopes[index], inputs[index], factors[index], weights[index]
         if slope is not None:
             delta = slope.mul_(delta)
+        if norms is not None:
+            norms.add(index, h, delta)
         biases[index].add_(delta.sum(0, dtype=total.dtype))
         if h.dtype == total.dtype:
             total.addmm_(delta.T, h)
@@ -291,6 +308,32 @@ def _backward(
             total.add_(rounded.T @ h)
             delta = rounded @ factor
     return delta
+
+
+class PointNorms:
+    """Adds up the squared norms of the points' own gradients, layer by layer.
+
+    Args:
+        totals: (B,), added to.
+        scales: The layers' fixed factors: each stands in front of W h + b, and so multiplies the
+            gradient by W and b.
+    """
+
+    def __init__(self, totals: Tensor, scales: Sequence[float]) -> None:
+        self._totals = totals
+        self._scales = scales
+
+    def add(self, index: int, h: Tensor, delta: Tensor) -> None:
+        """Add a layer's share, scale^2 (||h||^2 + 1) ||delta||^2, from its input and delta."""
+        reach = _row_norms(h, self._totals.dtype).square_().add_(1)
+        share = _row_norms(delta, self._totals.dtype).square_().mul_(self._scales[index] ** 2)
+        self._totals.addcmul_(reach, share)
+
+
+def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the norms of rows (B,); those of bfloat16 are rounded once, to 8 binary digits."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
+    return norms.to(dtype)
 
 
 def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, jacrev, vmap
 
 from nint_cli.derivatives.base import Block, Derivatives
-from nint_cli.fields.base import Field
+from nint_cli.fields.base import Field, LinearMap
 
 # Per-point Jacobians that the diagonal holds at once, in numbers.
 _JACOBIAN_NUMBERS = 1 << 25
@@ -39,7 +39,11 @@ class ByAutograd(Derivatives):
         """Predict with a graph; see `Derivatives.linearise`."""
         with torch.enable_grad():
             leaf = coords.detach().requires_grad_()
-            return _BlockByAutograd(self._field(leaf), leaf, self._parameters, self._total)
+            maps = self._field.linear_maps(leaf)
+            output = self._field(leaf) if maps is None else maps[0]
+            return _BlockByAutograd(
+                output, leaf, self._parameters, self._total, None if maps is None else maps[1]
+            )
 
     def pulled(self) -> list[Tensor]:
         """Give the sum, by parameter; see `Derivatives.pulled`."""
@@ -86,21 +90,38 @@ class _BlockByAutograd(Block):
     """A block's graph."""
 
     def __init__(
-        self, output: Tensor, coords: Tensor, parameters: list[Tensor], total: list[Tensor]
+        self,
+        output: Tensor,
+        coords: Tensor,
+        parameters: list[Tensor],
+        total: list[Tensor],
+        maps: Sequence[LinearMap] | None,
     ) -> None:
         self._output = output
         self._coords = coords
         self._parameters = parameters
         self._total = total
+        self._maps = maps
         self._by_coords: Tensor | None = None
         self.prediction = output.detach()
 
-    def pull(self, cotangent: Tensor) -> None:
+    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
         """Add J^T R; uses up the graph; see `Block.pull`."""
-        *gradient, self._by_coords = torch.autograd.grad(
-            self._output, [*self._parameters, self._coords], cotangent
+        if norms is not None and self._maps is None:
+            raise NotImplementedError("the field does not name its linear maps")
+        maps = [] if norms is None or self._maps is None else self._maps
+        found = torch.autograd.grad(
+            self._output,
+            [*self._parameters, self._coords, *(each.output for each in maps)],
+            cotangent,
         )
-        torch._foreach_add_(self._total, gradient)
+        count = len(self._parameters)
+        self._by_coords = found[count]
+        torch._foreach_add_(self._total, found[:count])
+        for each, delta in zip(maps, found[count + 1 :], strict=True):
+            reach = torch.linalg.vector_norm(each.input.detach(), dim=1).square() + 1
+            assert norms is not None
+            norms.addcmul_(reach, torch.linalg.vector_norm(delta, dim=1).square())
 
     def coord_gradient(self) -> Tensor:
         """Give the gradient by the coords; see `Block.coord_gradient`."""

@@ -19,11 +19,18 @@ class Block(ABC):
     prediction: Tensor
 
     @abstractmethod
-    def pull(self, cotangent: Tensor) -> None:
+    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
         """Add J^T R to what the `Derivatives` have pulled.
 
         Args:
             cotangent: R (B, C).
+            norms: (B,), to which ||J_i^T R_i||^2 is added for each point i: the squared norm of
+                what it alone contributes to the gradient, which is R_i^T K(x_i, x_i) R_i. None
+                skips it.
+
+        Raises:
+            NotImplementedError: If norms are wanted and the field does not say which linear maps
+                it is made of.
         """
 
     @abstractmethod

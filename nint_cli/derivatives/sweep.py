@@ -41,6 +41,15 @@ class Passes:
     vjp: float = 0.0
     jvp: float = 0.0
 
+    def __add__(self, other: "Passes") -> "Passes":
+        """Return the sum, kind by kind."""
+        return Passes(
+            self.forward + other.forward,
+            self.backward + other.backward,
+            self.vjp + other.vjp,
+            self.jvp + other.jvp,
+        )
+
     @property
     def total(self) -> float:
         """All passes in units of one full forward, by matrix products.
@@ -75,6 +84,7 @@ def pullback(
     *,
     engine: Engine = EXACT,
     derivatives: Derivatives | None = None,
+    norms: Tensor | None = None,
 ) -> list[Tensor]:
     """Accumulate J^T R, block by block.
 
@@ -85,6 +95,7 @@ def pullback(
         engine: How the field is computed.
         derivatives: What differentiates it, such as with respect to its last layer alone; None
             takes all parameters.
+        norms: (N,), to which ||J_i^T R_i||^2 of the points is added; see `Block.pull`.
 
     Returns:
         J^T R, one tensor per parameter, in their order.
@@ -92,7 +103,8 @@ def pullback(
     through = derivatives or engine.derivatives(field)
     for start, coords, values in blocks:
         block = through.linearise(coords)
-        block.pull(cotangent(start, block.prediction, values))
+        rows = None if norms is None else norms[start : start + len(coords)]
+        block.pull(cotangent(start, block.prediction, values), rows)
     return through.pulled()
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from pydantic import Field as Setting
@@ -114,6 +114,20 @@ class Chain:
 
     layers: Sequence[Layer]
     encoding: Encoding | None = None
+
+
+class LinearMap(NamedTuple):
+    """An affine map z = W h + b inside a field, for a block of B points.
+
+    Real or complex; a complex W is a parameter by its real and imaginary parts.
+
+    Attributes:
+        input: h (B, fan_in).
+        output: z (B, fan_out), part of the graph.
+    """
+
+    input: Tensor
+    output: Tensor
 
 
 def width(default: int) -> int:
@@ -228,6 +242,20 @@ class Field(nn.Module, ABC):
 
         Returns:
             The parts, with every parameter in exactly one; or None where the field is no chain.
+        """
+        return None
+
+    def linear_maps(self, coords: Tensor) -> tuple[Tensor, Sequence[LinearMap]] | None:
+        """Predict, and return the affine maps that together hold every parameter once.
+
+        They make the norm of a point's own gradient cheap where the field is no chain: the sum
+        over the maps of ||dL/dz||^2 (||h||^2 + 1), see `derivatives.base.Block.pull`.
+
+        Args:
+            coords: (B, D).
+
+        Returns:
+            The prediction (B, C) and the maps, or None where the field is not made of such maps.
         """
         return None
 

@@ -38,7 +38,7 @@ LARGE: Mapping[str, Any] = {"optimiser.lr_side": 256, "optimiser.beta1_steps": 2
 
 # By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler
 # (docs/lab/recipe.md).
-GUIDED: Mapping[str, Any] = {"sampler": "nint"}
+GUIDED: Mapping[str, Any] = {"sampler": "nint_diagonal"}
 UNGUIDED: Mapping[str, Any] = {"sampler": "uniform"}
 
 

@@ -10,7 +10,7 @@ from pydantic import Field as Setting
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nint_cli.fields.base import Field, depth, first_frequency, uniform_, width
+from nint_cli.fields.base import Field, LinearMap, depth, first_frequency, uniform_, width
 from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
 from nint_cli.settings import Section
 
@@ -137,14 +137,23 @@ class Wire(Field):
 
     def forward(self, coords: Tensor) -> Tensor:
         """Predict values; see `Field.forward`."""
+        return self.linear_maps(coords)[0]
+
+    def linear_maps(self, coords: Tensor) -> tuple[Tensor, list[LinearMap]]:
+        """Predict, and return the layers' maps; see `Field.linear_maps`."""
         # Autocast knows no complex products.
         with torch.autocast(coords.device.type, enabled=False):
-            (weight, bias), *hidden, last = self._pairs()
-            z = linear(coords.to(weight.dtype), weight, bias)
+            (weight, bias), *rest = self._pairs()
+            h = coords.to(weight.dtype)
+            z = linear(h, weight, bias)
+            maps = [LinearMap(h, z)]
             h = torch.exp(torch.complex(-(self.first_scale**2) * z.square(), self.omega_0 * z))
-            for layer in hidden:
-                h = self._wavelet(_complex_linear(h, *layer))
-            return _complex_linear(h, *last).real
+            for index, layer in enumerate(rest):
+                if index:
+                    h = self._wavelet(z)
+                z = _complex_linear(h, *layer)
+                maps.append(LinearMap(h, z))
+            return z.real, maps
 
     def _wavelet(self, z: Tensor) -> Tensor:
         square = z.real.square() + z.imag.square()

@@ -97,6 +97,29 @@ class PassCount(Part):
     total: float = Field(description="in units of one full forward")
 
 
+class GuidanceRecord(Part):
+    """What chose the points that trained, and what that cost."""
+
+    ranked_by: str = Field(description="what points are ranked by, in words")
+    points: dict[str, int] | None = Field(
+        description="points that trained, by the rule that chose them, over all steps; null for a "
+        "run that an earlier version began"
+    )
+    passes: PassCount = Field(
+        description="what choosing cost beside the steps' own forward and backward"
+    )
+    self_leverage_mean: float | None = Field(
+        None,
+        description="r' K(x, x) r over r' r of the last batch, r the errors and K the NTK",
+    )
+    self_leverage_variation: float | None = Field(
+        None,
+        description="coefficient of variation of that over its points; 0 where the NTK's diagonal "
+        "is even",
+    )
+    self_leverage_reason: str | None = Field(None, description="why there is none")
+
+
 class MemoryRecord(Part):
     """Most memory in use at any time, in bytes."""
 
@@ -153,6 +176,9 @@ class RunMetrics(Quality):
     total_s: float
     field: FieldRecord
     passes: PassCount
+    guidance: GuidanceRecord | None = Field(
+        None, description="null where an earlier version wrote the file"
+    )
     memory: MemoryRecord
     environment: Environment
     series: str = Field(description="the log, relative to this file; one JSON row per evaluation")

@@ -13,9 +13,10 @@ import yaml
 
 from nint_cli.atomic import Writer
 from nint_cli.config.layers import Resolved
+from nint_cli.derivatives.sweep import Passes
 from nint_cli.device.settings import prepared, resolve_device, without_effect
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
-from nint_cli.metrics.schema import PassCount, Quality, RunMetrics
+from nint_cli.metrics.schema import GuidanceRecord, PassCount, Quality, RunMetrics, finite
 from nint_cli.modalities.base import ReadSaved, nothing_saved
 from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, environment
@@ -231,7 +232,8 @@ class Fit:
             "total_s": time.monotonic() - self._started,
             "input": self.subject.input_record(),
             "field": self.subject.field_record(config.field, self.trainer.field),
-            "passes": PassCount(**vars(self.trainer.passes), total=self.trainer.passes.total),
+            "passes": _counted(self.trainer.passes),
+            "guidance": self._guidance(),
             "memory": environment.peak_memory(self.device),
             "environment": environment.describe(
                 self.device, self.trainer.engine, self.trainer.field
@@ -243,6 +245,22 @@ class Fit:
             **more,
         }
         return self.subject.modality.metrics()(**document)
+
+    def _guidance(self) -> GuidanceRecord:
+        sampler = self.trainer.sampler
+        found = sampler.self_leverage()
+        return GuidanceRecord(
+            ranked_by=sampler.ranked_by,
+            points=self.trainer.trained,
+            passes=_counted(self.trainer.choosing),
+            self_leverage_mean=None if found is None else finite(found.mean),
+            self_leverage_variation=None if found is None else finite(found.variation),
+            self_leverage_reason=None if found else "the sampler does not use it, or saw no error",
+        )
+
+
+def _counted(passes: Passes) -> PassCount:
+    return PassCount(**vars(passes), total=passes.total)
 
 
 @dataclass(frozen=True)
@@ -325,8 +343,8 @@ def _describe(fit: Fit) -> str:
     config = fit.resolved.config
     return (
         f"{fit.source}, {fit.subject.describe()}, {config.field} with "
-        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler}, on "
-        f"{fit.device}"
+        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler} (ranked by "
+        f"{fit.trainer.sampler.ranked_by}), on {fit.device}"
     )
 
 

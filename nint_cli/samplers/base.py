@@ -59,12 +59,29 @@ class Observation:
         values: (B, C).
         coord_gradient: (B, D), the gradient of the step's loss by the coords; None unless the
             sampler wants it and brings its own loss.
+        gradient_norms: (B,), r_i^T K(x_i, x_i) r_i with r_i = prediction - values: the squared
+            norm of the gradient of half of point i's own squared error by all parameters; None
+            unless the sampler wants it.
     """
 
     selection: Selection
     prediction: Tensor
     values: Tensor
     coord_gradient: Tensor | None = None
+    gradient_norms: Tensor | None = None
+
+
+class SelfLeverage(NamedTuple):
+    """What a sampler saw of the kernel's diagonal in the last batch that it looked at.
+
+    Attributes:
+        mean: r^T K(x, x) r over r^T r, both averaged over the batch.
+        variation: Coefficient of variation of that quotient over the batch's points: 0 where the
+            diagonal is even, and ranking by it and by the error alone is the same.
+    """
+
+    mean: float
+    variation: float
 
 
 class Slot(NamedTuple):
@@ -109,12 +126,15 @@ class Sampler(ABC):
 
     Attributes:
         Settings: The settings that it reads, a section of a run's configuration.
+        ranked_by: What its points are ranked by, in a few words; "nothing" where they are not.
         section: Name of that section, where it is not the sampler's own name.
         slots: The rules that fill its batches, by the name that `Selection.slots` has.
         sized: Whether its batches may be made smaller where a run has little time.
         constant_batch: Whether every batch has as many points as the first.
         observes: Whether `observe` is to be called after every step.
         wants_coord_gradient: Whether it needs the gradient by the coords of its own loss.
+        wants_gradient_norms: Whether it needs the norms of the points' own gradients; it then
+            leaves the loss the weighted mean squared error.
         distinct: Whether no batch holds a point twice.
         index_entries: Names of the entries of its state that hold indices of points; a checkpoint
             in which one is no point of the signal is refused.
@@ -126,11 +146,13 @@ class Sampler(ABC):
 
     Settings: ClassVar[type[Section]] = Section
     section: ClassVar[str | None] = None
+    ranked_by: str = "what it says of itself"
     slots: ClassVar[Mapping[str, Slot]] = {}
     sized: ClassVar[bool] = True
     constant_batch: ClassVar[bool] = False
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
+    wants_gradient_norms: bool = False
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
     host_entries: ClassVar[frozenset[str]] = frozenset()
@@ -167,6 +189,10 @@ class Sampler(ABC):
     def needs_fixed_points(self) -> bool:
         """Whether it holds on to points, so that a signal must not draw others meanwhile."""
         return False
+
+    def self_leverage(self) -> SelfLeverage | None:
+        """Return what was seen of the kernel's diagonal; None where the sampler uses none."""
+        return None
 
     def forget(self) -> None:
         """Take every index that is remembered for void, because the signal has drawn new points.

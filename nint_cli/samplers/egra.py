@@ -90,6 +90,7 @@ class Egra(Sampler):
     """
 
     Settings = EgraSettings
+    ranked_by = "edges of the signal, once"
     slots: ClassVar[Mapping[str, Slot]] = {
         "edge": Slot("edges", (0, 158, 115)),
         "uniform": UNIFORM,

@@ -139,6 +139,7 @@ class Evos(Sampler):
     """
 
     Settings = EvosSettings
+    ranked_by = "|error| of all points, now and then"
     slots: ClassVar[Mapping[str, Slot]] = {
         "survivor": Slot("survivors of a ranking", (213, 94, 0)),
         "mutant": UNIFORM,

@@ -64,6 +64,7 @@ class Expansive(Sampler):
     """
 
     Settings = ExpansiveSettings
+    ranked_by = "edges of the signal, once"
     slots: ClassVar[Mapping[str, Slot]] = {
         "anchor": Slot("anchors", (0, 158, 115)),
         "uniform": UNIFORM,

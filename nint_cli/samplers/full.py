@@ -16,6 +16,7 @@ class Full(Sampler):
     Passes: none besides the step's own, a forward and a backward over N.
     """
 
+    ranked_by = "nothing: every point trains"
     slots: ClassVar[Mapping[str, Slot]] = {"full": EVERY}
     sized: ClassVar[bool] = False
 

@@ -57,6 +57,7 @@ class Int(Sampler):
     """
 
     Settings = IntSettings
+    ranked_by = "|error| of all points"
     slots: ClassVar[Mapping[str, Slot]] = {"residual": Slot("by residual", (86, 180, 233))}
 
     index_entries: ClassVar[frozenset[str]] = frozenset({_SELECTED})

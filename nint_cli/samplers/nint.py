@@ -12,8 +12,7 @@ from nint_cli.derivatives.probe import Probe, ScoredBlocks
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot, load_indices
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.int import residual_score
-from nint_cli.samplers.nint_pool import NintPool
-from nint_cli.samplers.slots import PAPER, Mixture
+from nint_cli.samplers.slots import PAPER, Mixture, chosen_weights
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
@@ -27,6 +26,13 @@ _BEGAN = "began"
 # There where the points have changed since the rankings were made.
 _VOID = "void"
 _NEVER = 1 << 62
+_SCORED = {
+    "product": "||K error||",
+    "self_leverage": "||K(x, x) error||",
+    "residual": "||error||",
+    "last_layer": "||K error|| of the last layer",
+    "sketch": "||K error|| by random projections",
+}
 _SLOTS = (_NTK, _RESIDUAL, "uniform")
 
 
@@ -73,16 +79,6 @@ class NintSettings(Section):
         "product",
         description="what the NTK slot ranks by: the product with the residual, or of the kernel "
         "only its diagonal, nothing, its last layer, or random projections",
-    )
-    scoring: Literal["sweep", "pool"] = Setting(
-        "sweep",
-        description="what is ranked: all points by sweeps, as in the paper; or random candidates, "
-        "by the error they had when they last trained and a JVP along Adam's first moment, which "
-        "takes the same time for any signal; the interval, every, residual_every, and what says "
-        "how to score, are then without effect",
-    )
-    pool: int = Setting(
-        4, ge=1, le=1024, description="candidates per chosen point, under scoring pool"
     )
     gradient: Literal["full", "moment"] = Setting(
         "full",
@@ -186,6 +182,20 @@ class Nint(Sampler):
         self._ranked: dict[str, Tensor] = {}
 
     @property
+    def ranked_by(self) -> str:  # type: ignore[override]
+        """What its points are ranked by; see `Sampler`."""
+        share = laws.ntk_share(
+            self.mixture.share_law,
+            0,
+            xi=self.mixture.xi,
+            alpha=self.mixture.alpha,
+            lambda_=self.mixture.lambda_,
+        )
+        if share < self.mixture.min_share or share == 0:
+            return "|error| of all points, without the NTK: nint.min_share leaves it no share"
+        return f"{_SCORED[self.score]} and |error| of all points"
+
+    @property
     def needs_fixed_points(self) -> bool:
         """Whether a selection is kept between refreshes."""
         return self.interval != "dense"
@@ -198,20 +208,17 @@ class Nint(Sampler):
 
     @classmethod
     def from_settings(cls, settings: NintSettings, setup: Setup) -> Sampler:
-        """Build it, or `NintPool` where settings say so; see `Sampler.from_settings`."""
+        """Build it; see `Sampler.from_settings`."""
         mixture = Mixture(**{each.name: getattr(settings, each.name) for each in fields(Mixture)})
-        reshuffle = setup.batch.reshuffle
-        if settings.scoring == "pool":
-            return NintPool(setup.batch, mixture, pool=settings.pool, reshuffle=reshuffle)
-        own = {"scoring", "pool", *(each.name for each in fields(Mixture))}
+        own = {each.name for each in fields(Mixture)}
         rest = settings.model_dump(by_alias=False, exclude=own)
-        return cls(setup.batch, mixture, reshuffle=reshuffle, **rest)
+        return cls(setup.batch, mixture, reshuffle=setup.batch.reshuffle, **rest)
 
     @classmethod
     def depends_on_steps(cls, settings: NintSettings) -> Mapping[str, object]:
         """Return the start of guidance, and phases of the run; see the base class."""
         found: dict[str, object] = {"nint.start": settings.start} if settings.start else {}
-        if settings.scoring == "sweep" and settings.interval in laws.PHASED_INTERVALS:
+        if settings.interval in laws.PHASED_INTERVALS:
             found["nint.interval"] = settings.interval
         return found
 
@@ -241,8 +248,8 @@ class Nint(Sampler):
         return self._remembered(self._weighed(torch.cat([guided, rest]), slots), step)
 
     def _weighed(self, indices: Tensor, slots: tuple[tuple[str, int], ...]) -> Selection:
-        drawn = slots[-1][1]
-        weights = self.mixture.weights(len(indices) - drawn, len(indices), indices.device)
+        count, drawn = len(indices), slots[-1][1]
+        weights = chosen_weights(self.mixture.weight, count - drawn, count, indices.device)
         return Selection(indices, weights, slots=slots)
 
     @property

@@ -47,8 +47,9 @@ class NintReleased(Sampler):
 
     Settings = NintSettings
     section: ClassVar[str] = "nint"
+    ranked_by = "brightness and |error| of all points"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "ntk": Slot("chosen by NTK score", (213, 94, 0)),
+        "bright": Slot("by brightness", (213, 94, 0)),
         "residual": Slot("by residual", (86, 180, 233)),
         "uniform": UNIFORM,
     }
@@ -111,7 +112,7 @@ class NintReleased(Sampler):
         rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
         return Selection(
             torch.cat([guided, rest]),
-            slots=(("ntk", len(bright)), ("residual", len(hard)), ("uniform", len(rest))),
+            slots=(("bright", len(bright)), ("residual", len(hard)), ("uniform", len(rest))),
         )
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -57,27 +57,29 @@ class Mixture:
         share = share if share >= self.min_share else 0.0
         return int(count * share), int(count * (1 - xi - share) + 1e-9)
 
-    def weights(self, chosen: int, count: int, device: torch.device) -> Tensor | None:
-        """Weigh the points that were chosen against those that were drawn uniformly.
 
-        A batch in which hard points come more often than they are stands for another loss than
-        that of the signal, and where the learning rate is high, training on it may be unstable. A
-        weight below 1 takes back a part of that: it is what importance weights would do in full.
+def chosen_weights(weight: float, chosen: int, count: int, device: torch.device) -> Tensor | None:
+    """Weigh the points that were chosen against those that were drawn uniformly.
 
-        Args:
-            chosen: How many points of the batch were chosen; they come first.
-            count: B.
-            device: Where the batch is.
+    A batch in which hard points come more often than they are stands for another loss than that of
+    the signal, and where the learning rate is high, training on it may be unstable. A weight below
+    1 takes back a part of that: it is what importance weights would do in full.
 
-        Returns:
-            (B,) with a mean of 1, or None where all are equal.
-        """
-        if self.weight == 1 or chosen in {0, count}:
-            return None
-        mean = (chosen * self.weight + count - chosen) / count
-        weights = torch.full((count,), 1 / mean, dtype=torch.get_default_dtype(), device=device)
-        weights[:chosen] = self.weight / mean
-        return weights
+    Args:
+        weight: Of a chosen point in the loss, in units of a drawn one's, in (0, 1].
+        chosen: How many points of the batch were chosen; they come first.
+        count: B.
+        device: Where the batch is.
+
+    Returns:
+        (B,) with a mean of 1, or None where all are equal.
+    """
+    if weight == 1 or chosen in {0, count}:
+        return None
+    mean = (chosen * weight + count - chosen) / count
+    weights = torch.full((count,), 1 / mean, dtype=torch.get_default_dtype(), device=device)
+    weights[:chosen] = weight / mean
+    return weights
 
 
 PAPER = Mixture()

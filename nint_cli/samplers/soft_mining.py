@@ -119,6 +119,7 @@ class SoftMining(Sampler):
     """
 
     Settings = SoftMiningSettings
+    ranked_by = "|error| of particles that move along its gradient"
     slots: ClassVar[Mapping[str, Slot]] = {"mined": Slot("mined", (204, 121, 167))}
     sized: ClassVar[bool] = False
     constant_batch: ClassVar[bool] = True

@@ -19,6 +19,7 @@ SAMPLERS: Mapping[str, str] = {
     "int": "int:Int",
     "evos": "evos:Evos",
     "nint": "nint:Nint",
+    "nint_diagonal": "nint_diagonal:NintDiagonal",
     "nint_released": "nint_released:NintReleased",
 }
 """Name, module of this package and class."""

@@ -67,18 +67,31 @@ def batch_gradient(
         if even is not None:
             even.add(start, residual, values)
 
-    gradient, loss = _separable(field, signal, selection, see, engine)
+    norms = None
+    if sampler.wants_gradient_norms:
+        like = next(field.parameters())
+        norms = torch.zeros(len(selection.indices), dtype=like.dtype, device=like.device)
+    gradient, loss = _separable(field, signal, selection, see, engine, norms)
     observation = None
     if seen:
         prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        observation = Observation(selection, prediction, values)
+        observation = Observation(selection, prediction, values, gradient_norms=norms)
     return BatchGradient(gradient, loss, observation)
 
 
 def _separable(
-    field: Field, signal: Signal, selection: Selection, see: See, engine: Engine
+    field: Field,
+    signal: Signal,
+    selection: Selection,
+    see: See,
+    engine: Engine,
+    norms: Tensor | None,
 ) -> tuple[list[Tensor], Tensor]:
-    """Take the gradient of the weighted mean squared error, block by block."""
+    """Compute the gradient of the weighted mean squared error, block by block, and the loss.
+
+    `norms` (B,) is filled with the squared norms of the points' own gradients, as if every point
+    were alone: without the weights and without the mean's factor.
+    """
     like, weights = next(field.parameters()), selection.weights
     scale = 2 / (len(selection.indices) * field.value_dim)
     squared_error = torch.zeros((), dtype=torch.float64, device=like.device)
@@ -94,7 +107,9 @@ def _separable(
         return scale * weighted
 
     blocks = _blocks(signal, selection.indices, engine.block_size(field))
-    gradient = pullback(field, blocks, loss_gradient, engine=engine)
+    gradient = pullback(field, blocks, loss_gradient, engine=engine, norms=norms)
+    if norms is not None:
+        norms /= scale**2 if weights is None else (scale * weights) ** 2
     return gradient, squared_error * (scale / 2)
 
 

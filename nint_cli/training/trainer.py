@@ -122,7 +122,11 @@ class Trainer:
         self.check_every = check_every
         self.engine = engine
         self.average = average
-        self.passes = Passes()
+        # What the updates cost, and what choosing the points costs beside them.
+        self.updates = Passes()
+        self.choosing = Passes()
+        # How many points each rule has chosen; None in a run that was begun without counting.
+        self.trained: dict[str, int] | None = {}
         self.step = 0
         self._draw = 0
         # Losses that are still on the device, and whether each is the first of its kind.
@@ -130,6 +134,11 @@ class Trainer:
         self._loss = math.nan
         self.selections: dict[str, Selection] = {}
         self.optimiser = Adam(field)
+
+    @property
+    def passes(self) -> Passes:
+        """All network passes of the run so far."""
+        return self.updates + self.choosing
 
     def fit(self, observer: Observer) -> str:
         """Train until a reason to stop turns up.
@@ -176,7 +185,7 @@ class Trainer:
         self._renew_points()
         with self.clock.measure("sampler_s"):
             moment = self.optimiser.first_moment
-            probe = Probe(self.field, self.signal, self.passes, moment, self.engine)
+            probe = Probe(self.field, self.signal, self.choosing, moment, self.engine)
             selection = self.sampler.select(self.step, probe, self.generator)
         with self.clock.measure("update_s"):
             healthy, observation = self._update(selection)
@@ -254,8 +263,11 @@ class Trainer:
             self.field, self.signal, self.sampler, selection, even, self.engine
         )
         share = len(selection.indices) / len(self.signal)
-        self.passes.forward += share
-        self.passes.backward += share
+        self.updates.forward += share
+        self.updates.backward += share
+        if self.trained is not None:
+            for rule, count in selection.slots:
+                self.trained[rule] = self.trained.get(rule, 0) + count
         # A gradient can overflow before the loss does, and would leave NaN in the parameters.
         norms = torch._foreach_norm(gradient)
         seen = [loss, torch.stack(norms).max(), *(() if even is None else even.means())]
@@ -308,6 +320,8 @@ class Trainer:
         numbers = {
             "step": self.step,
             "passes": asdict(self.passes),
+            "choosing_passes": asdict(self.choosing),
+            "trained": self.trained,
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         if self.average is not None:
@@ -346,7 +360,16 @@ class Trainer:
             slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
-        self.passes = Passes(**state.numbers["passes"])
+        passes = Passes(**state.numbers["passes"])
+        if "choosing_passes" in state.numbers:
+            self.choosing = Passes(**state.numbers["choosing_passes"])
+        else:  # older: an update is one forward and one backward, and nothing else is backward
+            more = passes.forward - passes.backward
+            self.choosing = Passes(more, 0.0, passes.vjp, passes.jvp)
+        self.updates = Passes(
+            passes.forward - self.choosing.forward, passes.backward - self.choosing.backward
+        )
+        self.trained = state.numbers.get("trained")
         if state.numbers.get("duration") is not None:
             self.duration.load_state_dict(state.numbers["duration"])
         if (

@@ -1,0 +1,278 @@
+"""NINT on what training leaves behind: no sweep, and no step that grows with the signal."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field as Setting
+from torch import Tensor
+
+from nint_cli.derivatives.probe import Probe
+from nint_cli.samplers.base import (
+    UNIFORM,
+    Observation,
+    Sampler,
+    Selection,
+    SelfLeverage,
+    Setup,
+    Slot,
+)
+from nint_cli.samplers.drawing import UniformDraws
+from nint_cli.samplers.slots import chosen_weights
+from nint_cli.schedules.batch_size import BatchPlan
+from nint_cli.settings import Section, Share
+
+_SCORES, _TRAINED, _BEGAN = "scores", "trained", "began"
+_LEVERAGE = "leverage"
+_RANKED_BY = {
+    "diagonal": "squared error x NTK diagonal of points as they train",
+    "error": "squared error of points as they train, without the NTK",
+}
+# The name of the scores in checkpoints that were written when they were errors alone.
+_OLD_SCORES = "errors"
+
+MOST_REMEMBERED = 1 << 24
+"""Points of a signal beyond which nothing is remembered, and batches are uniform."""
+
+
+class NintDiagonalSettings(Section):
+    """Remembered scores: squared error times the kernel's diagonal, without a sweep."""
+
+    score: Literal["diagonal", "error"] = Setting(
+        "diagonal",
+        description="what is remembered of a point that has trained: its squared error times its "
+        "self-leverage, the diagonal of the NTK, relative to its batch's mean; or the error alone",
+    )
+    xi: Share = Setting(0.5, description="share of a batch that is drawn uniformly")
+    pool: int = Setting(8, ge=1, le=1024, description="candidates per chosen point")
+    start: float = Setting(
+        0.2, ge=0, lt=1, description="share of the run before guidance; until then uniform"
+    )
+    weight: float = Setting(
+        0.8,
+        gt=0,
+        le=1,
+        description="weight of a chosen point in the loss of its batch, where a uniform one has "
+        "1; less than 1 takes back a part of what being chosen gives it, for steadier training",
+    )
+    max_chosen: float = Setting(
+        0.05,
+        gt=0,
+        le=1,
+        description="share of the signal that a batch may choose at most; the rest of it is "
+        "uniform, even beyond xi",
+    )
+
+
+class NintDiagonal(Sampler):
+    """Chooses points by their remembered squared error times the kernel's diagonal times age.
+
+    In a batch of B points floor(B (1 - xi)) are chosen and the rest are uniform. A chosen point
+    is among the best of `pool` candidates per place, drawn anew at every step: uniformly, or where
+    uniform points come by epochs every s-th point of that random order (`UniformDraws.others`).
+
+    Candidates are ranked by score_i (t - t_i): the score of point i when it last trained, at step
+    t_i, times the steps since then. What it has been owed for so long weighs more, and what has
+    just trained waits. A point that has not trained yet ranks last. The score is
+
+    - ``diagonal``: r_i^T K(x_i, x_i) r_i / k, with r_i the residual, K(x_i, x_i) the C x C block
+      of the neural tangent kernel on its diagonal, and k the batch's mean of r^T K r over its mean
+      of r^T r. That is the squared error times the point's self-leverage relative to its batch:
+      how far one step on this point alone moves its own prediction. The backward pass of the
+      training step holds all of it (`Observation.gradient_norms`), so it takes no pass;
+    - ``error``: r_i^T r_i, the ablation without a kernel.
+
+    A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
+    scores would outgrow the signal's own.
+
+    Source: the kernel's diagonal is the second mechanism of Zhang et al., "NTK-Guided Implicit
+    Neural Teaching", CVPR 2026, arXiv 2511.15487, section 3 (self-leverage); the norms are those
+    of Goodfellow, 2015, arXiv 1510.01799; memory, age and candidates are nint's own.
+
+    Args:
+        batch: How many points.
+        score: ``diagonal`` or ``error``.
+        xi: Share of the batch drawn uniformly, in [0, 1].
+        pool: Candidates per chosen point, at least 1.
+        start: Share of the run before guidance, in [0, 1); earlier batches are uniform.
+        weight: Of a chosen point in the loss, in units of a drawn one's, in (0, 1].
+        max_chosen: Share of the signal that a batch chooses at most, in (0, 1]. Where batches are
+            large against the signal, uniform ones come to every point after a few steps, and what
+            is chosen is taken from these visits.
+        reshuffle: Whether uniform points come once each before any comes again; see
+            `UniformDraws`.
+    """
+
+    Settings = NintDiagonalSettings
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "diagonal": Slot("by error x NTK diagonal", (213, 94, 0)),
+        "error": Slot("by remembered error", (86, 180, 233)),
+        "uniform": UNIFORM,
+    }
+
+    observes: ClassVar[bool] = True
+    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
+    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {
+        _SCORES,
+        _TRAINED,
+        _LEVERAGE,
+    }
+
+    def __init__(
+        self,
+        batch: BatchPlan,
+        *,
+        score: str = "diagonal",
+        xi: float = 0.5,
+        pool: int = 8,
+        start: float = 0.2,
+        weight: float = 0.8,
+        max_chosen: float = 0.05,
+        reshuffle: bool = False,
+    ) -> None:
+        self.batch = batch
+        self.score = score
+        self.wants_gradient_norms = score == "diagonal"
+        self.ranked_by = _RANKED_BY[score]
+        self.xi = xi
+        self.pool = pool
+        self.start = start
+        self.weight = weight
+        self.max_chosen = max_chosen
+        self._draws = UniformDraws(reshuffle)
+        # By point: the score when it last trained, -1 before, and the step of that.
+        self._scores: Tensor | None = None
+        self._trained: Tensor | None = None
+        self._began: int | None = None  # the first step with guidance
+        self._population = 0
+        # Of the last batch, (errors, gradient norms); of a run that goes on its summary alone.
+        self._seen: tuple[Tensor, Tensor] | None = None
+        self._leverage: Tensor | None = None
+
+    @classmethod
+    def from_settings(cls, settings: NintDiagonalSettings, setup: Setup) -> Sampler:
+        """Build it; see `Sampler.from_settings`."""
+        return cls(setup.batch, reshuffle=setup.batch.reshuffle, **settings.model_dump())
+
+    def forget(self) -> None:
+        """Remember no score of the points that were; see `Sampler.forget`."""
+        self._scores = self._trained = None
+        self._draws.forget()
+
+    def undo(self, step: int) -> None:
+        """Forget the scores of the steps that are undone; see `Sampler.undo`."""
+        if self._scores is not None and self._trained is not None:
+            self._scores[self._trained >= step] = -1.0
+
+    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+        """Choose the points that are owed most, and draw the rest; see `Sampler.select`."""
+        self._population = population = len(probe)
+        count = self.batch.count(step, population)
+        if self._began is None and step >= self.start * self.batch.total_steps:
+            self._began = step
+        blind = population > MOST_REMEMBERED or count == population
+        if blind or self._scores is None or self._began is None:
+            indices = self._draws.draw(population, count, generator)
+            return Selection(indices, slots=(("uniform", count),))
+        xi = max(self.xi, 1 - self.max_chosen * population / count)
+        chosen_count = int(count * (1 - xi) + 1e-9)
+        # The uniform points are drawn first, so that the host waits for no device.
+        rest = self._draws.draw(population, count - chosen_count, generator)
+        chosen = self._owed_most(step, chosen_count, rest, generator)
+        slots = ((self.score, chosen_count), ("uniform", len(rest)))
+        weights = chosen_weights(self.weight, chosen_count, count, probe.device)
+        return Selection(torch.cat([chosen, rest]), weights, slots=slots)
+
+    def _owed_most(
+        self, step: int, count: int, taken: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return the candidates that have been owed most for longest, (count,)."""
+        assert self._scores is not None
+        assert self._trained is not None
+        left = self._population - len(taken)
+        candidates = self._draws.others(
+            self._population, min(left, self.pool * count), step, generator, taken
+        )
+        owed = self._scores[candidates] * (step - self._trained[candidates])
+        return candidates[owed.topk(count).indices]
+
+    def observe(self, step: int, observation: Observation) -> None:
+        """Remember the scores of a batch; see `Sampler.observe`."""
+        if self._population > MOST_REMEMBERED:
+            return
+        indices = observation.selection.indices
+        if self._scores is None:
+            self._scores = torch.full(
+                (self._population,), -1.0, dtype=observation.values.dtype, device=indices.device
+            )
+        if self._trained is None:
+            self._trained = torch.zeros(self._population, dtype=torch.int32, device=indices.device)
+        self._scores[indices] = self._score(observation)
+        self._trained[indices] = step
+
+    def _score(self, observation: Observation) -> Tensor:
+        """Return the scores of a batch (B,)."""
+        errors = (observation.prediction - observation.values).square().sum(1)
+        if self.score == "error":
+            return errors
+        norms = observation.gradient_norms
+        assert norms is not None
+        self._seen = errors, norms
+        # Where all norms are 0 there is no error, or nothing that moves.
+        tiny = torch.finfo(norms.dtype).tiny
+        return norms * (errors.sum() / norms.sum().clamp(min=tiny))
+
+    def self_leverage(self) -> SelfLeverage | None:
+        """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
+        found = self._summary()
+        return None if found is None else SelfLeverage(*found.tolist())
+
+    def _summary(self) -> Tensor | None:
+        """Compute `SelfLeverage` of the last batch as a tensor (2,)."""
+        if self._seen is None:
+            return self._leverage
+        errors, norms = (each.double() for each in self._seen)
+        known = errors > 0
+        if not known.any():
+            return None
+        leverage = norms[known] / errors[known]
+        mean = leverage.mean()
+        variation = leverage.std(correction=0) / mean if mean > 0 else torch.zeros_like(mean)
+        return torch.stack([norms.sum() / errors.sum(), variation])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what is remembered; see `Sampler.state_dict`."""
+        began = None if self._began is None else torch.tensor([self._began])
+        remembered = {
+            _SCORES: self._scores,
+            _TRAINED: self._trained,
+            _BEGAN: began,
+            _LEVERAGE: self._summary(),
+        }
+        found = {name: each for name, each in remembered.items() if each is not None}
+        return found | self._draws.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what is remembered; see `Sampler.load_state_dict`."""
+        rest = dict(state)
+        scores, trained = rest.pop(_SCORES, rest.pop(_OLD_SCORES, None)), rest.pop(_TRAINED, None)
+        if (scores is None) != (trained is None):
+            raise ValueError(f"unexpected sampler state, {_SCORES} or {_TRAINED} alone")
+        if scores is not None and trained is not None:
+            known = scores.is_floating_point() and trained.dtype == torch.int32
+            if not known or scores.ndim != 1 or scores.shape != trained.shape:
+                raise ValueError(f"unexpected sampler state {_SCORES} {tuple(scores.shape)}")
+        self._scores, self._trained = scores, trained
+        self._seen, self._leverage = None, rest.pop(_LEVERAGE, None)
+        if self._leverage is not None and self._leverage.shape != (2,):
+            raise ValueError(f"unexpected sampler state {_LEVERAGE} {tuple(self._leverage.shape)}")
+        draws = {name: rest.pop(name) for name in UniformDraws.host_entries if name in rest}
+        self._draws.load_state_dict(draws)
+        began = rest.pop(_BEGAN, None)
+        if began is not None and (began.shape != (1,) or began.dtype != torch.int64):
+            raise ValueError(f"unexpected sampler state {_BEGAN} {tuple(began.shape)}")
+        self._began = None if began is None else int(began)
+        if "ntk" in rest:
+            raise ValueError("the run had an NTK slot by Adam's first moment, which is gone")
+        if rest:
+            raise ValueError(f"unexpected sampler state {sorted(rest)}")
