@@ -190,8 +190,18 @@ def observation(field, signal, selection) -> Observation:
         gradient = 2 / values.numel() * weights * (prediction.detach() - values)
     else:
         _, gradient = selection.loss(prediction.detach(), values)
-    (by_coords,) = torch.autograd.grad(prediction, coords, gradient)
-    return Observation(selection, prediction.detach(), values, by_coords)
+    (by_coords,) = torch.autograd.grad(prediction, coords, gradient, retain_graph=True)
+    norms = gradient_norms(field, prediction, prediction.detach() - values)
+    return Observation(selection, prediction.detach(), values, by_coords, norms)
+
+
+def gradient_norms(field, prediction: Tensor, residual: Tensor) -> Tensor:
+    """||J_i^T R_i||^2 of each point, by a backward pass each."""
+    norms = []
+    for row, part in zip(prediction, residual, strict=True):
+        gradient = torch.autograd.grad(row, list(field.parameters()), part, retain_graph=True)
+        norms.append(sum((each.square().sum() for each in gradient), start=torch.zeros(())))
+    return torch.stack(norms)
 
 
 def loss_gradient(loss, seen: Observation) -> Tensor:

@@ -26,14 +26,17 @@ VARIANTS = {
     "nint-residual": ("nint", {"nint": {"score": "residual", "score_norm": "l1"}}),
     "nint-last_layer": ("nint", {"nint": {"score": "last_layer"}}),
     "nint-moment": ("nint", {"nint": {"gradient": "moment"}}),
-    "nint-pool": ("nint", {"nint": {"scoring": "pool"}}),
-    "nint-pool-late": ("nint", {"nint": {"scoring": "pool", "pool": 1, "start": 0.4, "xi": 0}}),
+    "nint_diagonal-early": ("nint_diagonal", {"nint_diagonal": {"start": 0, "max_chosen": 1}}),
+    "nint_diagonal-late": ("nint_diagonal", {"nint_diagonal": {"pool": 1, "start": 0.4, "xi": 0}}),
     "nint-epochs": ("nint", {"batch": {"reshuffle": True}}),
-    "nint-pool-epochs": ("nint", {"nint": {"scoring": "pool"}, "batch": {"reshuffle": True}}),
-    "nint-pool-epochs-chosen": (
-        "nint",
+    "nint_diagonal-epochs": (
+        "nint_diagonal",
+        {"nint_diagonal": {"start": 0, "max_chosen": 1}, "batch": {"reshuffle": True}},
+    ),
+    "nint_diagonal-error": (
+        "nint_diagonal",
         {
-            "nint": {"scoring": "pool", "pool": 2, "xi": 0, "min_share": 1},
+            "nint_diagonal": {"score": "error", "pool": 2, "start": 0, "xi": 0, "max_chosen": 1},
             "batch": {"reshuffle": True},
         },
     ),

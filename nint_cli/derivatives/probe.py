@@ -16,7 +16,6 @@ from nint_cli.derivatives.sweep import (
     predict,
     pullback,
     pushed_blocks,
-    pushforward_at,
     residual_blocks,
     self_leverage,
 )
@@ -168,22 +167,6 @@ class Probe:
             product += part / sketches
         self._passes.jvp += sketches
         yield from _in_blocks(product, residual)
-
-    def products_at(self, indices: Tensor) -> Tensor:
-        """Estimate rows of K R as J m, at some points alone; see `product_blocks`.
-
-        Args:
-            indices: (M,) int64 of the points.
-
-        Returns:
-            (M, C); zeros before the first step.
-        """
-        moment = self._moment()
-        if moment is None:
-            like = next(self._field.parameters())
-            return like.new_zeros(len(indices), self._field.value_dim)
-        self._passes.jvp += len(indices) / len(self._signal)
-        return pushforward_at(self._field, self._signal, indices, moment, engine=self._engine)
 
 
 def _in_blocks(scores: Tensor, residual: Tensor) -> ScoredBlocks:

@@ -265,31 +265,6 @@ def residual_blocks(
         yield start, derivatives.predict(coords) - values
 
 
-def pushforward_at(
-    field: Field,
-    signal: Signal,
-    indices: Tensor,
-    tangent: Sequence[Tensor],
-    *,
-    engine: Engine = EXACT,
-) -> Tensor:
-    """Compute J v at some points alone.
-
-    Args:
-        field: The network, with Jacobian J at its current parameters.
-        signal: Where they are; its values are not used.
-        indices: (M,) int64 of the points.
-        tangent: v, one tensor per parameter, in their order.
-        engine: How the field is computed.
-
-    Returns:
-        J v (M, C), without a graph.
-    """
-    push = engine.derivatives(field).pusher(tangent)
-    parts = indices.split(engine.block_size(field))
-    return torch.cat([push(signal.at(part)[0])[1] for part in parts])
-
-
 def self_leverage(field: Field, signal: Signal, *, engine: Engine = EXACT) -> Tensor:
     """Compute ||row (i, c) of J||^2 for all points: the diagonal of J J^T.
 

@@ -327,9 +327,9 @@ def test_a_section_named_like_a_type_is_set_and_shown_by_its_name():
             {"score": "sketch", "sketches": 9, "mixture": Mixture(lambda_=2.0, start=0.5)},
         ),
         (
-            "nint",
-            {"scoring": "pool", "pool": 9, "max_chosen": 0.1, "weight": 0.5},
-            {"pool": 9, "mixture": Mixture(max_chosen=0.1, weight=0.5)},
+            "nint_diagonal",
+            {"score": "error", "pool": 9, "max_chosen": 0.1, "weight": 0.5},
+            {"score": "error", "pool": 9, "max_chosen": 0.1, "weight": 0.5},
         ),
     ],
 )
@@ -385,14 +385,14 @@ def test_the_default_guides_pictures_sounds_by_most_fields_and_no_shapes(name):
 
     def chosen(preset, modality):
         config = resolve([preset_layer(preset, modality), layered(field=name)], modality).config
-        return config.sampler, config.section("nint").scoring
+        return config.sampler
 
     guided = name not in {"hashgrid", "mlp"}
-    assert chosen("default", "image") == ("nint", "pool")
-    assert chosen("default", "audio") == ("nint" if guided else "uniform", "pool")
-    assert chosen("default", "sdf")[0] == "uniform"
+    assert chosen("default", "image") == "nint_diagonal"
+    assert chosen("default", "audio") == ("nint_diagonal" if guided else "uniform")
+    assert chosen("default", "sdf") == "uniform"
     for modality in MODALITIES:
-        assert chosen("paper", modality) == ("nint", "sweep")
+        assert chosen("paper", modality) == "nint"
 
 
 def test_the_field_brings_its_recipe_and_anything_given_beats_it():

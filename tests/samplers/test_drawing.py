@@ -8,7 +8,7 @@ from nint_cli.derivatives.sweep import Passes
 from nint_cli.samplers import drawing
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.nint import Nint
-from nint_cli.samplers.nint_pool import NintPool
+from nint_cli.samplers.nint_diagonal import NintDiagonal
 from nint_cli.samplers.uniform import Uniform
 from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
@@ -165,7 +165,7 @@ def test_a_place_beyond_the_end_begins_anew():
     assert len(draws.draw(180, 180, generator()).unique()) == 180
 
 
-@pytest.mark.parametrize("sampler", [Uniform, Nint, NintPool])
+@pytest.mark.parametrize("sampler", [Uniform, Nint, NintDiagonal])
 def test_samplers_visit_every_point_in_an_epoch(sampler):
     """Those that guide, too: what they choose and what is drawn are all points, together."""
     made, rng, field = (
@@ -183,7 +183,7 @@ def test_samplers_visit_every_point_in_an_epoch(sampler):
     assert seen == set(range(COUNT))
 
 
-@pytest.mark.parametrize("sampler", [Uniform, Nint, NintPool])
+@pytest.mark.parametrize("sampler", [Uniform, Nint, NintDiagonal])
 def test_other_points_begin_another_epoch(sampler):
     made = sampler(BatchPlan(0.25, "constant", None, 60), reshuffle=True)
     made.select(0, Probe(tiny_field(3), SIGNAL, Passes(), lambda: None), generator())

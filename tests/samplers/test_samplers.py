@@ -370,7 +370,7 @@ def test_released_nint_ranks_by_brightness_with_a_stepwise_share():
     for step in range(70):
         field, passes = perturbed(step), Passes()
         probe = Probe(field, SIGNAL, passes)
-        bright = slots(sampler.select(step, probe, generator(step)))["ntk"]
+        bright = slots(sampler.select(step, probe, generator(step)))["bright"]
         share = 0.3 * math.exp(-max(1, (step + 1) // 10))
         assert len(bright) == int(162 * share)
         score = predict(field, SIGNAL).square().sum(1)

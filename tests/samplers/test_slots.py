@@ -8,8 +8,8 @@ import torch
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.samplers.nint import Nint
-from nint_cli.samplers.nint_pool import NintPool
-from nint_cli.samplers.slots import PAPER, Mixture
+from nint_cli.samplers.nint_diagonal import NintDiagonal
+from nint_cli.samplers.slots import PAPER, Mixture, chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
@@ -22,7 +22,7 @@ SIGNAL = tiny_signal((12, 15))
     ("guided", "count", "weight"), [(3, 10, 0.8), (9, 10, 0.25), (1, 2, 1e-3)]
 )
 def test_weights_keep_the_ratio_of_chosen_and_drawn_and_a_mean_of_one(guided, count, weight):
-    weights = Mixture(weight=weight).weights(guided, count, torch.device("cpu"))
+    weights = chosen_weights(weight, guided, count, torch.device("cpu"))
     assert weights is not None
     assert weights.mean().item() == pytest.approx(1)
     assert (weights[:guided] / weights[-1]).tolist() == pytest.approx([weight] * guided)
@@ -31,7 +31,7 @@ def test_weights_keep_the_ratio_of_chosen_and_drawn_and_a_mean_of_one(guided, co
 
 @pytest.mark.parametrize(("guided", "weight"), [(0, 0.5), (10, 0.5), (4, 1.0)])
 def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
-    assert Mixture(weight=weight).weights(guided, 10, torch.device("cpu")) is None
+    assert chosen_weights(weight, guided, 10, torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
     [
         Nint(PLAN, Mixture(xi=0.5, weight=0.5)),
         Nint(PLAN, Mixture(xi=0.5, weight=0.5), interval="dense2", every=2),
-        NintPool(PLAN, Mixture(xi=0.5, weight=0.5)),
+        NintDiagonal(PLAN, weight=0.5, start=0, max_chosen=1),
     ],
 )
 def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
@@ -92,10 +92,14 @@ def test_rounding_takes_no_residual_point_away():
 
 
 @pytest.mark.parametrize("most", [0.01, 0.05, 0.08, 1.0])
-@pytest.mark.parametrize("kind", [Nint, NintPool])
+@pytest.mark.parametrize("kind", [Nint, NintDiagonal])
 def test_no_more_is_chosen_than_may_be(kind, most):
     """Of 180 points; the plan's 36 may hold 18 chosen ones."""
-    sampler, field, rng = kind(PLAN, Mixture(xi=0.5, max_chosen=most)), tiny_field(3), generator()
+    if kind is Nint:
+        sampler = Nint(PLAN, Mixture(xi=0.5, max_chosen=most))
+    else:
+        sampler = NintDiagonal(PLAN, start=0, max_chosen=most)
+    field, rng = tiny_field(3), generator()
     for step in range(25):
         probe = Probe(field, SIGNAL, Passes(), lambda: list(field.parameters()))
         selection = sampler.select(step, probe, rng)

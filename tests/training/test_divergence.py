@@ -136,12 +136,12 @@ def test_rows_drawn_uniformly_are_found_by_their_slots():
     assert uniform_rows((), 7, all_slots()) == [(0, 7)]
 
 
-@pytest.mark.parametrize("scoring", ["sweep", "pool"])
-def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(scoring, monkeypatch):
+@pytest.mark.parametrize("sampler", ["nint", "nint_diagonal"])
+def test_losses_of_chosen_points_are_not_held_to_those_of_uniform_ones(sampler, monkeypatch):
     """Without a uniform slot the guard watches the whole batch, and not by what came before."""
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
-    nint = {"xi": 0, "start": 0.5, "scoring": scoring, "alpha": 5}
-    trainer = trainer_of("nint", steps=24, nint=nint, batch={"fraction": 0.3})
+    settings = {"xi": 0, "start": 0.5, "max_chosen": 1}
+    trainer = trainer_of(sampler, steps=24, batch={"fraction": 0.3}, **{sampler: settings})
     trainer.check_every = 7  # the change lies within what is looked at together
     levels = []
 

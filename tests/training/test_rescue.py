@@ -234,18 +234,22 @@ def test_a_bad_step_that_was_not_looked_at_is_taken_back(monkeypatch):
 def test_errors_of_undone_steps_are_forgotten_and_no_copy_is_kept(monkeypatch):
     """A copy would grow with the signal, and what a diverging network had is not worth knowing."""
     monkeypatch.setattr(divergence, "_KEEP_EVERY", 4)
-    settings = {"nint": {"scoring": "pool", "min_share": 1}, "batch": {"reshuffle": True}}
+    settings = {
+        "sampler": "nint_diagonal",
+        "nint_diagonal": {"start": 0, "max_chosen": 1},
+        "batch": {"reshuffle": True},
+    }
     trainer, kept = trainer_of(steps=12, **settings), trainer_of(steps=12, **settings)
     trainer._check = lambda look=trainer._check: look() and trainer.step != 11
     trainer.fit(watch := Until())
     kept.fit(Until(8))
     assert [(r.step, r.restored_step) for r in watch.rescues] == [(12, 8)]
-    assert not [name for name in trainer.detector.restore_point.tensors if "errors" in name]
+    assert not [name for name in trainer.detector.restore_point.tensors if "scores" in name]
     before, after = (each.sampler.state_dict() for each in (kept, trainer))
     again = after["trained"] >= 8
     assert again.any()
-    assert (after["errors"][again] == -1).all()
-    for name in ("errors", "trained"):
+    assert (after["scores"][again] == -1).all()
+    for name in ("scores", "trained"):
         assert torch.equal(after[name][~again], before[name][~again])
     assert int(after["place"]) != int(before["place"])
 

@@ -130,7 +130,8 @@ def test_going_on_at_any_step_of_guidance_that_starts_late(law):
 @pytest.mark.parametrize("stop", range(1, 24))
 def test_going_on_with_all_that_the_default_preset_has(stop):
     settings = {
-        "nint": {"scoring": "pool", "min_share": 1, "start": 0.2, "xi": 0.5, "weight": 0.8},
+        "sampler": "nint_diagonal",
+        "nint_diagonal": {"max_chosen": 1},
         "batch": {"fraction": 0.2, "reshuffle": True},
         "optimiser": {
             "lr": 1e-3,
@@ -385,7 +386,7 @@ def test_a_picture_of_one_pixel_is_learnt():
         ("evos", {}),
         ("soft_mining", {}),
         ("nint", {"nint": {"interval": "dense2"}, "stop": {"time_budget_s": 1e6}}),
-        ("nint", {"nint": {"scoring": "pool"}}),
+        ("nint_diagonal", {}),
         ("nint_released", {}),
     ],
 )
