@@ -112,6 +112,7 @@ def read_run(
         sampler_s=metrics.sampler_s,
         update_s=metrics.update_s,
         passes=metrics.passes.total,
+        points=None if metrics.guidance is None else metrics.guidance.points,
         rescues=metrics.rescues,
         value=value if value is not None and math.isfinite(value) else None,
         exact=exact,

@@ -90,6 +90,9 @@ class RunEntry(_Part):
     sampler_s: float | None = Field(description="the part of train_s spent choosing")
     update_s: float | None
     passes: float | None
+    points: dict[str, int] | None = Field(
+        None, description="points that trained, by the rule that chose them"
+    )
     rescues: int = Field(description="how often it diverged and went on with half the rate")
     value: float | None = Field(description="the headline at its end, measured in full")
     exact: bool = Field(False, description="whether that is infinite, and so null above")

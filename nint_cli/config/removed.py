@@ -61,22 +61,39 @@ def without_removed(config: Mapping[str, Any], *, filled: bool = False) -> dict[
     return found
 
 
-def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which guidance by remembered errors has the name of its sampler.
+def by_its_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what guidance by remembered errors is called today.
 
     It was sampler nint with ``nint.scoring=pool``. What else that could do, an NTK slot by Adam's
     first moment, is gone: such a run evaluates, and its checkpoint is refused where it goes on.
+
+    Args:
+        values: Settings of a run by dotted key.
+
+    Returns:
+        Settings by dotted key that stand for them; empty where they are of today.
     """
-    found, section = dict(config), config.get("nint")
-    if not isinstance(section, Mapping) or section.get("scoring") != "pool":
-        return found
-    if found.get("sampler") == "nint":
-        found["sampler"] = "nint_diagonal"
+    if values.get("nint.scoring") != "pool":
+        return {}
     kept = ("pool", "xi", "start", "weight", "max_chosen")
-    found["nint_diagonal"] = {
-        "score": "error",
-        **{key: section[key] for key in kept if key in section},
+    found = {
+        f"nint_diagonal.{key}": values[f"nint.{key}"] for key in kept if f"nint.{key}" in values
     }
+    found["nint_diagonal.score"] = "error"
+    if values.get("sampler") == "nint":
+        found["sampler"] = "nint_diagonal"
+    return found
+
+
+def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:
+    found, section = dict(config), config.get("nint")
+    if not isinstance(section, Mapping):
+        return found
+    values = {f"nint.{key}": value for key, value in section.items()}
+    named = by_its_name(values | {"sampler": config.get("sampler")})
+    if named:
+        found["sampler"] = named.pop("sampler", config.get("sampler"))
+        found["nint_diagonal"] = {key.partition(".")[2]: value for key, value in named.items()}
     return found
 
 

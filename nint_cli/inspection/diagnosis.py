@@ -20,10 +20,10 @@ _SCORING = {
     "selection.png",
 }
 _CHEAPER = {
-    "nint": "score less often (nint.alpha, nint.residual_every) or without sweeps "
-    "(nint.scoring=pool)",
-    "nint_released": "sampler nint, which need not sweep at every step (nint.residual_every) or "
-    "at all (nint.scoring=pool)",
+    "nint": "score less often (nint.alpha, nint.residual_every), or without sweeps "
+    "(sampler nint_diagonal)",
+    "nint_released": "sampler nint, which need not sweep at every step (nint.residual_every), or "
+    "nint_diagonal, which needs no sweep",
     "int": "refresh less often (int.interval=dense2 and int.every)",
 }
 

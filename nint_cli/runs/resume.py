@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nint_cli.config.layers import Layer, Resolved, resolve
-from nint_cli.config.removed import RENAMED, removed_keys
+from nint_cli.config.layers import Layer, Resolved, Setting, resolve
+from nint_cli.config.removed import RENAMED, by_its_name, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.device.settings import prepared, resolve_device
@@ -173,6 +173,9 @@ def _of_today(layer: Layer) -> Layer:
     settings = {
         RENAMED.get(key, key): value for key, value in layer.settings.items() if key not in gone
     }
+    given = {key: setting.value for key, setting in layer.settings.items()}
+    for key, value in by_its_name(given).items():
+        settings[key] = Setting(value, layer.settings["nint.scoring"].origin)
     return Layer(settings, layer.faults)
 
 

@@ -180,10 +180,12 @@ def _shapes(entry: Entry, runs: Mapping[str, RunEntry], root: Path) -> Entry:
 
 
 def _colours(comparison: Comparison) -> list[tuple[tuple[int, int, int], str]]:
-    """Return what the colours of selections mean, of the samplers that are compared."""
+    """Return what the colours of selections mean, of the rules that chose any point."""
     names: dict[tuple[int, int, int], list[str]] = {}
+    used = [each.points for each in comparison.runs if each.points is not None]
     samplers = [each.sampler for each in comparison.variants if each.sampler in SAMPLERS]
     for sampler in samplers:
-        for slot in sampler_class(sampler).slots.values():
-            names.setdefault(slot.colour, []).append(slot.label)
+        for rule, slot in sampler_class(sampler).slots.items():
+            if not used or any(points.get(rule) for points in used):
+                names.setdefault(slot.colour, []).append(slot.label)
     return [(colour, " or ".join(dict.fromkeys(each))) for colour, each in names.items()]
