@@ -154,6 +154,11 @@ class NintDiagonal(Sampler):
         """Build it; see `Sampler.from_settings`."""
         return cls(setup.batch, reshuffle=setup.batch.reshuffle, **settings.model_dump())
 
+    @classmethod
+    def depends_on_steps(cls, settings: NintDiagonalSettings) -> Mapping[str, object]:
+        """Return the start of guidance; see the base class."""
+        return {"nint_diagonal.start": settings.start} if settings.start else {}
+
     def forget(self) -> None:
         """Remember no score of the points that were; see `Sampler.forget`."""
         self._scores = self._trained = None

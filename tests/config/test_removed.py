@@ -23,6 +23,8 @@ OLD = {
     "engine.blocks": "usual",
     "engine.compile": "auto",
     "engine.graphs": False,
+    "nint.pool": 4,
+    "nint.scoring": "sweep",
     "nint.tangent": "exact",
 }
 
@@ -137,6 +139,57 @@ def test_an_old_run_goes_on_to_the_same_bits(capsys, smoke, tmp_path, old_run):
     assert old.keys() == new.keys()
     for name, tensor in old.items():
         assert tensor.equal(new[name]), name
+
+
+REMEMBERED = ("sampler=nint_diagonal", "nint_diagonal.score=error", "nint_diagonal.start=0")
+
+
+def by_the_old_name(config):
+    """Settings of guidance by remembered errors as the last release wrote them."""
+    found, own = dict(config), config["nint_diagonal"]
+    rest = {key: own[key] for key in ("xi", "pool", "start", "weight", "max_chosen")}
+    found["nint"] = dict(found["nint"]) | rest | {"scoring": "pool", "min_share": 1}
+    found["sampler"] = "nint"
+    del found["nint_diagonal"]
+    return found
+
+
+def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
+    capsys, smoke, tmp_path
+):
+    """It was sampler nint with nint.scoring=pool, and remembered errors by that name."""
+    changes = [word for each in REMEMBERED for word in ("--set", each)]
+    old, fresh = tmp_path / "old", tmp_path / "fresh"
+    for folder, steps in ((old, "12"), (fresh, "20")):
+        assert nint(capsys, *smoke, *changes, "--steps", steps, "-o", str(folder))[0] == 0
+    before = evaluate_run(old)
+    written = old / "config.yaml"
+    written.write_text(yaml.safe_dump(by_the_old_name(yaml.safe_load(written.read_text()))))
+    for path in (old / "checkpoints").glob("*"):
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["nint"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        for name in ("scores", "trained"):
+            assert f"sampler.{name}" in tensors
+        tensors["sampler.errors"] = tensors.pop("sampler.scores")
+        about["config"] = by_the_old_name(about["config"])
+        about["numbers"] = {
+            key: value
+            for key, value in about["numbers"].items()
+            if key not in {"choosing_passes", "trained"}
+        }
+        about["sha256"] = checkpoint.digest(about, tensors)
+        path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
+    assert evaluate_run(old) == before
+    outcome = resume(old, steps=20)
+    assert outcome.metrics is not None
+    guidance = outcome.metrics.guidance
+    assert (guidance.points, guidance.passes.total) == (None, 0)
+    pair = [max((folder / "checkpoints").glob("*")) for folder in (old, fresh)]
+    ours, theirs = (checkpoint.read(path).state.tensors for path in pair)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.equal(theirs[name]), name
 
 
 def test_an_edit_of_an_old_folder_counts_all_the_same(old_run):

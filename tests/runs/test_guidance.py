@@ -1,0 +1,65 @@
+"""What metrics.json says of what chose the points."""
+
+import pytest
+
+from nint_cli.api import fit
+from nint_cli.runs.resume import resume
+
+SMALL = {"steps": 20, "siren.hidden_features": 16, "siren.hidden_layers": 2, "batch.size": 200}
+
+
+def guidance_of(picture, folder, preset="default", **settings):
+    given = SMALL | {key.replace("__", "."): value for key, value in settings.items()}
+    return fit(picture, preset=preset, output=folder, settings=given).metrics.guidance.model_dump()
+
+
+def test_by_default_the_points_are_ranked_by_the_kernel_and_that_takes_no_pass(picture, tmp_path):
+    found = guidance_of(picture, tmp_path / "a", nint_diagonal__max_chosen=1)
+    assert found["ranked_by"] == "squared error x NTK diagonal of points as they train"
+    assert found["points"]["diagonal"] > 0
+    assert sum(found["points"].values()) > found["points"]["diagonal"]
+    assert found["passes"]["total"] == 0
+    assert found["self_leverage_mean"] > 0
+    assert found["self_leverage_variation"] > 0
+    assert found["self_leverage_reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "ranked_by", "passes"),
+    [
+        ({"sampler": "uniform"}, "nothing", {"forward": 0, "vjp": 0, "jvp": 0}),
+        ({"sampler": "int"}, "|error| of all points", {"forward": 20, "vjp": 0, "jvp": 0}),
+        (
+            {"sampler": "nint", "nint__xi": 0.2},
+            "||K error|| and |error| of all points",
+            {"forward": 18, "vjp": 2, "jvp": 2},
+        ),
+        (
+            {"sampler": "nint", "nint__min_share": 1.0},
+            "|error| of all points, without the NTK: nint.min_share leaves it no share",
+            {"forward": 20, "vjp": 0, "jvp": 0},
+        ),
+    ],
+)
+def test_other_samplers_say_what_they_rank_by_and_what_that_costs(
+    picture, tmp_path, settings, ranked_by, passes
+):
+    found = guidance_of(picture, tmp_path / "a", **settings)
+    assert found["ranked_by"] == ranked_by
+    assert {key: found["passes"][key] for key in passes} == passes
+    assert found["self_leverage_mean"] is None
+    assert "does not use it" in found["self_leverage_reason"]
+
+
+def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):
+    same = {
+        "preset": "paper",
+        "sampler": "nint_diagonal",
+        "nint_diagonal__start": 0,
+        "nint_diagonal__max_chosen": 1,
+    }
+    through = guidance_of(picture, tmp_path / "a", **same)
+    guidance_of(picture, tmp_path / "b", steps=12, **same)
+    went_on = resume(tmp_path / "b", steps=20).metrics.guidance.model_dump()
+    assert went_on == through
+    assert through["points"]["diagonal"] > 0
