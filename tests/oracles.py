@@ -191,17 +191,24 @@ def observation(field, signal, selection) -> Observation:
     else:
         _, gradient = selection.loss(prediction.detach(), values)
     (by_coords,) = torch.autograd.grad(prediction, coords, gradient, retain_graph=True)
-    norms = gradient_norms(field, prediction, prediction.detach() - values)
-    return Observation(selection, prediction.detach(), values, by_coords, norms)
+    leveraged = leveraged_errors(field, prediction, prediction.detach() - values)
+    return Observation(selection, prediction.detach(), values, by_coords, leveraged)
 
 
-def gradient_norms(field, prediction: Tensor, residual: Tensor) -> Tensor:
-    """||J_i^T R_i||^2 of each point, by a backward pass each."""
-    norms = []
+def leveraged_errors(field, prediction: Tensor, residual: Tensor) -> Tensor:
+    """Squared error times the estimated mean of the kernel's diagonal, a backward pass a point."""
+    last = {id(parameter) for parameter in field.last_layer()}
+    weight = field.last_layer()[0].detach().flatten(1)
+    found = []
     for row, part in zip(prediction, residual, strict=True):
         gradient = torch.autograd.grad(row, list(field.parameters()), part, retain_graph=True)
-        norms.append(sum((each.square().sum() for each in gradient), start=torch.zeros(())))
-    return torch.stack(norms)
+        pairs = list(zip(field.parameters(), gradient, strict=True))
+        inner = sum(float(each.square().sum()) for p, each in pairs if id(p) not in last)
+        outer = sum(float(each.square().sum()) for p, each in pairs if id(p) in last)
+        reaching = float((part @ weight).square().sum())
+        usual = float(weight.square().sum()) / len(weight) * float(part.square().sum())
+        found.append(outer + (inner * usual / reaching if reaching else 0.0))
+    return torch.tensor(found, dtype=residual.dtype)
 
 
 def loss_gradient(loss, seen: Observation) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place
 
 
@@ -107,18 +108,18 @@ class ByHand(Derivatives):
         delta: Tensor,
         inputs: list[Tensor],
         slopes: list[Tensor | None],
-        norms: Tensor | None,
+        norms: PointNorms | None,
     ) -> Tensor:
         """Add the gradient by weights and biases; return that by the first layer's z."""
         totals = self.totals()
-        by_point = None if norms is None else self.point_norms(norms)
+        by_point = None if norms is None else self.layer_norms(norms)
         return _backward(
             delta, inputs, slopes, self._factors, totals["weights"], totals["biases"], by_point
         )
 
-    def point_norms(self, totals: Tensor) -> "PointNorms":
-        """Return what adds up the squared norms of the points' own gradients in `totals` (B,)."""
-        return PointNorms(totals, [layer.scale for layer in self._layers])
+    def layer_norms(self, norms: PointNorms) -> "_LayerNorms":
+        """Return what adds the layers' shares to norms."""
+        return _LayerNorms(norms, [layer.scale for layer in self._layers])
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -189,9 +190,10 @@ class ByHand(Derivatives):
         block = self.linearise(coords)
         leverage = torch.zeros_like(block.prediction)
         for channel in range(leverage.shape[1]):
-            delta, norms = torch.zeros_like(block.prediction), leverage[:, channel]
+            delta = torch.zeros_like(block.prediction)
             delta[:, channel] = 1
-            by_point = self.point_norms(norms)
+            norms = PointNorms.zeros(len(coords), delta)
+            by_point = self.layer_norms(norms)
             for index in range(len(self._layers) - 1, -1, -1):
                 slope = block.slopes[index]
                 if slope is not None:
@@ -200,7 +202,8 @@ class ByHand(Derivatives):
                 if index or self._encoding is not None:
                     delta = delta @ self._weights[index]
             if self._encoding is not None:
-                norms += self._encoding.leverage(block.place, delta)
+                norms.inner.add_(self._encoding.leverage(block.place, delta))
+            leverage[:, channel] = norms.total()
         return leverage
 
 
@@ -225,7 +228,7 @@ class _BlockByHand(Block):
         self._delta: Tensor | None = None
 
     @torch.no_grad()
-    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
+    def pull(self, cotangent: Tensor, norms: PointNorms | None = None) -> None:
         """Add J^T R; uses up the slopes; see `Block.pull`."""
         owner = self._owner
         delta = owner.back(cotangent, self.inputs, self.slopes, norms)
@@ -235,7 +238,7 @@ class _BlockByHand(Block):
             by_features = delta @ owner._weights[0]
             owner._encoding.add_gradient(self.place, by_features, totals["encoding"])
             if norms is not None:
-                norms += owner._encoding.leverage(self.place, by_features)
+                norms.inner.add_(owner._encoding.leverage(self.place, by_features))
 
     @torch.no_grad()
     def coord_gradient(self) -> Tensor:
@@ -287,7 +290,7 @@ def _backward(
     factors: Sequence[Tensor],
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
-    norms: "PointNorms | None" = None,
+    norms: "_LayerNorms | None" = None,
 ) -> Tensor:
     """Add the gradient to `weights` and `biases`, and return that by the first layer's z.
 
@@ -310,24 +313,25 @@ def _backward(
     return delta
 
 
-class PointNorms:
-    """Adds up the squared norms of the points' own gradients, layer by layer.
+class _LayerNorms:
+    """Adds the layers' shares to the squared norms of the points' own gradients.
 
     Args:
-        totals: (B,), added to.
+        norms: Added to.
         scales: The layers' fixed factors: each stands in front of W h + b, and so multiplies the
             gradient by W and b.
     """
 
-    def __init__(self, totals: Tensor, scales: Sequence[float]) -> None:
-        self._totals = totals
+    def __init__(self, norms: PointNorms, scales: Sequence[float]) -> None:
+        self._norms = norms
         self._scales = scales
 
     def add(self, index: int, h: Tensor, delta: Tensor) -> None:
         """Add a layer's share, scale^2 (||h||^2 + 1) ||delta||^2, from its input and delta."""
-        reach = _row_norms(h, self._totals.dtype).square_().add_(1)
-        share = _row_norms(delta, self._totals.dtype).square_().mul_(self._scales[index] ** 2)
-        self._totals.addcmul_(reach, share)
+        total = self._norms.last if index == len(self._scales) - 1 else self._norms.inner
+        reach = _row_norms(h, total.dtype).square_().add_(1)
+        share = _row_norms(delta, total.dtype).square_().mul_(self._scales[index] ** 2)
+        total.addcmul_(reach, share)
 
 
 def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:

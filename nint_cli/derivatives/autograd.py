@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, jacrev, vmap
 
 from nint_cli.derivatives.base import Block, Derivatives
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.fields.base import Field, LinearMap
 
 # Per-point Jacobians that the diagonal holds at once, in numbers.
@@ -105,7 +106,7 @@ class _BlockByAutograd(Block):
         self._by_coords: Tensor | None = None
         self.prediction = output.detach()
 
-    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
+    def pull(self, cotangent: Tensor, norms: PointNorms | None = None) -> None:
         """Add J^T R; uses up the graph; see `Block.pull`."""
         if norms is not None and self._maps is None:
             raise NotImplementedError("the field does not name its linear maps")
@@ -121,7 +122,8 @@ class _BlockByAutograd(Block):
         for each, delta in zip(maps, found[count + 1 :], strict=True):
             reach = torch.linalg.vector_norm(each.input.detach(), dim=1).square() + 1
             assert norms is not None
-            norms.addcmul_(reach, torch.linalg.vector_norm(delta, dim=1).square())
+            total = norms.last if each is maps[-1] else norms.inner
+            total.addcmul_(reach, torch.linalg.vector_norm(delta, dim=1).square())
 
     def coord_gradient(self) -> Tensor:
         """Give the gradient by the coords; see `Block.coord_gradient`."""

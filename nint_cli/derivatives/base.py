@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from nint_cli.derivatives.point_norms import PointNorms
+
 
 class Block(ABC):
     """A block whose prediction is known and whose Jacobian can be applied once.
@@ -19,14 +21,12 @@ class Block(ABC):
     prediction: Tensor
 
     @abstractmethod
-    def pull(self, cotangent: Tensor, norms: Tensor | None = None) -> None:
+    def pull(self, cotangent: Tensor, norms: PointNorms | None = None) -> None:
         """Add J^T R to what the `Derivatives` have pulled.
 
         Args:
             cotangent: R (B, C).
-            norms: (B,), to which ||J_i^T R_i||^2 is added for each point i: the squared norm of
-                what it alone contributes to the gradient, which is R_i^T K(x_i, x_i) R_i. None
-                skips it.
+            norms: Of the B points, added to; None skips them.
 
         Raises:
             NotImplementedError: If norms are wanted and the field does not say which linear maps

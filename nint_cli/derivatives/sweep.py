@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nint_cli.derivatives.base import Block, Derivatives
 from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.fields.base import Field
 from nint_cli.signals.base import Signal
 
@@ -84,7 +85,7 @@ def pullback(
     *,
     engine: Engine = EXACT,
     derivatives: Derivatives | None = None,
-    norms: Tensor | None = None,
+    norms: PointNorms | None = None,
 ) -> list[Tensor]:
     """Accumulate J^T R, block by block.
 
@@ -95,7 +96,7 @@ def pullback(
         engine: How the field is computed.
         derivatives: What differentiates it, such as with respect to its last layer alone; None
             takes all parameters.
-        norms: (N,), to which ||J_i^T R_i||^2 of the points is added; see `Block.pull`.
+        norms: Of all these points, added to; None skips them.
 
     Returns:
         J^T R, one tensor per parameter, in their order.
@@ -103,7 +104,7 @@ def pullback(
     through = derivatives or engine.derivatives(field)
     for start, coords, values in blocks:
         block = through.linearise(coords)
-        rows = None if norms is None else norms[start : start + len(coords)]
+        rows = None if norms is None else norms.rows(start, start + len(coords))
         block.pull(cotangent(start, block.prediction, values), rows)
     return through.pulled()
 

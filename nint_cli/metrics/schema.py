@@ -110,12 +110,12 @@ class GuidanceRecord(Part):
     )
     self_leverage_mean: float | None = Field(
         None,
-        description="r' K(x, x) r over r' r of the last batch, r the errors and K the NTK",
+        description="mean of the NTK's diagonal over the last batch, weighted by squared errors",
     )
     self_leverage_variation: float | None = Field(
         None,
-        description="coefficient of variation of that over its points; 0 where the NTK's diagonal "
-        "is even",
+        description="coefficient of variation of the diagonal over the batch's points; 0 where "
+        "it is even, and guidance by it is guidance by the error alone",
     )
     self_leverage_reason: str | None = Field(None, description="why there is none")
 

@@ -59,25 +59,25 @@ class Observation:
         values: (B, C).
         coord_gradient: (B, D), the gradient of the step's loss by the coords; None unless the
             sampler wants it and brings its own loss.
-        gradient_norms: (B,), r_i^T K(x_i, x_i) r_i with r_i = prediction - values: the squared
-            norm of the gradient of half of point i's own squared error by all parameters; None
-            unless the sampler wants it.
+        leveraged_errors: (B,), ||r_i||^2 times the self-leverage k_i of point i, the mean over
+            channels of the kernel's diagonal; see `PointNorms.leveraged`. None unless the sampler
+            wants it.
     """
 
     selection: Selection
     prediction: Tensor
     values: Tensor
     coord_gradient: Tensor | None = None
-    gradient_norms: Tensor | None = None
+    leveraged_errors: Tensor | None = None
 
 
 class SelfLeverage(NamedTuple):
     """What a sampler saw of the kernel's diagonal in the last batch that it looked at.
 
     Attributes:
-        mean: r^T K(x, x) r over r^T r, both averaged over the batch.
-        variation: Coefficient of variation of that quotient over the batch's points: 0 where the
-            diagonal is even, and ranking by it and by the error alone is the same.
+        mean: Of the points' self-leverage, weighted by their squared errors.
+        variation: Its coefficient of variation over the points: 0 where the diagonal is even, and
+            ranking with it is ranking by the error alone.
     """
 
     mean: float
@@ -133,8 +133,8 @@ class Sampler(ABC):
         constant_batch: Whether every batch has as many points as the first.
         observes: Whether `observe` is to be called after every step.
         wants_coord_gradient: Whether it needs the gradient by the coords of its own loss.
-        wants_gradient_norms: Whether it needs the norms of the points' own gradients; it then
-            leaves the loss the weighted mean squared error.
+        wants_leveraged_errors: Whether it needs the kernel's diagonal at the batch's points; it
+            then leaves the loss the weighted mean squared error.
         distinct: Whether no batch holds a point twice.
         index_entries: Names of the entries of its state that hold indices of points; a checkpoint
             in which one is no point of the signal is refused.
@@ -152,7 +152,7 @@ class Sampler(ABC):
     constant_batch: ClassVar[bool] = False
     observes: ClassVar[bool] = False
     wants_coord_gradient: ClassVar[bool] = False
-    wants_gradient_norms: bool = False
+    wants_leveraged_errors: bool = False
     distinct: ClassVar[bool] = True
     index_entries: ClassVar[frozenset[str]] = frozenset()
     host_entries: ClassVar[frozenset[str]] = frozenset()

@@ -75,11 +75,11 @@ class NintDiagonal(Sampler):
     t_i, times the steps since then. What it has been owed for so long weighs more, and what has
     just trained waits. A point that has not trained yet ranks last. The score is
 
-    - ``diagonal``: r_i^T K(x_i, x_i) r_i / k, with r_i the residual, K(x_i, x_i) the C x C block
-      of the neural tangent kernel on its diagonal, and k the batch's mean of r^T K r over its mean
-      of r^T r. That is the squared error times the point's self-leverage relative to its batch:
-      how far one step on this point alone moves its own prediction. The backward pass of the
-      training step holds all of it (`Observation.gradient_norms`), so it takes no pass;
+    - ``diagonal``: ||r_i||^2 k_i / k, with r_i the residual, k_i the point's self-leverage, which
+      is the mean over channels of the neural tangent kernel's diagonal, and k the batch's mean,
+      weighted by the squared errors. k_i says how far a step on this point alone moves its own
+      prediction. The backward pass of the training step holds it (`PointNorms`), so it takes no
+      pass;
     - ``error``: r_i^T r_i, the ablation without a kernel.
 
     A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
@@ -132,7 +132,7 @@ class NintDiagonal(Sampler):
     ) -> None:
         self.batch = batch
         self.score = score
-        self.wants_gradient_norms = score == "diagonal"
+        self.wants_leveraged_errors = score == "diagonal"
         self.ranked_by = _RANKED_BY[score]
         self.xi = xi
         self.pool = pool
@@ -145,7 +145,7 @@ class NintDiagonal(Sampler):
         self._trained: Tensor | None = None
         self._began: int | None = None  # the first step with guidance
         self._population = 0
-        # Of the last batch, (errors, gradient norms); of a run that goes on its summary alone.
+        # Of the last batch, (errors, leveraged errors); of a run that goes on its summary alone.
         self._seen: tuple[Tensor, Tensor] | None = None
         self._leverage: Tensor | None = None
 
@@ -220,12 +220,12 @@ class NintDiagonal(Sampler):
         errors = (observation.prediction - observation.values).square().sum(1)
         if self.score == "error":
             return errors
-        norms = observation.gradient_norms
-        assert norms is not None
-        self._seen = errors, norms
-        # Where all norms are 0 there is no error, or nothing that moves.
-        tiny = torch.finfo(norms.dtype).tiny
-        return norms * (errors.sum() / norms.sum().clamp(min=tiny))
+        leveraged = observation.leveraged_errors
+        assert leveraged is not None
+        self._seen = errors, leveraged
+        # Where all of them are 0 there is no error, or nothing that moves.
+        tiny = torch.finfo(leveraged.dtype).tiny
+        return leveraged * (errors.sum() / leveraged.sum().clamp(min=tiny))
 
     def self_leverage(self) -> SelfLeverage | None:
         """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
@@ -236,14 +236,14 @@ class NintDiagonal(Sampler):
         """Compute `SelfLeverage` of the last batch as a tensor (2,)."""
         if self._seen is None:
             return self._leverage
-        errors, norms = (each.double() for each in self._seen)
+        errors, leveraged = (each.double() for each in self._seen)
         known = errors > 0
         if not known.any():
             return None
-        leverage = norms[known] / errors[known]
+        leverage = leveraged[known] / errors[known]
         mean = leverage.mean()
         variation = leverage.std(correction=0) / mean if mean > 0 else torch.zeros_like(mean)
-        return torch.stack([norms.sum() / errors.sum(), variation])
+        return torch.stack([leveraged.sum() / errors.sum(), variation])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what is remembered; see `Sampler.state_dict`."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.derivatives.sweep import pull_coupled, pullback
 from nint_cli.fields.base import Field
 from nint_cli.samplers.base import BatchLoss, Observation, Sampler, Selection
@@ -68,14 +69,17 @@ def batch_gradient(
             even.add(start, residual, values)
 
     norms = None
-    if sampler.wants_gradient_norms:
-        like = next(field.parameters())
-        norms = torch.zeros(len(selection.indices), dtype=like.dtype, device=like.device)
+    if sampler.wants_leveraged_errors:
+        norms = PointNorms.zeros(len(selection.indices), next(field.parameters()))
     gradient, loss = _separable(field, signal, selection, see, engine, norms)
     observation = None
     if seen:
         prediction, values = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        observation = Observation(selection, prediction, values, gradient_norms=norms)
+        leveraged = None
+        if norms is not None:
+            last_weight = field.last_layer()[0].detach()
+            leveraged = norms.leveraged(prediction - values, last_weight)
+        observation = Observation(selection, prediction, values, leveraged_errors=leveraged)
     return BatchGradient(gradient, loss, observation)
 
 
@@ -85,12 +89,11 @@ def _separable(
     selection: Selection,
     see: See,
     engine: Engine,
-    norms: Tensor | None,
+    norms: PointNorms | None,
 ) -> tuple[list[Tensor], Tensor]:
     """Compute the gradient of the weighted mean squared error, block by block, and the loss.
 
-    `norms` (B,) is filled with the squared norms of the points' own gradients, as if every point
-    were alone: without the weights and without the mean's factor.
+    `norms` is filled as if every point were alone: without weights and the mean's factor.
     """
     like, weights = next(field.parameters()), selection.weights
     scale = 2 / (len(selection.indices) * field.value_dim)
@@ -109,7 +112,9 @@ def _separable(
     blocks = _blocks(signal, selection.indices, engine.block_size(field))
     gradient = pullback(field, blocks, loss_gradient, engine=engine, norms=norms)
     if norms is not None:
-        norms /= scale**2 if weights is None else (scale * weights) ** 2
+        factors = scale if weights is None else scale * weights
+        for part in (norms.inner, norms.last):
+            part.div_(factors**2)
     return gradient, squared_error * (scale / 2)
 
 

@@ -73,7 +73,14 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--jobs", type=int, default=1, help="fits at once")
     options = parser.parse_args()
-    header = ["field", "runs", *VARIANTS, "diagonal over uniform", "over error", "least of an input"]
+    header = [
+        "field",
+        "runs",
+        *VARIANTS,
+        "diagonal over uniform",
+        "over error",
+        "least of an input",
+    ]
     rows = []
     for field in options.fields:
         found = compare(options, field)

@@ -14,6 +14,7 @@ from nint_cli.derivatives.ntk import (
     ntk_diagonal,
     ntk_residual_product,
 )
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.derivatives.sweep import predict, pullback, pushforward
 from nint_cli.modalities.audio.record import AudioRecord
 from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
@@ -126,7 +127,7 @@ def test_every_field_is_adjoint_and_works_row_by_row(name):
 
 def gradient_norms(field, signal, residual, block=7, engine=None):
     """What a training step finds beside its gradient."""
-    norms = residual.new_zeros(len(signal))
+    norms = PointNorms.zeros(len(signal), residual)
     pulled = pullback(
         field,
         signal.blocks(block),
@@ -134,7 +135,7 @@ def gradient_norms(field, signal, residual, block=7, engine=None):
         engine=engine or Engine(),
         norms=norms,
     )
-    return norms, pulled
+    return norms.total(), pulled
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
@@ -158,6 +159,29 @@ def test_the_norms_of_the_points_own_gradients_are_those_of_a_loop(name, dims, c
         parts = torch.autograd.grad(output, list(field.parameters()), residual[index][None])
         expected = sum(part.square().sum() for part in parts)
         torch.testing.assert_close(norms[index], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_leveraged_errors_are_errors_times_the_kernels_diagonal(name, channels):
+    """Exactly for one channel, by the direction of the residual for more."""
+    field, signal = field_of(name, 2, channels), tiny_signal(channels=channels)
+    coords, _ = signal.slice(0, len(signal))
+    residual = torch.randn(len(signal), channels, generator=generator(4), dtype=torch.float64)
+    norms = PointNorms.zeros(len(signal), residual)
+    pullback(field, signal.blocks(7), lambda s, _, v: residual[s : s + len(v)], norms=norms)
+    found = norms.leveraged(residual, field.last_layer()[0].detach())
+    errors = residual.square().sum(1)
+    if channels == 1 and name != "finer":  # whose gradient is that of another function
+        exact = ntk_diagonal(field, coords)[:, 0]
+        torch.testing.assert_close(found, errors * exact, rtol=1e-9, atol=1e-12)
+        return
+    by_loop = oracles.leveraged_errors(field, field(coords), residual)
+    torch.testing.assert_close(found, by_loop, rtol=1e-9, atol=1e-12)
+    if name != "finer":
+        exact = ntk_diagonal(field, coords).mean(1)
+        ranks = (found / errors).argsort().argsort().double(), exact.argsort().argsort().double()
+        assert torch.corrcoef(torch.stack(ranks))[0, 1] > 0.4  # at a width of 8
 
 
 @pytest.mark.parametrize("name", FIELD_NAMES)

@@ -57,10 +57,8 @@ def test_the_candidates_that_have_been_owed_most_for_longest_are_chosen(score):
         residual = seen.prediction - seen.values
         found = residual.square().sum(1)
         if score == "diagonal":
-            kernel = oracles.dense_ntk(field, SIGNAL.at(selection.indices)[0])
-            own = torch.einsum("icid->icd", kernel)
-            norms = torch.einsum("ic,icd,id->i", residual, own, residual)
-            found = norms * (found.sum() / norms.sum())
+            leveraged = seen.leveraged_errors
+            found = leveraged * (found.sum() / leveraged.sum())
             torch.testing.assert_close(sampler._scores[selection.indices], found)
             found = sampler._scores[selection.indices]
         known |= dict(zip(selection.indices.tolist(), found.tolist(), strict=True))
@@ -121,15 +119,15 @@ def test_what_a_step_observes_is_free_of_its_weights():
     for weights in (None, torch.linspace(0.1, 2.0, 50, dtype=torch.float64)):
         selection = Selection(indices, weights, slots=(("uniform", 50),))
         found = batch_gradient(field, SIGNAL, sampler, selection, None, Engine(block=7))
-        seen.append(found.observation.gradient_norms)
+        seen.append(found.observation.leveraged_errors)
     torch.testing.assert_close(seen[0], seen[1])
     coords, values = SIGNAL.at(indices)
     prediction = field(coords)
-    expected = oracles.gradient_norms(field, prediction, prediction.detach() - values)
-    torch.testing.assert_close(seen[0], expected.detach(), rtol=1e-9, atol=1e-15)
+    expected = oracles.leveraged_errors(field, prediction, prediction.detach() - values)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-9, atol=1e-15)
     for other in (NintDiagonal(PLAN, score="error"), Nint(PLAN)):
         found = batch_gradient(field, SIGNAL, other, Selection(indices), None)
-        assert found.observation is None or found.observation.gradient_norms is None
+        assert found.observation is None or found.observation.leveraged_errors is None
 
 
 def test_self_leverage_is_that_of_the_last_batch_and_goes_into_a_checkpoint():
@@ -138,9 +136,9 @@ def test_self_leverage_is_that_of_the_last_batch_and_goes_into_a_checkpoint():
     assert sampler.self_leverage() is None
     _, seen = train(sampler, field, 0, rng)
     errors = (seen.prediction - seen.values).square().sum(1)
-    leverage = seen.gradient_norms / errors
+    leverage = seen.leveraged_errors / errors
     found = sampler.self_leverage()
-    assert found.mean == pytest.approx((seen.gradient_norms.sum() / errors.sum()).item())
+    assert found.mean == pytest.approx((seen.leveraged_errors.sum() / errors.sum()).item())
     assert found.variation == pytest.approx((leverage.std(correction=0) / leverage.mean()).item())
     again = NintDiagonal(PLAN)
     again.load_state_dict(sampler.state_dict())
