@@ -96,7 +96,8 @@ def fit(
         modality: What it is: ``image``, ``audio`` or ``sdf``.
         preset: Shipped settings.
         config: A YAML file over them.
-        settings: Settings by dotted key over both, such as ``{"steps": 100, "siren.hidden_features": 128}``.
+        settings: Settings by dotted key over both, such as
+            ``{"steps": 100, "siren.hidden_features": 128}``.
         output: The run folder; None chooses ``runs/<input>/<sampler>``.
         overwrite: Replace a run that is there.
         skip_existing: Keep it instead, if it is complete and the same.

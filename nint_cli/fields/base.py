@@ -246,8 +246,7 @@ class Field(nn.Module, ABC):
         return None
 
     def linear_maps(self, coords: Tensor) -> tuple[Tensor, Sequence[LinearMap]] | None:
-        """Predict, and return the affine maps that together hold every parameter once, the
-        last layer's last.
+        """Predict, and return the affine maps that hold every parameter once, the last one last.
 
         They make the norm of a point's own gradient cheap where the field is no chain: the sum
         over the maps of ||dL/dz||^2 (||h||^2 + 1), see `derivatives.base.Block.pull`.
