@@ -157,10 +157,12 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         rescue_factor=lambda step: 1.0 if detector is None else detector.rate_factor(step),
     )
     average = Average(field, share=optimiser.average)
+    sampler = build_sampler(config, signal, duration, adaptive_batch_size)
+    _check_leverage(config, sampler, field)
     return Trainer(
         field,
         signal,
-        build_sampler(config, signal, duration, adaptive_batch_size),
+        sampler,
         learning_rate=rate,
         duration=duration,
         adaptive_batch_size=adaptive_batch_size,
@@ -171,6 +173,16 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         engine=Engine(products(config.engine, device)),
         average=average if optimiser.average else None,
     )
+
+
+def _check_leverage(config: RunConfig, sampler: Sampler, field: Field) -> None:
+    """Refuse a sampler that needs the kernel's diagonal of a field that does not yield it."""
+    made_of_maps = type(field).linear_maps is not Field.linear_maps
+    if sampler.wants_leveraged_errors and field.chain() is None and not made_of_maps:
+        raise ConfigError(
+            f"sampler {config.sampler} needs the NTK's diagonal, and field {config.field} has "
+            "neither chain() nor linear_maps() to take it from; use nint_diagonal.score=error"
+        )
 
 
 def _adaptive_batch_size(

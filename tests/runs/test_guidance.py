@@ -3,9 +3,16 @@
 import pytest
 
 from nint_cli.api import fit
+from nint_cli.errors import ConfigError
+from nint_cli.fields.wire import Wire
 from nint_cli.runs.resume import resume
 
-SMALL = {"steps": 20, "siren.hidden_features": 16, "siren.hidden_layers": 2, "batch.size": 200}
+SMALL = {
+    "steps": 20,
+    "siren.hidden_features": 16,
+    "siren.hidden_layers": 2,
+    "batch.size": 200,
+}
 
 
 def guidance_of(picture, folder, preset="default", **settings):
@@ -63,3 +70,12 @@ def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):
     went_on = resume(tmp_path / "b", steps=20).metrics.guidance.model_dump()
     assert went_on == through
     assert through["points"]["diagonal"] > 0
+
+
+def test_a_field_that_does_not_yield_the_diagonal_is_refused_before_training(
+    picture, tmp_path, monkeypatch
+):
+    monkeypatch.delattr(Wire, "linear_maps")
+    monkeypatch.setattr(Wire, "forward", lambda self, coords: coords)
+    with pytest.raises(ConfigError, match=r"neither chain\(\) nor linear_maps\(\)"):
+        guidance_of(picture, tmp_path / "a", field="wire", nint_diagonal__max_chosen=1)
