@@ -9,7 +9,7 @@ import typer
 
 from nint_cli.cli import console
 from nint_cli.cli.options import FitOptions, assembled, flag_parameter, sources_parameter
-from nint_cli.cli.settings import commented, resolve_layers
+from nint_cli.cli.settings import commented, resolve_layers, tell_unused
 from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.modality import Flag, Modality
@@ -93,6 +93,7 @@ class _FitCommand:
         if options.print_config:
             console.result(commented(resolved))
             return 0
+        tell_unused(resolved, self.modality.name)
         return self._fit_many(resolved) if len(self.sources) > 1 else self._fit_one(resolved)
 
     def _flags(self) -> Flags:

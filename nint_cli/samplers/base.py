@@ -110,6 +110,7 @@ class Sampler(ABC):
     Attributes:
         Settings: The settings that it reads, a section of a run's configuration.
         section: Name of that section, where it is not the sampler's own name.
+        reads: Names of the settings of that section that it reads; None for all.
         slots: The rules that fill its batches, by the name that `Selection.slots` has.
         sized: Whether its batches may be made smaller where a run has little time.
         constant_batch: Whether every batch has as many points as the first.
@@ -126,6 +127,7 @@ class Sampler(ABC):
 
     Settings: ClassVar[type[Section]] = Section
     section: ClassVar[str | None] = None
+    reads: ClassVar[frozenset[str] | None] = None
     slots: ClassVar[Mapping[str, Slot]] = {}
     sized: ClassVar[bool] = True
     constant_batch: ClassVar[bool] = False

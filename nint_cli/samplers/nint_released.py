@@ -47,6 +47,7 @@ class NintReleased(Sampler):
 
     Settings = NintSettings
     section: ClassVar[str] = "nint"
+    reads: ClassVar[frozenset[str]] = frozenset({"xi", "alpha", "lambda", "min_share"})
     slots: ClassVar[Mapping[str, Slot]] = {
         "ntk": Slot("chosen by NTK score", (213, 94, 0)),
         "residual": Slot("by residual", (86, 180, 233)),
