@@ -89,7 +89,8 @@ def _variant(
     words = (
         f"--preset={options.preset}",
         *(f"--config={path}" for path in options.config or []),
-        *(f"--set={text}" for text in own),
+        # Each run has a seed of its own, which one among the settings would contradict.
+        *(f"--set={text}" for text in own if text.partition("=")[0].strip() != "seed"),
         *(f"{flag}={value}" for flag, value in flags.values() if value is not None),
     )
     resolved = resolve_layers(kind, options.preset, options.config or [], own, flags)

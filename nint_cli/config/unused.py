@@ -5,7 +5,7 @@ A section says itself what its own settings and the rest of the configuration le
 """
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nint_cli.config.layers import BUILT_IN, Resolved, is_given
@@ -66,7 +66,8 @@ def without_effect(config: RunConfig, modality: str) -> dict[str, str]:
     if config.stop.time_budget_s is not None and config.stop.at_steps is False:
         found["steps"] = "stop.at_steps is false, so that time alone ends the run; set it to true"
     for name, section in _sections(config):
-        nobody = _nobody_reads(name, config, modality)
+        keys = [each.alias or key for key, each in type(section).model_fields.items()]
+        nobody = _nobody_reads(name, keys, config, modality)
         reasons = {**section.unused(around), **nobody}
         found |= {f"{name}.{key}": why for key, why in reasons.items()}
     return found
@@ -102,9 +103,10 @@ def _sections(config: RunConfig) -> Iterator[tuple[str, Section]]:
             yield field.alias or name, value
 
 
-def _nobody_reads(name: str, config: RunConfig, modality: str) -> dict[str, str]:
+def _nobody_reads(
+    name: str, keys: Sequence[str], config: RunConfig, modality: str
+) -> dict[str, str]:
     """Say of a section's keys that another modality, field or sampler reads them, not this run."""
-    keys = [key.partition(".")[2] for key in dotted_keys() if key.startswith(f"{name}.")]
     if name in MODALITIES:
         why = f"the input is a {MODALITIES[modality].noun}; nint fit {name} reads it"
         return {} if name == modality else dict.fromkeys(keys, why)
@@ -122,7 +124,7 @@ def _nobody_reads(name: str, config: RunConfig, modality: str) -> dict[str, str]
 
 
 def _reads(sampler: str, key: str) -> bool:
-    reads: Set[str] | None = sampler_class(sampler).reads
+    reads = sampler_class(sampler).reads
     return reads is None or key in reads
 
 

@@ -185,7 +185,7 @@ def _of_today(layer: Layer) -> Layer:
 
 def _length(config: RunConfig) -> str:
     """Say how long a run is, as the end of a sentence."""
-    if config.stop.at_steps is False:
+    if config.stop.at_steps is False and config.stop.time_budget_s is not None:
         return f", {config.stop.time_budget_s:g} s of training in all"
     return f" of {config.steps}"
 
@@ -228,9 +228,10 @@ def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
         return None  # it never came to its end
     config = fit.resolved.config
     budget = config.stop.time_budget_s
+    by_time_alone = budget is not None and config.stop.at_steps is False
     figures = {name: metrics.figure(name) for name in fit.targets.wanted}
     over = (
-        (config.stop.at_steps is not False and fit.trainer.step >= config.steps)
+        (not by_time_alone and fit.trainer.step >= config.steps)
         or (metrics.stop_reason == "target" and fit.targets.reached(figures))
         or (budget is not None and metrics.train_s >= budget)
     )
