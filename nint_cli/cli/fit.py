@@ -90,10 +90,10 @@ class _FitCommand:
             raise ConfigError(f"--require-target: there is no target; add {target}")
         if options.overwrite and options.skip_existing:
             raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
+        tell_unused(resolved, self.modality.name)
         if options.print_config:
             console.result(commented(resolved))
             return 0
-        tell_unused(resolved, self.modality.name)
         return self._fit_many(resolved) if len(self.sources) > 1 else self._fit_one(resolved)
 
     def _flags(self) -> Flags:

@@ -50,7 +50,9 @@ def show(
     ] = None,
 ) -> int:
     """Show every setting, as YAML, with where it comes from."""
-    console.result(commented(resolve_layers(modality, preset, config or [], set_ or [], {})))
+    resolved = resolve_layers(modality, preset, config or [], set_ or [], {})
+    tell_unused(resolved, modality)
+    console.result(commented(resolved))
     return 0
 
 

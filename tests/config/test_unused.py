@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -141,6 +142,7 @@ def fitted(found: Resolved, kind: str) -> object:
     rows = [json.loads(row) for row in (outcome.path / "log.jsonl").read_text().splitlines()]
     for row in rows:
         del row["train_s"], row["clock"]
+    assert outcome.metrics is not None
     quality = MODALITIES[kind].quality().model_fields
     figures = {key: getattr(outcome.metrics, key) for key in quality}
     shutil.rmtree(outcome.path)
@@ -186,11 +188,13 @@ class Case:
     refused: str | None = None
 
 
-def section(name: str, rows: Mapping[str, tuple], *, choice: str, other: str) -> list[Case]:
+def section(
+    name: str, rows: Mapping[str, tuple[Any, ...]], *, choice: str, other: str
+) -> list[Case]:
     """Cases of a field's or a sampler's settings: value, live, dead, drawn, undone."""
     cases = []
     for key, (value, *more) in rows.items():
-        live, dead, drawn, undone = [*more, *[{}, (), (), ()][len(more) :]]
+        live, dead, drawn, undone = (*more, *({}, (), (), ())[len(more) :])
         own = {choice: name}
         cases.append(
             Case(
