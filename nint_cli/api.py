@@ -3,6 +3,7 @@
 Nothing here prints, and the process stays as it was: what a fit sets, it puts back.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any
 from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import RunConfig
+from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.errors import DivergedError, NintError
 from nint_cli.fields.base import Field
@@ -98,6 +100,7 @@ def fit(
         config: A YAML file over them.
         settings: Settings by dotted key over both, such as
             ``{"steps": 100, "siren.hidden_features": 128}``.
+            One that has no effect is a Python warning that says what would make it count.
         output: The run folder; None chooses ``runs/<input>/<sampler>``.
         overwrite: Replace a run that is there.
         skip_existing: Keep it instead, if it is complete and the same.
@@ -113,10 +116,13 @@ def fit(
     layers.append(
         Layer({key: Setting(value, "settings") for key, value in (settings or {}).items()})
     )
+    resolved = resolve(layers, modality)
+    for line in unused(resolved, modality).values():
+        warnings.warn(line, stacklevel=2)
     outcome = fit_input(
         modality,
         fspath(source),
-        resolve(layers, modality),
+        resolved,
         None if output is None else Path(output),
         overwrite=overwrite,
         skip_existing=skip_existing,

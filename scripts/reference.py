@@ -33,7 +33,7 @@ Every setting by its dotted key, as `--set key=value` takes it; in a file, a dot
 `nint config show` prints the values in use. An editor checks and completes a file of settings by
 their JSON Schema, `nint_cli/config/settings.schema.json`, which `nint config schema` prints.
 What is "built in" holds where neither a preset nor the field's recipe nor you say otherwise; a fit
-has `--preset default`, which says much.
+has `--preset default`, which says much. What is given without effect is named when a fit starts.
 `make reference` writes this page from the descriptions beside the classes that read the settings.
 """
 

@@ -13,9 +13,11 @@ import pytest
 import soundfile
 import trimesh
 from PIL import Image
+from typer.main import get_command
 
 from nint_cli import cli
 from nint_cli.cli.processes import Processes
+from nint_cli.comparison import plan
 from nint_cli.config.layers import resolve
 from nint_cli.config.presets import preset_layer, preset_names
 from nint_cli.config.schema import FIELD_NAMES, SAMPLER_NAMES, RunConfig, dotted_keys
@@ -138,6 +140,38 @@ def test_every_command_of_the_pages_runs(monkeypatch, capsys):
                 arguments.append("--overwrite")
             assert cli.run(arguments) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
     assert len(ran) > 20
+
+
+class Understood(Exception):
+    """Raised where a comparison would begin."""
+
+
+def test_no_command_shows_a_setting_without_effect(monkeypatch, capsys):
+    """A comparison may have settings that only some of its variants read."""
+
+    def stop(methods):
+        raise Understood(len(methods))
+
+    monkeypatch.setattr(plan, "refuse_equals", stop)
+    make_inputs()
+    # Those of docs/lab say what was run at their time.
+    pages = [ROOT / "docs" / f"{page}.md" for page in PAGES if not page.startswith("lab/")]
+    texts = [README, *(page.read_text("utf-8") for page in pages)]
+    asked = 0
+    for line in dict.fromkeys(line for text in texts for line in commands(text)):
+        words, count = shlex.split(line)[1:], 1
+        if words[:1] == ["fit"]:
+            assert cli.run([*words, "--print-config"]) == 0, line
+        elif words[:1] == ["compare"] and words[1] != "runs":
+            try:
+                get_command(cli.app).main(words, standalone_mode=False)
+            except Understood as understood:
+                count = understood.args[0]
+        err = capsys.readouterr().err
+        named = re.findall(r"([\w.]+)=\S* \([^)]*\) has no effect: (.*)", err)
+        assert not [key for key, _ in named if [k for k, _ in named].count(key) == count], line
+        asked += words[0] in {"fit", "compare"}
+    assert asked > 20
 
 
 def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):

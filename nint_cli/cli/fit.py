@@ -9,7 +9,7 @@ import typer
 
 from nint_cli.cli import console
 from nint_cli.cli.options import FitOptions, assembled, flag_parameter, sources_parameter
-from nint_cli.cli.settings import commented, resolve_layers
+from nint_cli.cli.settings import commented, resolve_layers, tell_unused
 from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.modality import Flag, Modality
@@ -90,6 +90,7 @@ class _FitCommand:
             raise ConfigError(f"--require-target: there is no target; add {target}")
         if options.overwrite and options.skip_existing:
             raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
+        tell_unused(resolved, self.modality.name)
         if options.print_config:
             console.result(commented(resolved))
             return 0

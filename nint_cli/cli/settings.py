@@ -1,6 +1,8 @@
 """``nint config``: look at settings, and check files of them."""
 
 import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +10,10 @@ import typer
 
 from nint_cli.cli import completion, console
 from nint_cli.cli.options import ModalityName
+from nint_cli.modalities.table import MODALITIES
 
 if TYPE_CHECKING:
-    from nint_cli.config.layers import Resolved
+    from nint_cli.config.layers import Layer, Resolved
 
 config_app = typer.Typer(
     help="Show, describe and check settings.", invoke_without_command=True, rich_markup_mode=None
@@ -47,7 +50,9 @@ def show(
     ] = None,
 ) -> int:
     """Show every setting, as YAML, with where it comes from."""
-    console.result(commented(resolve_layers(modality, preset, config or [], set_ or [], {})))
+    resolved = resolve_layers(modality, preset, config or [], set_ or [], {})
+    tell_unused(resolved, modality)
+    console.result(commented(resolved))
     return 0
 
 
@@ -63,8 +68,22 @@ def schema() -> int:
 
 
 @config_app.command()
-def validate(files: Files) -> int:
-    """Check files of settings, each for itself; name every fault with its place."""
+def validate(
+    files: Files,
+    modality: Annotated[
+        ModalityName | None,
+        typer.Option(
+            "--for", help="What they are for; else a setting counts if it does for any modality."
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What they are laid over.", autocompletion=completion.presets
+        ),
+    ] = "default",
+) -> int:
+    """Check files of settings, each for itself; name faults, and what has no effect."""
     from nint_cli.config.layers import resolve
     from nint_cli.config.yaml_text import file_layer
     from nint_cli.errors import ConfigError
@@ -72,14 +91,37 @@ def validate(files: Files) -> int:
     faults: list[str] = []
     for path in files:
         try:
-            resolve([file_layer(path)])
+            layer = file_layer(path)
+            resolve([layer])
         except ConfigError as error:
             faults += error.lines
         else:
             console.note(f"{path}: valid")
+            for line in _dead_for_all(layer, preset, [modality] if modality else [*MODALITIES]):
+                console.note(line)
     if faults:
         raise ConfigError(*faults)
     return 0
+
+
+def _dead_for_all(layer: "Layer", preset: str, modalities: list[str]) -> list[str]:
+    """Say which settings of a file have no effect over a preset, whatever is fitted."""
+    from nint_cli.config.layers import resolve
+    from nint_cli.config.presets import preset_layer
+    from nint_cli.config.unused import unused
+    from nint_cli.errors import ConfigError
+
+    found = []
+    for modality in modalities:
+        below = preset_layer(preset, modality)
+        with suppress(ConfigError):  # it contradicts the preset, and a fit will say so
+            found.append(unused(resolve([below, layer], modality), modality))
+    first, *others = found or [{}]
+    return [
+        f"{line} (over --preset {preset})"
+        for key, line in first.items()
+        if all(key in each for each in others)
+    ]
 
 
 def resolve_layers(
@@ -109,6 +151,30 @@ def resolve_layers(
     preset_settings = preset_layer(preset, modality)
     layers = [preset_settings, *map(file_layer, files), settings, flag_layer(flags, settings)]
     return resolve(layers, modality)
+
+
+def tell_unused(
+    resolved: "Resolved",
+    modality: str,
+    *,
+    about: str = "",
+    replaced: Mapping[str, str] | None = None,
+    passed_over: Collection[str] = (),
+) -> None:
+    """Say on stderr which settings were given and have no effect.
+
+    Args:
+        resolved: The configuration.
+        modality: What is fitted.
+        about: Before each line, such as the name of a variant.
+        replaced: See `unused`.
+        passed_over: Dotted keys that a command has set by itself.
+    """
+    from nint_cli.config.unused import unused
+
+    for key, line in unused(resolved, modality, replaced).items():
+        if key not in passed_over:
+            console.note(f"{about}{line}")
 
 
 def commented(resolved: "Resolved") -> str:

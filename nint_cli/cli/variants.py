@@ -4,12 +4,15 @@ import re
 from collections.abc import Sequence
 
 from nint_cli.cli.options import CompareOptions
-from nint_cli.cli.settings import resolve_layers
+from nint_cli.cli.settings import resolve_layers, tell_unused
 from nint_cli.cli.signals_and_outcome import seconds
 from nint_cli.comparison.plan import Variant
 from nint_cli.errors import ConfigError
 
 _EVALUATIONS = 20
+# What a comparison sets in place of what was given, and how to have a say in it.
+_REPLACED = {"seed": "a comparison takes seeds from 0 on; --seeds says how many"}
+_TUNED = {"optimiser.lr_side": "--tune lr finds the rate for any side; leave --tune out"}
 
 
 def variants(kind: str, options: CompareOptions) -> list[Variant]:
@@ -86,8 +89,16 @@ def _variant(
     words = (
         f"--preset={options.preset}",
         *(f"--config={path}" for path in options.config or []),
-        *(f"--set={text}" for text in own),
+        # Each run has a seed of its own, which one among the settings would contradict.
+        *(f"--set={text}" for text in own if text.partition("=")[0].strip() != "seed"),
         *(f"{flag}={value}" for flag, value in flags.values() if value is not None),
     )
     resolved = resolve_layers(kind, options.preset, options.config or [], own, flags)
+    tell_unused(
+        resolved,
+        kind,
+        about=f"variant {name}: ",
+        replaced=_REPLACED | (_TUNED if options.tune is not None else {}),
+        passed_over={"evaluation.count", "evaluation.selections"} - keys,
+    )
     return Variant(name, words, resolved)

@@ -1,5 +1,6 @@
 """Layers of settings, the later over the earlier: built-in, preset, files, --set, flags."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ Origins = dict[str, str]
 """Where the value of each dotted key comes from."""
 
 BUILT_IN = "built-in"
+_RECIPE = re.compile(r"\w+ recipe of \w+")
 
 # What belongs to a size of batches.
 _BY_SIZE = ("batch.least_steps", "batch.full_steps")
@@ -50,12 +52,33 @@ _ALTERNATIVES = {
 }
 
 
+class Undone(NamedTuple):
+    """A value that another key's, given later, made void.
+
+    Attributes:
+        setting: What was given.
+        by: The other key.
+        origin: Where that was given.
+    """
+
+    setting: Setting
+    by: str
+    origin: str
+
+
 @dataclass(frozen=True)
 class Resolved:
-    """A valid configuration and the origin of each of its values."""
+    """A valid configuration and the origin of each of its values.
+
+    Attributes:
+        config: The configuration.
+        origins: By dotted key.
+        undone: What was given and made void by another key, by dotted key.
+    """
 
     config: RunConfig
     origins: Origins
+    undone: Mapping[str, Undone] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
         """Give every value by its dotted key, in the order of the schema."""
@@ -79,6 +102,7 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
     """
     layers = list(layers)
     merged: dict[str, Setting] = {}
+    undone: dict[str, Undone] = {}
     broken: list[str] = []
     recipe = _recipe_layer(layers, modality)
     for layer in [recipe, *layers]:
@@ -86,8 +110,9 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
         for key, setting in layer.settings.items():
             for other in _ALTERNATIVES.get(key, ()):
                 if other in merged and other not in layer.settings and setting.value is not None:
-                    del merged[other]
+                    undone[other] = Undone(merged.pop(other), key, setting.origin)
             merged[key] = setting
+            undone.pop(key, None)
     nested, faults = _nest(merged)
     faults = broken + faults
     try:
@@ -101,7 +126,18 @@ def resolve(layers: Iterable[Layer], modality: str = "image") -> Resolved:
         given = merged.get("steps") is not recipe.settings.get("steps")
         stop = config.stop.model_copy(update={"at_steps": given})
         config = config.model_copy(update={"stop": stop})
-    return Resolved(config, origins)
+    return Resolved(config, origins, undone)
+
+
+def is_given(origin: str, presets: Iterable[str]) -> bool:
+    """Return whether a value of an origin was given for this run, by flag, setting or file.
+
+    Args:
+        origin: Where the value comes from.
+        presets: Names of the presets.
+    """
+    ours = any(origin.startswith(f"preset {name}:") for name in presets)
+    return not (ours or origin in {BUILT_IN, "checkpoint"} or _RECIPE.fullmatch(origin))
 
 
 def _recipe_layer(layers: Iterable[Layer], modality: str) -> Layer:

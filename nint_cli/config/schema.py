@@ -3,6 +3,7 @@
 The built-in defaults are the settings of the NINT paper (Zhang et al., 2026, arXiv 2511.15487).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, Field, create_model, model_validator
@@ -14,7 +15,7 @@ from nint_cli.modalities.settings import EvaluationSettings, MetricsSettings
 from nint_cli.modalities.table import MODALITIES, all_targets
 from nint_cli.samplers.table import SAMPLERS, sampler_class, section_of
 from nint_cli.schedules.batch_size import BatchSettings
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 from nint_cli.training.optimiser import OptimiserSettings
 
 RecipeName = Literal["published", "tuned"]
@@ -46,6 +47,12 @@ class StopSettings(Section):
         description="whether a run with a time budget ends after its steps, too; null: if their "
         "number was given, and not only the recipe's",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what asks for a budget that there is none of; see `Section.unused`."""
+        if around.timed:
+            return {}
+        return {"at_steps": "the run has no time budget, so that steps end it; give --time-budget"}
 
     def targets(self) -> dict[str, float]:
         """Return the targets that are set, by the key of their figure, such as ``psnr_db``."""
@@ -95,6 +102,12 @@ class CheckpointConfig(Section):
     keep: int | None = Field(
         2, ge=1, description="how many of them are kept, the newest; null: all"
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what counts checkpoints where there is but one; see `Section.unused`."""
+        if self.every is not None:
+            return {}
+        return {"keep": "checkpoint.every is null, so that the end alone is saved; set it"}
 
 
 class RunSettings(Section):

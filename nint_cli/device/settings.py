@@ -1,6 +1,6 @@
 """What PyTorch is told before it computes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -9,7 +9,7 @@ from pydantic import Field as Setting
 
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 
 PrecisionName = Literal["auto", "full", "tf32", "bf16"]
 
@@ -30,6 +30,14 @@ class EngineSettings(Section):
         "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
         "that has instructions for it, else full",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what device and field leave without effect; see `Section.unused`."""
+        if self.precision == "tf32" and around.device != "cuda":
+            return {"precision": "the fit is on a CPU; on CUDA tf32 counts, on a CPU bf16"}
+        if self.precision == "bf16" and not around.by_hand:
+            return {"precision": f"field {around.field} has no products to round; siren has"}
+        return {}
 
 
 def products(settings: EngineSettings, device: torch.device) -> torch.dtype | None:
@@ -77,23 +85,6 @@ def prepared(settings: EngineSettings, device: torch.device) -> Iterator[None]:
         matmul.fp32_precision = precision
 
 
-def without_effect(settings: EngineSettings, device: torch.device) -> list[str]:
-    """Say which settings have no effect on a device, a line each.
-
-    Args:
-        settings: How to compute.
-        device: Where.
-
-    Returns:
-        The lines.
-    """
-    if device.type == "cuda":
-        return []
-    if settings.precision == "tf32":
-        return [f"precision tf32 has no effect on {device.type}"]
-    return []
-
-
 def resolve_device(name: str) -> torch.device:
     """Find a device.
 
@@ -118,3 +109,12 @@ def resolve_device(name: str) -> torch.device:
             f"device {name}: {count} usable CUDA devices{built}; use --device cpu or auto"
         )
     return torch.device("cuda", index)
+
+
+def device_kind(name: str) -> str:
+    """Return ``cpu`` or ``cuda`` for a device by its name, whether or not it is there.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    return name.partition(":")[0] if name != "auto" else resolve_device(name).type

@@ -1,7 +1,7 @@
 """Multiresolution hash grid: tables of features, interpolated, and a small network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple, Self
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.functional import embedding_bag
 from nint_cli.fields.base import ChainField, Encoding, depth, uniform_, width
 from nint_cli.fields.mlp import Relu, torch_default_
 from nint_cli.fields.recipe import GRID_DECAYS, UNGUIDED, Recipes, published, tuned
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 
 # The authors' factors of the spatial hash, one per axis. Only the low bits of a product count, so
 # 32-bit integers that wrap around give the same rows.
@@ -190,6 +190,12 @@ class HashGridSettings(Section):
                 "lower it"
             )
         return self
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return the finest level where there is but one; see `Section.unused`."""
+        if self.levels > 1 or self.finest is None:
+            return {}
+        return {"finest": "hashgrid.levels is 1, and that is hashgrid.coarsest; raise levels"}
 
 
 class HashGrid(ChainField):

@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 
 from nint_cli.fields.base import Field, LinearMap, depth, first_frequency, uniform_, width
 from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 
 
 class WireSettings(Section):
@@ -30,6 +30,13 @@ class WireSettings(Section):
         description="inverse width of the first layer's wavelets, 0 for waves; null: scale, "
         "and for a sound 200 divided by its samples",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return the scale where the only layer has its own; see `Section.unused`."""
+        own = self.first_scale is not None or around.modality == "audio"
+        if self.hidden_layers > 1 or not own:
+            return {}
+        return {"scale": "wire.hidden_layers is 1, and the first has wire.first_scale; add layers"}
 
 
 class Wire(Field):

@@ -1,11 +1,13 @@
 """The settings that modalities read: what each one's own are, and those that all may read."""
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 
 
 class ModalitySettings(Section):
@@ -46,6 +48,16 @@ class EvaluationSettings(Section):
         "selections",
     )
 
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what `every` and the modality leave without effect; see `Section.unused`."""
+        found: dict[str, str] = {}
+        if self.every is not None:
+            found["count"] = f"evaluation.every is {self.every} and decides; set it to null"
+        if around.modality != "image":
+            found["points"] = "only a picture is evaluated in part; leave it out"
+            found["ssim"] = "only a picture has an SSIM; leave it out"
+        return found
+
 
 class MetricsSettings(Section):
     """Measures of quality that need more than nint itself; they never change a fit."""
@@ -67,6 +79,22 @@ class MetricsSettings(Section):
         description="a picture with more pixels gets no LPIPS and no FLIP, which would take about "
         "170 bytes of memory for each",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what is measured in pictures only, or not at all; see `Section.unused`."""
+        if around.modality != "image":
+            why = "LPIPS and FLIP are of pictures; leave it out"
+            return dict.fromkeys(type(self).model_fields, why)
+        found: dict[str, str] = {}
+        if self.lpips_weights is None:
+            found["lpips_sha256"] = "no file of weights is named; set metrics.lpips_weights"
+        if find_spec("flip_evaluator") is None:
+            found["flip"] = "flip-evaluator is not installed; pip install 'nint[flip]'"
+        if self.lpips_weights is None and (not self.flip or "flip" in found):
+            found["max_pixels"] = (
+                "neither LPIPS nor FLIP is computed; set metrics.lpips_weights or metrics.flip"
+            )
+        return found
 
     @field_validator("lpips_weights")
     @classmethod

@@ -14,7 +14,7 @@ import yaml
 from nint_cli.atomic import Writer
 from nint_cli.config.layers import Resolved
 from nint_cli.derivatives.sweep import Passes
-from nint_cli.device.settings import prepared, resolve_device, without_effect
+from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
 from nint_cli.metrics.schema import GuidanceRecord, PassCount, Quality, RunMetrics, finite
 from nint_cli.modalities.base import ReadSaved, nothing_saved
@@ -77,7 +77,6 @@ class Fit:
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
-        self._notes = without_effect(config.engine, self.device)
         self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
@@ -136,9 +135,7 @@ class Fit:
             folder.write(CONFIG, text.encode())
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
-        if self.trainer.field.chain() is None and config.engine.precision == "bf16":
-            self._notes.append(f"precision bf16 has no effect on the field {config.field}")
-        for note in [*self._notes, *self.subject.notes]:
+        for note in self.subject.notes:
             control.note(note)
         observer = self._observer = RunObserver(
             self.subject,

@@ -1,12 +1,13 @@
 """Going on with a run exactly where it was saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from nint_cli.config.layers import Layer, Resolved, Setting, resolve
 from nint_cli.config.removed import RENAMED, by_its_name, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
+from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import ConfigError
@@ -62,7 +63,10 @@ def resume(
         saved, faults = checkpoint.newest(folder.checkpoints(), path)
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
-        resolved = _resolve(folder, saved, steps, time_budget_s)
+        resolved, changed = _resolve(folder, saved, steps, time_budget_s)
+        for key, line in unused(resolved, saved.signal.kind).items():
+            if key in changed:
+                control.note(line)
         with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
             fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.read_saved)
             return _go_on(folder, fit, saved, control)
@@ -100,11 +104,14 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
 
 def _resolve(
     folder: RunFolder, saved: Checkpoint, steps: int | None, time_budget_s: float | None
-) -> Resolved:
+) -> tuple[Resolved, Set[str]]:
     """Lay the requested changes over the checkpoint's settings, and refuse what they forbid.
 
     A change is asked for by flag, or by editing config.yaml; that file is also ahead of the
     checkpoint where an earlier continuation was killed before its first save.
+
+    Returns:
+        The configuration, and the dotted keys that are changed.
 
     Raises:
         ConfigError: If they would make it another run; names every one that would.
@@ -139,7 +146,7 @@ def _resolve(
     if not isinstance(before, dict):
         before = dict.fromkeys(dotted_keys(), "checkpoint")
     known = {str(key): str(origin) for key, origin in before.items()}
-    return Resolved(RunConfig.model_validate(merged), known | origins)
+    return Resolved(RunConfig.model_validate(merged), known | origins), changes.keys()
 
 
 def _edits(
@@ -181,7 +188,7 @@ def _of_today(layer: Layer) -> Layer:
 
 def _length(config: RunConfig) -> str:
     """Say how long a run is, as the end of a sentence."""
-    if config.stop.at_steps is False:
+    if config.stop.at_steps is False and config.stop.time_budget_s is not None:
         return f", {config.stop.time_budget_s:g} s of training in all"
     return f" of {config.steps}"
 
@@ -224,9 +231,10 @@ def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
         return None  # it never came to its end
     config = fit.resolved.config
     budget = config.stop.time_budget_s
+    by_time_alone = budget is not None and config.stop.at_steps is False
     figures = {name: metrics.figure(name) for name in fit.targets.wanted}
     over = (
-        (config.stop.at_steps is not False and fit.trainer.step >= config.steps)
+        (not by_time_alone and fit.trainer.step >= config.steps)
         or (metrics.stop_reason == "target" and fit.targets.reached(figures))
         or (budget is not None and metrics.train_s >= budget)
     )

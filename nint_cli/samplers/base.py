@@ -128,6 +128,7 @@ class Sampler(ABC):
         Settings: The settings that it reads, a section of a run's configuration.
         ranked_by: What its points are ranked by, in a few words; "nothing" where they are not.
         section: Name of that section, where it is not the sampler's own name.
+        reads: Names of the settings of that section that it reads; None for all.
         slots: The rules that fill its batches, by the name that `Selection.slots` has.
         sized: Whether its batches may be made smaller where a run has little time.
         constant_batch: Whether every batch has as many points as the first.
@@ -147,6 +148,7 @@ class Sampler(ABC):
     Settings: ClassVar[type[Section]] = Section
     section: ClassVar[str | None] = None
     ranked_by: str = "what it says of itself"
+    reads: ClassVar[frozenset[str] | None] = None
     slots: ClassVar[Mapping[str, Slot]] = {}
     sized: ClassVar[bool] = True
     constant_batch: ClassVar[bool] = False

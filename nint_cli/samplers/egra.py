@@ -12,7 +12,7 @@ from nint_cli.derivatives.probe import Probe
 from nint_cli.samplers import priors
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section
+from nint_cli.settings import WHOLE, Circumstances, Section
 
 
 class EgraSettings(Section):
@@ -49,6 +49,22 @@ class EgraSettings(Section):
                 f"egra.low {self.low:g} is above egra.high {self.high:g}; exchange them"
             )
         return self
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what says where edges are, where they do not matter; see `Section.unused`."""
+        if around.whole:
+            return dict.fromkeys(type(self).model_fields, WHOLE)
+        if self.p == 0:
+            why = "egra.p is 0, so that edges weigh as all else; raise it"
+            return dict.fromkeys({*type(self).model_fields} - {"p"}, why)
+        found: dict[str, str] = {}
+        if around.modality != "image":
+            why = "Canny's edges are of pictures; leave it out"
+            found |= {"low": why, "high": why}
+        if around.modality == "sdf":
+            why = "points of a shape have no neighbours by index; leave it out"
+            found |= {"radius_min": why, "radius_max": why}
+        return found
 
 
 class Egra(Sampler):

@@ -13,7 +13,7 @@ from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.priors import grey_weights
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section, Share
+from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _ORDER, _STALE = "order", "stale"
 # The published weight 1e-5 is for squared errors of values in [-1, 1] and of a Laplacian of grey
@@ -89,6 +89,25 @@ class EvosSettings(Section):
     last_interval: int = Setting(
         50, ge=2, le=1_000_000, description="steps between fitness evaluations at the end"
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what has nothing to mutate, to join or to supervise; see `Section.unused`."""
+        found: dict[str, str] = {}
+        if self.mutation == "constant":
+            found["alpha_end"] = "evos.mutation is constant; linear and geometric read it"
+        elif self.alpha == self.alpha_end:
+            found["mutation"] = "evos.alpha_end is as evos.alpha; set another"
+        if self.crossover == "none":
+            found["crossover_weight"] = "evos.crossover is none; select and add read it"
+        if self.supervision_weight == 0:
+            found["supervised"] = "evos.supervision_weight is 0; raise it"
+        laplacian = ("crossover", "crossover_weight", "supervision_weight", "supervised")
+        if around.modality != "image":
+            found |= dict.fromkeys(laplacian, "only a picture has a Laplacian; leave it out")
+        if around.whole:
+            mixing = ("alpha", "alpha_end", "mutation", "crossover", "crossover_weight")
+            found |= dict.fromkeys(mixing, WHOLE)
+        return found
 
 
 class Evos(Sampler):

@@ -13,7 +13,7 @@ from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section, Share
+from nint_cli.settings import Circumstances, Section, Share
 
 
 class ExpansiveSettings(Section):
@@ -29,6 +29,12 @@ class ExpansiveSettings(Section):
     released: bool = Setting(
         False, description="search edges and fill batches as the released code does"
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return the loss where it has no anchors to part; see `Section.unused`."""
+        if self.anchor_share > 0:
+            return {}
+        return {"loss": "expansive.anchor_share is 0, so that there are no anchors; raise it"}
 
 
 class Expansive(Sampler):

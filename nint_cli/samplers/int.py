@@ -12,7 +12,7 @@ from nint_cli.samplers.base import Sampler, Selection, Slot, load_indices
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section
+from nint_cli.settings import WHOLE, Circumstances, Section
 
 _SELECTED = "selected"
 
@@ -24,6 +24,14 @@ class IntSettings(Section):
         Setting("dense", description="which steps choose points anew; the others keep them")
     )
     every: int = Setting(2, ge=1, le=100_000, description="steps between refreshes under dense2")
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return the interval's length where nothing reads it; see `Section.unused`."""
+        if around.whole:
+            return {"interval": WHOLE, "every": WHOLE}
+        if self.interval == "dense2":
+            return {}
+        return {"every": f"int.interval is {self.interval}; dense2 reads it"}
 
 
 class Int(Sampler):

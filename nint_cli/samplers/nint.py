@@ -1,5 +1,6 @@
 """NINT: points whose training moves the whole function."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import ClassVar, Literal
@@ -16,7 +17,7 @@ from nint_cli.samplers.slots import PAPER, Mixture, chosen_weights
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section, Share
+from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _NTK, _RESIDUAL = "ntk", "residual"
 # A whole selection, kept where it serves several steps, and the sizes of its slots.
@@ -91,6 +92,52 @@ class NintSettings(Section):
         Setting("dense", description="which steps choose points anew; the others keep them")
     )
     every: int = Setting(5, ge=1, le=100_000, description="steps between refreshes under dense2")
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what empty slots, the score and the interval do not read; see `Section`."""
+        if around.whole:
+            return dict.fromkeys(self.model_dump(), WHOLE)
+        if around.sampler == "nint_released":  # whose other slot feels the share all the same
+            uniform = "nint.xi is 1, so that all points are uniform; lower it"
+            return dict.fromkeys(("alpha", "lambda", "min_share"), uniform) if self.xi == 1 else {}
+        found = self._unread_scores()
+        if self.interval != "dense2":
+            found["every"] = f"nint.interval is {self.interval}; dense2 reads it"
+        return found | self._empty_slots()
+
+    def _unread_scores(self) -> dict[str, str]:
+        """Say what concerns another score than the one in use."""
+        found: dict[str, str] = {}
+        if self.score != "product":
+            found["gradient"] = f"nint.score is {self.score}; product reads it"
+        if self.score != "sketch":
+            found["sketches"] = f"nint.score is {self.score}; sketch reads it"
+        return found
+
+    def _empty_slots(self) -> dict[str, str]:
+        """Say what concerns slots that are empty at every step."""
+        scoring = ("alpha", "score", "gradient", "score_norm", "sketches")
+        if self.xi == 1:
+            why = "nint.xi is 1, so that all points are uniform; lower it"
+            own = ("lambda", "share_law", "min_share", "residual_every", "weight", "max_chosen")
+            start = ("start",) if self.interval == "dense" else ()
+            return dict.fromkeys((*scoring, *own, *start), why)
+        if 1 - self.xi < self.min_share:
+            why = f"nint.min_share {self.min_share:g} leaves the NTK slot empty; lower it"
+            return dict.fromkeys((*scoring, "lambda", "share_law"), why)
+        first = 1 - self.xi
+        if self.share_law == "stepwise":
+            first *= math.exp(-self.lambda_)
+        if first < self.min_share:
+            why = f"the NTK slot starts at {first:.2g}, below nint.min_share; lower nint.lambda"
+            return dict.fromkeys(scoring, why)
+        if self.lambda_ == 0:
+            return {
+                "residual_every": "nint.lambda is 0, so that no point is chosen by residual; "
+                "raise it",
+                "share_law": "nint.lambda is 0, so that the share is constant; raise it",
+            }
+        return {}
 
 
 class Nint(Sampler):

@@ -20,7 +20,7 @@ from nint_cli.samplers.base import (
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.slots import chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section, Share
+from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _SCORES, _TRAINED, _BEGAN = "scores", "trained", "began"
 _LEVERAGE = "leverage"
@@ -62,6 +62,18 @@ class NintDiagonalSettings(Section):
         description="share of the signal that a batch may choose at most; the rest of it is "
         "uniform, even beyond xi",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what nothing to choose leaves without effect; see `Section`."""
+        if around.whole:
+            return dict.fromkeys(type(self).model_fields, WHOLE)
+        if self.xi == 1:
+            why = "nint_diagonal.xi is 1, so that all points are uniform; lower it"
+            return dict.fromkeys(("score", "pool", "start", "weight", "max_chosen"), why)
+        if self.pool == 1:
+            why = "nint_diagonal.pool is 1, so that there is no choice; raise it"
+            return {"score": why}
+        return {}
 
 
 class NintDiagonal(Sampler):

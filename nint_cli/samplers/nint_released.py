@@ -48,6 +48,7 @@ class NintReleased(Sampler):
     Settings = NintSettings
     section: ClassVar[str] = "nint"
     ranked_by = "brightness and |error| of all points"
+    reads: ClassVar[frozenset[str]] = frozenset({"xi", "alpha", "lambda", "min_share"})
     slots: ClassVar[Mapping[str, Slot]] = {
         "bright": Slot("by brightness", (213, 94, 0)),
         "residual": Slot("by residual", (86, 180, 233)),

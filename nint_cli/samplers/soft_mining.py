@@ -12,7 +12,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.samplers import priors
 from nint_cli.samplers.base import Observation, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
-from nint_cli.settings import Section, Share
+from nint_cli.settings import Circumstances, Section, Share
 
 # The batch with which the published step size was found; its loss is a mean over as many points.
 _TUNED_BATCH = 4096
@@ -69,6 +69,16 @@ class SoftMiningSettings(Section):
     released: bool = Setting(
         False, description="index, scale and pad as the released port to pictures does"
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return the rise to a power of 0, and what restarts undo; see `Section.unused`."""
+        found: dict[str, str] = {}
+        if self.alpha == 0:
+            found["warmup"] = "soft_mining.alpha is 0, to which nothing rises; raise it"
+        if self.restart_share == 1:
+            why = "soft_mining.restart_share is 1, so that all particles restart; lower it"
+            found |= dict.fromkeys(("step_size", "noise", "uniform_share"), why)
+        return found
 
 
 class SoftMining(Sampler):

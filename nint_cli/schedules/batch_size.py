@@ -16,7 +16,7 @@ from nint_cli.schedules import laws
 from nint_cli.schedules.clock import Clock
 from nint_cli.schedules.duration import Duration
 from nint_cli.schedules.state import State
-from nint_cli.settings import Section
+from nint_cli.settings import Circumstances, Section
 
 # The size is found from this many steps and all that train in this share of the budget, whichever
 # is more: the first takes longer than all others, and any may have had other work beside it.
@@ -205,6 +205,32 @@ class BatchSettings(Section):
         description="whether the random points of uniform and nint come once each, in random "
         "order, before any comes again; otherwise every step draws afresh",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what the size, the sampler and the time leave without effect; see `Section`."""
+        found: dict[str, str] = {}
+        if not around.reshuffles:
+            found["reshuffle"] = (
+                f"sampler {around.sampler} has no random points by epochs; --sampler uniform has"
+            )
+        if around.sampler == "full":
+            why = "sampler full trains on all points at every step; choose another sampler"
+            return found | dict.fromkeys(type(self).model_fields, why)
+        if self.size is not None:
+            why = f"batch.size is {self.size} and decides; set batch.size to null"
+            found |= {"fraction": why, "schedule": why}
+        elif self.fraction == 1:
+            found["schedule"] = "batch.fraction is 1 from the start; lower it"
+        fixed = self._fixed(around)
+        return found | (dict.fromkeys(("least_steps", "full_steps"), fixed) if fixed else {})
+
+    def _fixed(self, around: Circumstances) -> str | None:
+        """Say why batches do not become smaller where there is little time; None if they do."""
+        if not around.shrinks:
+            return f"sampler {around.sampler} has no smaller batches; choose another sampler"
+        if not around.timed:
+            return "the run has no time budget; give --time-budget"
+        return None if self.size is not None else "batch.size is null; set it"
 
 
 @dataclass(frozen=True)

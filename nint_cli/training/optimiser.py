@@ -9,7 +9,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.fields.base import Field, load_parameters
-from nint_cli.settings import Section, Share
+from nint_cli.settings import Circumstances, Section, Share
 
 _KINDS = ("step", "exp_avg", "exp_avg_sq")
 _PICTURE_AXES = 2
@@ -66,6 +66,18 @@ class OptimiserSettings(Section):
         description="whether a fit that diverges goes back to its last good state, and on with "
         "half the rate, ten times at most; otherwise it ends",
     )
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what the schedule and the modality leave without effect; see `Section`."""
+        found: dict[str, str] = {}
+        if around.modality != "image":
+            found["lr_side"] = "only a picture has a side; set optimiser.lr"
+        if self.schedule == "constant":
+            why = "optimiser.schedule is constant; cosine reads it"
+            found |= {"final": why, "beta2_end": why}
+        elif self.final == 1:
+            found["beta2_end"] = "optimiser.final is 1, so that the rate never falls; lower it"
+        return found
 
     def peak_rate(self, shape: Sequence[int]) -> float:
         """Return the learning rate after the warm-up.

@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from nint_cli.config.layers import resolve
+from nint_cli.config.unused import without_effect
+from nint_cli.config.yaml_text import set_layer
 from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.derivatives.sweep import predict, pull_residual, pushforward, self_leverage
 from nint_cli.device import cpu as cores
@@ -170,18 +173,24 @@ def test_a_fit_that_fails_puts_everything_back():
     assert (torch.get_num_threads(), legacy()) == (threads, found)
 
 
-def test_what_has_no_effect_is_said():
-    asked = EngineSettings(precision="tf32")
-    note = "precision tf32 has no effect on cpu"
-    assert engine.without_effect(asked, torch.device("cpu")) == [note]
-    assert engine.without_effect(asked, torch.device("cuda")) == []
+def test_tf32_counts_on_cuda_alone():
+    resolved = resolve([set_layer(["engine.precision=tf32"])])
+    for device, counts in (("cpu", False), ("cuda", True), ("cuda:1", True)):
+        config = resolved.config.model_copy(update={"device": device})
+        assert ("engine.precision" not in without_effect(config, "image")) == counts
 
 
 @pytest.mark.parametrize(
     ("words", "note"),
     [
-        (["--precision", "tf32"], "precision tf32 has no effect on cpu"),
-        (["--precision", "bf16", "--field", "wire"], "bf16 has no effect on the field wire"),
+        (
+            ["--precision", "tf32"],
+            "precision=tf32 (--precision) has no effect: the fit is on a CPU",
+        ),
+        (
+            ["--precision", "bf16", "--field", "wire"],
+            "precision=bf16 (--precision) has no effect: field wire",
+        ),
         (["--precision", "bf16"], None),
     ],
 )
@@ -189,7 +198,7 @@ def test_a_precision_without_effect_is_told(capsys, smoke, words, note):
     small = ["--set", "wire.hidden_features=8", "--device", "cpu", "--set", "engine.threads=1"]
     code, _, err = nint(capsys, *smoke, *words, *small, "--steps", 3, "-o", "a")
     assert code == 0
-    assert note in err if note else "no effect" not in err
+    assert note in err if note else "engine.precision" not in err
     metrics = strict(Path("a/metrics.json"))
     assert metrics["config"]["engine"]["precision"] == words[1]
     assert metrics["environment"]["threads"] == 1

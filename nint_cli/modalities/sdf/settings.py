@@ -1,11 +1,12 @@
 """The settings of shapes."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nint_cli.modalities.settings import ModalitySettings
-from nint_cli.settings import Share
+from nint_cli.settings import Circumstances, Share
 
 
 class SdfSettings(ModalitySettings):
@@ -82,3 +83,13 @@ class SdfSettings(ModalitySettings):
                 "are together more than 1; lower one of them"
             )
         return self
+
+    def unused(self, around: Circumstances) -> Mapping[str, str]:
+        """Return what says how points are drawn that the pool has none of; see `Section`."""
+        found: dict[str, str] = {}
+        for each in ("fine", "coarse"):
+            if getattr(self, f"{each}_share") == 0:
+                found[f"{each}_scale"] = f"sdf.{each}_share is 0; raise it"
+        if len(found) == 2:
+            found["noise"] = "sdf.fine_share and sdf.coarse_share are 0; raise one of them"
+        return found
