@@ -126,7 +126,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     Args:
         config: The configuration.
         signal: What to fit, on the device to train on.
-        clock: Bills the time.
+        clock: Bills the time, that of what the sampler computes beforehand as training.
 
     Returns:
         A trainer at step 0.
@@ -157,10 +157,12 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         rescue_factor=lambda step: 1.0 if detector is None else detector.rate_factor(step),
     )
     average = Average(field, share=optimiser.average)
+    with clock.measure("prepare_s"):
+        sampler = build_sampler(config, signal, duration, adaptive_batch_size)
     return Trainer(
         field,
         signal,
-        build_sampler(config, signal, duration, adaptive_batch_size),
+        sampler,
         learning_rate=rate,
         duration=duration,
         adaptive_batch_size=adaptive_batch_size,
