@@ -47,7 +47,8 @@ class MissingRuns:
         def make(item: tuple[int, Entry]) -> None:
             number, entry = item
             title = f"{what}{number + 1}/{len(planned)} {entry.variant.name} on {entry.input}, "
-            title += f"seed {entry.seed}" if not what else f"rate {entry.folder.name[3:]}"
+            rate = f"rate {entry.folder.parent.name.removeprefix('lr-')}, " if what else ""
+            title += f"{rate}seed {entry.seed}"
             ended = self._bring_to_end(entry, title)
             if ended is None:
                 return

@@ -21,7 +21,7 @@ else:  # Typer names them all where one is misspelt
     ModalityName = Literal[tuple(MODALITIES)]
 
 _HEADLINES = ", ".join(each.label for each in MODALITIES.values())
-_MOST_SEEDS = 1000  # the seed after the last of them is that of tuning
+_MOST_SEEDS = 1000  # the two seeds after the last of them are those of tuning
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -173,7 +173,7 @@ class CompareOptions:
         Literal["lr"] | None,
         typer.Option(
             help="lr: give every variant its own best learning rate first, by runs on the first "
-            "input with a seed that is not compared."
+            "input, two per rate, with seeds that are not compared."
         ),
     ] = None
     baseline: Annotated[

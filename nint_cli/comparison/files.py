@@ -23,9 +23,9 @@ RUNS, TUNING = "runs", "tuning"
 _FOLDERS = (RUNS, TUNING)
 _MARK = {"written_by": "nint compare"}
 
-_PLAIN = ("input", "variant", "seed", "status", "stop_reason", "steps", "train_s", "sampler_s",
-          "update_s", "passes", "lr", "parameters", "peak_rss_bytes", "rescues", "best",
-          "best_step", "folder", "error")  # fmt: skip
+_PLAIN = ("input", "variant", "seed", "status", "stop_reason", "steps", "train_s", "prepare_s",
+          "sampler_s", "update_s", "passes", "lr", "parameters", "peak_rss_bytes", "rescues",
+          "best", "best_step", "folder", "error", "left_out")  # fmt: skip
 
 
 def claim(root: Path, of: str) -> None:
@@ -129,7 +129,7 @@ def csv_text(comparison: Comparison) -> str:
     """
     measures = list(dict.fromkeys(key for run in comparison.runs for key in run.figures))
     targets = list(dict.fromkeys(key for run in comparison.runs for key in run.to_target))
-    parts = ("step", "train_s", "passes")
+    parts = ("step", "train_s", "passes", "at_most")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([

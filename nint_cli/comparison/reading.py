@@ -109,6 +109,7 @@ def read_run(
         error=error or metrics.error,
         steps=metrics.steps,
         train_s=metrics.train_s,
+        prepare_s=metrics.prepare_s,
         sampler_s=metrics.sampler_s,
         update_s=metrics.update_s,
         passes=metrics.passes.total,

@@ -31,11 +31,16 @@ class Curve(_Part):
 
 
 class Cost(_Part):
-    """What a run had spent at the first evaluation that was at a target."""
+    """What a run had spent when it got to a target, between two evaluations by a straight line."""
 
-    step: int
+    step: int = Field(description="the first whole step at or after that")
     train_s: float
     passes: float
+    at_most: bool = Field(
+        False,
+        description="whether it was there at its first evaluation already: these are that one's, "
+        "and upper bounds",
+    )
 
 
 class Trial(_Part):
@@ -85,8 +90,14 @@ class RunEntry(_Part):
     status: Literal["complete", "interrupted", "diverged", "failed", "missing"]
     stop_reason: str | None
     error: str | None = None
+    left_out: str | None = Field(
+        None, description="why no mean, pair, equal time or target has it; null where they do"
+    )
     steps: int
     train_s: float | None
+    prepare_s: float | None = Field(
+        None, description="the part of train_s before and beside the steps"
+    )
     sampler_s: float | None = Field(description="the part of train_s spent choosing")
     update_s: float | None
     passes: float | None
@@ -112,7 +123,7 @@ class RunEntry(_Part):
 
 
 class Spread(_Part):
-    """A figure over runs; those that have no value are counted and not averaged."""
+    """A figure over runs; those that have no value or are left out are counted, not averaged."""
 
     mean: float | None
     low: float | None = Field(description="the smallest")
@@ -126,9 +137,11 @@ class Interval(_Part):
 
     value: float
     low: float | None = Field(
-        description="lower end of Student's 95 % interval of the mean; null for one group"
+        description="lower end of Student's 95 % interval of the mean; null below four groups"
     )
-    high: float | None = Field(description="its upper end; null for one group")
+    high: float | None = Field(description="its upper end; null below four groups")
+    reason: str | None = Field(None, description="why there is no interval")
+    over: str = Field(description="what it is a mean over, and so what the interval is about")
     pairs: int
     groups: int = Field(
         description="values that the mean is of: pairs on one input, or inputs where all are "
@@ -139,13 +152,17 @@ class Interval(_Part):
 class TargetSummary(_Part):
     """What it takes to get to a target."""
 
-    reached: int
-    of: int
+    reached: int = Field(description="runs that got there and are not left out")
+    of: int = Field(description="all runs")
+    at_most: int = Field(
+        0, description="those of them that were there at their first evaluation; see Cost"
+    )
     train_s: Spread
     passes: Spread
     speedup_train_s: Interval | None = Field(
         description="baseline over this variant, geometric mean over pairs in which both reached "
-        "it; null for the baseline itself, or where there is no such pair"
+        "it after their first evaluations; null for the baseline itself, or where there is no "
+        "such pair"
     )
     speedup_passes: Interval | None = Field(description="the same, of passes")
 
@@ -160,8 +177,8 @@ class Summary(_Part):
     train_s: Spread
     passes: Spread
     equal_time_s: float | None = Field(
-        description="the shortest training of all runs on the input; null for all inputs, each of "
-        "which has its own"
+        description="the shortest training of all runs on the input that are not left out; null "
+        "for all inputs, each of which has its own"
     )
     at_equal_time: Spread = Field(
         description="the headline after that time, between evaluations by a straight line"

@@ -3,13 +3,19 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache
 from statistics import fmean, stdev
+from typing import Literal
 
 from nint_cli.comparison.record import Cost, Curve, Interval, Spread
 
 _LEVEL = 0.95
+LEAST_GROUPS = 4
+"""Independent pairs without which there is no interval: with three, t is 4.3 and s a guess."""
 
 Pairs = Sequence[tuple[float, float]]
+Independent = Literal["input", "seed"]
+"""What the groups of pairs are: inputs, or seeds of one input."""
 
 
 def spread(values: Sequence[float | None]) -> Spread:
@@ -55,52 +61,73 @@ def at_time(curve: Curve, seconds: float) -> float | None:
         return None
     before = curve.train_s[after - 1]
     share = (seconds - before) / (curve.train_s[after] - before)
-    return left + share * (right - left)
+    return _between(left, right, share)
 
 
 def cost_to(curve: Curve, target: float) -> Cost | None:
-    """Give what a run had spent at its first evaluation at a target.
+    """Compute what a run had spent when it first got to a target, as `at_time` has it.
 
     Args:
         curve: Of the run.
         target: A value of the headline.
 
     Returns:
-        The cost; None where no evaluation was there.
+        The cost, where the line between two evaluations crosses the target; where there is no
+        value before it, that of the first evaluation there, as an upper bound. None where no
+        evaluation was there.
     """
     for index, value in enumerate(curve.value):
         if value is not None and value >= target:
-            return Cost(
-                step=curve.step[index], train_s=curve.train_s[index], passes=curve.passes[index]
-            )
+            return _crossing(curve, index, value, target)
     return None
 
 
-def mean_difference(groups: Sequence[Pairs]) -> Interval | None:
+def _crossing(curve: Curve, index: int, value: float, target: float) -> Cost:
+    """Compute the cost of the point at which the line to an evaluation crosses a target."""
+    left = curve.value[index - 1] if index else None
+    before = index if left is None else index - 1
+    share = 1.0 if left is None else (target - left) / (value - left)
+    return Cost(
+        step=math.ceil(_between(curve.step[before], curve.step[index], share)),
+        train_s=_between(curve.train_s[before], curve.train_s[index], share),
+        passes=_between(curve.passes[before], curve.passes[index], share),
+        at_most=left is None,
+    )
+
+
+def _between(left: float, right: float, share: float) -> float:
+    """Compute the point of a line at a share of the way from its left end to its right one."""
+    return right if share == 1 else left + share * (right - left)
+
+
+def mean_difference(groups: Sequence[Pairs], independent: Independent) -> Interval | None:
     """Compute how far a method is ahead of the baseline.
 
     Args:
         groups: Pairs (the method's figure, the baseline's) of one input and seed each. Pairs of
             one group are averaged first, for only groups are independent of each other.
+        independent: What the groups are.
 
     Returns:
-        The mean difference and its 95 % interval; None without pairs.
+        The mean difference and its 95 % interval, which fewer than `LEAST_GROUPS` do not have;
+        None without pairs.
     """
-    return _interval(groups, lambda ours, theirs: ours - theirs)
+    return _interval(groups, independent, lambda ours, theirs: ours - theirs)
 
 
-def speed_up(groups: Sequence[Pairs]) -> Interval | None:
+def speed_up(groups: Sequence[Pairs], independent: Independent) -> Interval | None:
     """Compute how many times less a method costs than the baseline.
 
     Args:
         groups: As for `mean_difference`, of costs in any one unit. Pairs without two positive
             costs are left out.
+        independent: What the groups are.
 
     Returns:
         The geometric mean of baseline / method and its 95 % interval; None without pairs.
     """
     positive = [[pair for pair in group if min(pair) > 0] for group in groups]
-    found = _interval(positive, lambda ours, theirs: math.log(theirs / ours))
+    found = _interval(positive, independent, lambda ours, theirs: math.log(theirs / ours))
     if found is None:
         return None
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
@@ -108,18 +135,35 @@ def speed_up(groups: Sequence[Pairs]) -> Interval | None:
 
 
 def _interval(
-    groups: Sequence[Pairs], difference: Callable[[float, float], float]
+    groups: Sequence[Pairs],
+    independent: Independent,
+    difference: Callable[[float, float], float],
 ) -> Interval | None:
     """Compute the mean over groups and Student's t interval of it."""
     means = [fmean(difference(*pair) for pair in group) for group in groups if group]
     if not means:
         return None
-    mean, low, high = fmean(means), None, None
-    if len(means) > 1:
-        from scipy import stats  # slow to load, and most commands have no use for it
-
-        quantile = float(stats.t.ppf((1 + _LEVEL) / 2, len(means) - 1))
-        half = quantile * stdev(means) / math.sqrt(len(means))
-        low, high = mean - half, mean + half
+    mean, low, high, reason = fmean(means), None, None, None
     pairs = sum(map(len, groups))
-    return Interval(value=mean, low=low, high=high, pairs=pairs, groups=len(means))
+    over = f"{len(means)} {independent}{'s' * (len(means) > 1)}"
+    if independent == "seed":
+        over += " of one input"
+    elif pairs > len(means):
+        over += ", seeds averaged"
+    if len(means) < LEAST_GROUPS:
+        what = "inputs" if independent == "input" else "seeds of one input"
+        reason = f"no interval below {LEAST_GROUPS} {what}"
+    else:
+        half = _quantile(len(means) - 1) * stdev(means) / math.sqrt(len(means))
+        low, high = mean - half, mean + half
+    return Interval(
+        value=mean, low=low, high=high, reason=reason, over=over, pairs=pairs, groups=len(means)
+    )
+
+
+@cache
+def _quantile(degrees: int) -> float:
+    """Compute the point that Student's t with some degrees of freedom exceeds in 2.5 %."""
+    from scipy import stats  # slow to load, and most commands have no use for it
+
+    return float(stats.t.ppf((1 + _LEVEL) / 2, degrees))

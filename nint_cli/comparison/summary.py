@@ -6,16 +6,28 @@ from collections.abc import Callable, Iterable, Sequence
 from nint_cli.comparison.reading import target_key, with_targets
 from nint_cli.comparison.record import (
     Comparison,
+    Cost,
     InputEntry,
+    Interval,
     RunEntry,
+    Spread,
     Summary,
     TargetSummary,
     VariantEntry,
 )
-from nint_cli.comparison.statistics import Pairs, at_time, mean_difference, speed_up, spread
+from nint_cli.comparison.statistics import (
+    Independent,
+    Pairs,
+    at_time,
+    mean_difference,
+    speed_up,
+    spread,
+)
 from nint_cli.modalities.table import all_targets
 
 _MOST_TARGETS = 4
+
+Figure = Callable[[RunEntry], float | None]
 
 
 def default_baseline(variants: Sequence[str]) -> str:
@@ -79,7 +91,9 @@ def compare(
     Returns:
         What compare.json says.
     """
-    wanted = sorted(set(default_targets(headline, runs) if targets is None else targets))
+    runs = [run.model_copy(update={"left_out": left_out(run)}) for run in runs]
+    counted = [run for run in runs if run.left_out is None]
+    wanted = sorted(set(default_targets(headline, counted) if targets is None else targets))
     runs = [with_targets(run, wanted) for run in runs]
     summaries = [
         _Summariser(runs, baseline, wanted).summary(name, variant.name)
@@ -102,6 +116,25 @@ def compare(
     )
 
 
+def left_out(run: RunEntry) -> str | None:
+    """Say why a run is in no mean, pair, equal time or target.
+
+    A run that diverged broke off early: its time would be the equal time of all others, and its
+    figure is that of no whole run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The reason; None where the run counts.
+    """
+    if run.status == "complete":
+        return None
+    if run.status in {"failed", "missing"}:
+        return f"no result ({run.error or 'it was not run'})"
+    return f"{run.status} after {run.steps} step{'s' * (run.steps != 1)}"
+
+
 class _Summariser:
     """Sums up a variant, beside the baseline."""
 
@@ -111,7 +144,7 @@ class _Summariser:
         self._targets = targets
         times: dict[str, float] = {}
         for run in runs:
-            if run.curve.train_s:
+            if run.curve.train_s and run.left_out is None:
                 times[run.input] = min(times.get(run.input, math.inf), run.curve.train_s[-1])
         self._equal_s = times
 
@@ -123,19 +156,25 @@ class _Summariser:
             if method == variant and name in {None, of}
         ]
         own = variant == self._baseline
+        independent = _independent(name)
+
+        def over(figure: Figure) -> Spread:
+            return spread([figure(run) if run.left_out is None else None for run in mine])
+
+        def ahead(figure: Figure) -> Interval | None:
+            return None if own else mean_difference(self._pairs(name, mine, figure), independent)
+
         return Summary(
             input=name,
             variant=variant,
-            value=spread([run.value for run in mine]),
-            best=spread([run.best for run in mine]),
-            train_s=spread([run.train_s for run in mine]),
-            passes=spread([run.passes for run in mine]),
+            value=over(lambda run: run.value),
+            best=over(lambda run: run.best),
+            train_s=over(lambda run: run.train_s),
+            passes=over(lambda run: run.passes),
             equal_time_s=None if name is None else self._equal_s.get(name),
-            at_equal_time=spread([self._at_equal_time(run) for run in mine]),
-            gain=None if own else mean_difference(self._pairs(name, mine, lambda run: run.value)),
-            gain_at_equal_time=None
-            if own
-            else mean_difference(self._pairs(name, mine, self._at_equal_time)),
+            at_equal_time=over(self._at_equal_time),
+            gain=ahead(lambda run: run.value),
+            gain_at_equal_time=ahead(self._at_equal_time),
             to_target={
                 target_key(t): self._to_target(name, mine, t, own=own) for t in self._targets
             },
@@ -145,13 +184,8 @@ class _Summariser:
         seconds = self._equal_s.get(run.input)
         return None if seconds is None else at_time(run.curve, seconds)
 
-    def _pairs(
-        self,
-        name: str | None,
-        mine: Iterable[RunEntry],
-        figure: Callable[[RunEntry], float | None],
-    ) -> list[Pairs]:
-        """Pair each run with the baseline's on the same input with the same seed.
+    def _pairs(self, name: str | None, mine: Iterable[RunEntry], figure: Figure) -> list[Pairs]:
+        """Pair each run with the baseline's on the same input with the same seed, if both count.
 
         Seeds of one input are groups of their own. Where all inputs are summed up, the seeds of
         each are one group: they say how sure its mean is, and nothing of other inputs.
@@ -159,7 +193,9 @@ class _Summariser:
         found: dict[str | int, list[tuple[float, float]]] = {}
         for run in mine:
             other = self._runs.get((run.input, run.seed, self._baseline))
-            ours, theirs = figure(run), None if other is None else figure(other)
+            if other is None or run.left_out is not None or other.left_out is not None:
+                continue
+            ours, theirs = figure(run), figure(other)
             if ours is not None and theirs is not None:
                 group = run.input if name is None else run.seed
                 found.setdefault(group, []).append((ours, theirs))
@@ -169,24 +205,40 @@ class _Summariser:
         self, name: str | None, mine: Sequence[RunEntry], target: float, *, own: bool
     ) -> TargetSummary:
         key = target_key(target)
-        costs = [run.to_target[key] for run in mine]
+        counted = [run for run in mine if run.left_out is None]
+        costs = [cost for run in counted if (cost := run.to_target[key]) is not None]
 
-        def seconds(run: RunEntry) -> float | None:
-            cost = run.to_target[key]
-            return None if cost is None else cost.train_s
+        def seconds(cost: Cost) -> float:
+            return cost.train_s
 
-        def passes(run: RunEntry) -> float | None:
-            cost = run.to_target[key]
-            return None if cost is None else cost.passes
+        def passes(cost: Cost) -> float:
+            return cost.passes
+
+        def all_of(part: Callable[[Cost], float]) -> Spread:
+            found = list(map(part, costs))
+            return spread([*found, *[None] * (len(mine) - len(found))])
+
+        def faster(part: Callable[[Cost], float]) -> Interval | None:
+            def known(run: RunEntry) -> float | None:
+                cost = run.to_target[key]
+                return None if cost is None or cost.at_most else part(cost)
+
+            return None if own else speed_up(self._pairs(name, mine, known), _independent(name))
 
         return TargetSummary(
-            reached=sum(cost is not None for cost in costs),
-            of=len(costs),
-            train_s=spread([seconds(run) for run in mine]),
-            passes=spread([passes(run) for run in mine]),
-            speedup_train_s=None if own else speed_up(self._pairs(name, mine, seconds)),
-            speedup_passes=None if own else speed_up(self._pairs(name, mine, passes)),
+            reached=len(costs),
+            of=len(mine),
+            at_most=sum(cost.at_most for cost in costs),
+            train_s=all_of(seconds),
+            passes=all_of(passes),
+            speedup_train_s=faster(seconds),
+            speedup_passes=faster(passes),
         )
+
+
+def _independent(name: str | None) -> Independent:
+    """Say of which pairs another is worth as much: of an input its seeds, of all the inputs."""
+    return "input" if name is None else "seed"
 
 
 def _notes(runs: Iterable[RunEntry]) -> list[str]:
@@ -195,9 +247,9 @@ def _notes(runs: Iterable[RunEntry]) -> list[str]:
     for run in runs:
         what = f"{run.variant} on {run.input}, seed {run.seed}"
         if run.status in {"failed", "missing"}:
-            found.append(f"{what}: no result ({run.error or 'it was not run'})")
-        elif run.status != "complete":
-            found.append(f"{what}: {run.status} after {run.steps} steps")
+            found.append(f"{what}: {run.left_out}")
+        elif run.left_out is not None:
+            found.append(f"{what}: {run.left_out}; left out of means, equal time and targets")
         if run.exact:
             found.append(f"{what}: exact, which no mean can hold")
     return found

@@ -1,5 +1,7 @@
 """The table of a comparison, as text."""
 
+from collections.abc import Sequence
+
 from nint_cli.comparison.reading import target_key
 from nint_cli.comparison.record import Comparison, Interval, Spread, Summary
 from nint_cli.metrics.text import shown
@@ -46,15 +48,40 @@ def table(comparison: Comparison) -> tuple[str, list[str], list[list[str]]]:
         if target is not None:
             cost = summary.to_target[target_key(target)]
             some = f" ({cost.reached} of {cost.of})" * (cost.reached < cost.of)
+            bound = "at most " * (cost.at_most > 0)
             speed_up = cost.speedup_train_s
             row += [
-                _seconds(cost.train_s.mean) + some,
+                bound + _seconds(cost.train_s.mean) + some,
                 "-" if speed_up is None else f"{speed_up.value:.2f}x",
             ]
         rows.append(row)
     runs = max((each.value.count + each.value.missing for each in overall(comparison)), default=0)
     inputs = ", ".join(entry.name for entry in comparison.inputs)
-    return f"{inputs}: {runs} run{'s' * (runs != 1)} each", header, rows
+    said = intervals(overall(comparison))
+    title = f"{inputs}: {runs} run{'s' * (runs != 1)} each"
+    return f"{title}; {said}" if said else title, header, rows
+
+
+def intervals(summaries: Sequence[Summary]) -> str:
+    """Say over what the means of differences are, and where they have no intervals.
+
+    Args:
+        summaries: Of all variants on one input, or on all.
+
+    Returns:
+        A few words; empty where there is no difference.
+    """
+    found = {each.variant: said(each.gain) for each in summaries if each.gain is not None}
+    if len(set(found.values())) == 1:
+        return f"differences are {next(iter(found.values()))}"
+    return "differences are " * bool(found) + ", ".join(
+        f"{text} for {variant}" for variant, text in found.items()
+    )
+
+
+def said(gain: Interval) -> str:
+    """Say over what a mean difference is, and whether it has an interval."""
+    return f"over {gain.over}, with " + (gain.reason or "95 % intervals")
 
 
 def difference(figure: str, gain: Interval | None) -> str:

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 from nint_cli.comparison.plan import Entry, Variant
 from nint_cli.comparison.reading import read_run
 from nint_cli.comparison.record import InputEntry, Trial
 
-SEED = 1000
-"""Of all trials. No comparison goes up to it, so more seeds leave the chosen rates as they are."""
+SEEDS = (1000, 1001)
+"""Of all trials. No comparison goes up to them, so that a rate is not chosen by what is compared,
+and more seeds leave the chosen rates as they are. Two, for one may be luck."""
 
 _GRID = (0.25, 0.5, 1.0, 2.0, 4.0)
 _EXTENSIONS = 2
@@ -41,17 +44,17 @@ def tune(
     while True:
         planned = []
         for variant in variants:
-            tried, rescued = _outcomes(trials[variant.name])
+            tried, rescued = outcomes(trials[variant.name])
             rates = rates_to_try(variant.resolved.config.optimiser.lr, tried, rescued)
-            for turn, rate in enumerate(rates):
-                folder = root / about.name / variant.name / f"lr-{rate:g}"
+            for turn, (rate, seed) in enumerate(product(rates, SEEDS)):
+                folder = root / about.name / variant.name / f"lr-{rate:g}" / str(seed)
                 entry = Entry(*(
                     kind,
                     source,
                     about.name,
                     about.sha256,
                     variant.at_rate(rate),
-                    SEED,
+                    seed,
                     folder,
                 ))
                 planned.append((turn, rate, entry))
@@ -62,7 +65,7 @@ def tune(
             trials[entry.variant.name].append(_trial(entry, rate, root.parent))
     found = []
     for variant in variants:
-        best = best_rate(*_outcomes(trials[variant.name]))
+        best = best_rate(*outcomes(trials[variant.name]))
         found.append(variant if best is None else variant.at_rate(best))
     return found, trials
 
@@ -80,9 +83,19 @@ def _trial(entry: Entry, rate: float, beside: Path) -> Trial:
     )
 
 
-def _outcomes(trials: Sequence[Trial]) -> tuple[dict[float, float | None], set[float]]:
-    """Give the value by rate, and the rates of runs that had to be rescued."""
-    return {each.lr: each.value for each in trials}, {each.lr for each in trials if each.rescues}
+def outcomes(trials: Sequence[Trial]) -> tuple[dict[float, float | None], set[float]]:
+    """Return the mean value by rate, and the rates of runs that had to be rescued.
+
+    A rate has no value where one of its runs has none: it would fail as often where it is used.
+    """
+    by_rate: dict[float, list[float | None]] = {}
+    for each in trials:
+        by_rate.setdefault(each.lr, []).append(each.value)
+    means = {}
+    for rate, values in by_rate.items():
+        found = [value for value in values if value is not None]
+        means[rate] = fmean(found) if len(found) == len(values) else None
+    return means, {each.lr for each in trials if each.rescues}
 
 
 def rates_to_try(

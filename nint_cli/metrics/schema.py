@@ -148,8 +148,10 @@ class RunMetrics(Quality):
 
     Each modality has its own, with its measures and what it says of the input.
 
-    `train_s` is what budgets and comparisons use: the sampler (`sampler_s`) and the forward,
-    backward and optimiser (`update_s`), without loading, evaluation or saving.
+    `train_s` is what budgets and comparisons use: what a method computes before and beside its
+    steps (`prepare_s`), the sampler (`sampler_s`), and the forward, backward and optimiser
+    (`update_s`), without loading, evaluation or saving. `total_s` is the sum of it and those, and
+    of `other_s`. A run that was resumed has the times of all its parts.
     """
 
     schema_version: Literal["1.0"] = "1.0"
@@ -167,13 +169,23 @@ class RunMetrics(Quality):
         0, description="how often the fit diverged and went on with half the learning rate"
     )
     seed: int
-    train_s: float
-    load_s: float
-    sampler_s: float
-    update_s: float
-    evaluation_s: float
-    save_s: float
-    total_s: float
+    train_s: float = Field(
+        description="training: prepare_s + sampler_s + update_s; what budgets and comparisons use"
+    )
+    load_s: float = Field(description="reading the input, building the field; again when resumed")
+    prepare_s: float = Field(
+        0.0,
+        description="what a method computes before and beside its steps: edges and anchors of a "
+        "sampler, points that sdf.resample draws anew",
+    )
+    sampler_s: float = Field(description="choosing coordinates, scoring passes included")
+    update_s: float = Field(description="forward, backward and optimiser")
+    evaluation_s: float = Field(description="measuring, during the run and at its end")
+    save_s: float = Field(description="writing checkpoints, log, pictures and results")
+    other_s: float = Field(
+        0.0, description="what total_s has beyond load, train, evaluation, save"
+    )
+    total_s: float = Field(description="all of it, until metrics.json is written")
     field: FieldRecord
     passes: PassCount
     guidance: GuidanceRecord | None = Field(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from nint_cli.metrics.schema import Quality, Row, RunMetrics
 
 _OPTIONAL = {"LPIPS", "FLIP"}  # nobody who did not ask for them need read why they are not there
+_SHOWN_S = 0.05  # less is shown as 0.0
 
 
 def shown(figure: str, value: float | None, *, fine: bool = False) -> str:
@@ -61,14 +62,16 @@ def summary(metrics: RunMetrics, files: Mapping[str, str]) -> list[Row]:
     """
     rows = metrics.rows()
     others = [
-        f"{name} {getattr(metrics, name + '_s'):.1f}" for name in ("load", "evaluation", "save")
+        f"{name} {getattr(metrics, name + '_s'):.1f}"
+        for name in ("load", "evaluation", "save", "other")
     ]
+    prepared = f"preparing {metrics.prepare_s:.1f}, " if metrics.prepare_s >= _SHOWN_S else ""
     return [
         *(row for row in rows if row[0] not in _OPTIONAL or not row[1].startswith("-")),
         ("steps", f"{metrics.steps} ({metrics.status})"),
         (
             "training",
-            f"{metrics.train_s:.1f} s: sampler {metrics.sampler_s:.1f}, "
+            f"{metrics.train_s:.1f} s: {prepared}sampler {metrics.sampler_s:.1f}, "
             f"updates {metrics.update_s:.1f}",
         ),
         ("besides", ", ".join(others) + " s"),

@@ -126,7 +126,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     Args:
         config: The configuration.
         signal: What to fit, on the device to train on.
-        clock: Bills the time.
+        clock: Bills the time, that of what the sampler computes beforehand as training.
 
     Returns:
         A trainer at step 0.
@@ -157,7 +157,8 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         rescue_factor=lambda step: 1.0 if detector is None else detector.rate_factor(step),
     )
     average = Average(field, share=optimiser.average)
-    sampler = build_sampler(config, signal, duration, adaptive_batch_size)
+    with clock.measure("prepare_s"):
+        sampler = build_sampler(config, signal, duration, adaptive_batch_size)
     _check_leverage(config, sampler, field)
     return Trainer(
         field,

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,17 +72,16 @@ class Fit:
         saved_files: ReadSaved = nothing_saved,
     ) -> None:
         config = resolved.config
-        self._started = time.monotonic()
         self.resolved = resolved
         self.source = source
         self.device = resolve_device(config.device)
-        self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
-        self.targets = Targets.of(config, modality(kind))
         self._observer: RunObserver | None = None
         self._best = saved.best if saved is not None else None
         with self.clock.measure("load_s"):
+            self.targets = Targets.of(config, modality(kind))  # which loads what it needs
+            self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
             like = saved.signal if saved is not None else None
             try:
                 self.subject = read_input(kind, source, config, self.device, like, saved_files)
@@ -154,6 +152,12 @@ class Fit:
             reason = "target" if observer.begin(self.trainer) else self.trainer.fit(observer)
         finally:
             control.progress.finish()
+        if reason == "time_budget" and self.trainer.step == 0:
+            control.note(
+                f"the time budget of {config.stop.time_budget_s:g} s was spent before the first "
+                f"step: sampler {config.sampler} prepared for {self.clock.prepare_s:.2g} s; give "
+                "more time, or choose another sampler"
+            )
         return self._finish(folder, observer, control, reason)
 
     def _finish(
@@ -226,7 +230,6 @@ class Fit:
             "rescues": self.trainer.detector.halvings if self.trainer.detector else 0,
             "seed": config.seed,
             **self.clock.seconds(),
-            "total_s": time.monotonic() - self._started,
             "input": self.subject.input_record(),
             "field": self.subject.field_record(config.field, self.trainer.field),
             "passes": _counted(self.trainer.passes),
@@ -326,8 +329,10 @@ def _fit_into(
             return Outcome(path, None, kept=True, target_missed=missed)
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
-    results_of = fit.subject.files.values()
-    with RunFolder.create(path, fit.source, results=results_of, overwrite=overwrite) as folder:
+    with fit.clock.measure("save_s"):
+        results = fit.subject.files.values()
+        claimed = RunFolder.create(path, fit.source, results=results, overwrite=overwrite)
+    with claimed as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
         for conversion in fit.subject.conversions:

@@ -191,15 +191,16 @@ class RunObserver:
                 self._folder.write_selection(trainer.step, chosen)
         headline = self._subject.modality.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
-        self._folder.append_log({
-            "step": trainer.step,
-            "train_s": self._clock.train_s,
-            "passes": trainer.passes.total,
-            "loss": self._loss,
-            **{name: finite(figure) for name, figure in evaluation.figures.items()},
-            **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
-            "clock": {kind: getattr(self._clock, kind) for kind in Clock.KINDS},
-        })
+        with self._clock.measure("save_s"):
+            self._folder.append_log({
+                "step": trainer.step,
+                "train_s": self._clock.train_s,
+                "passes": trainer.passes.total,
+                "loss": self._loss,
+                **{name: finite(figure) for name, figure in evaluation.figures.items()},
+                **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
+                "clock": self._clock.known(),
+            })
 
     def save(self, trainer: Trainer) -> None:
         """Write a checkpoint."""

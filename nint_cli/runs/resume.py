@@ -1,6 +1,6 @@
 """Going on with a run exactly where it was saved."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit, Outcome
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
 from nint_cli.samplers.table import sampler_class
-from nint_cli.schedules.clock import Clock
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
 # at, measured and saved, and how large an input may be. All else would change the mathematics.
@@ -86,7 +85,8 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
             "some earlier steps is not counted"
         )
     fit.logged_step = row.get("step")
-    _restore_clock(fit.clock, row)
+    if isinstance(seconds := row.get("clock"), dict):
+        fit.clock.resume(seconds)
     folder.remove(METRICS)  # which would say that the run is over
     # Damaged checkpoints that were passed over, and steps that will be done again, or never.
     folder.forget_after(fit.trainer.step)
@@ -239,14 +239,3 @@ def _finished(folder: RunFolder, fit: Fit) -> RunMetrics | None:
         or (budget is not None and metrics.train_s >= budget)
     )
     return metrics if over and metrics.status == "complete" else None
-
-
-def _restore_clock(clock: Clock, row: Mapping[str, Any]) -> None:
-    """Go on counting from the log's row of the checkpoint; loading is added to."""
-    seconds = row.get("clock")
-    if not isinstance(seconds, dict):
-        return
-    for kind in Clock.KINDS:
-        before = seconds.get(kind)
-        if isinstance(before, int | float) and before >= 0:
-            setattr(clock, kind, getattr(clock, kind) + float(before))

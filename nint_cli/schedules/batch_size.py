@@ -80,7 +80,7 @@ class AdaptiveBatchSize:
         most_steps: int | None = None,
     ) -> None:
         self._full = size
-        self._budget = budget_s
+        self._budget = self._budget_left = budget_s
         self._clock = clock
         self._least_steps = least_steps
         self._full_steps = full_steps
@@ -114,6 +114,7 @@ class AdaptiveBatchSize:
             return
         # All of it: of a device that lags behind, what is known is of batches of other sizes.
         seconds = self._clock.seconds()
+        self._budget_left = max(0.0, self._budget - seconds["prepare_s"])
         now = seconds["sampler_s"], seconds["update_s"]
         if self._last is not None and now[1] > self._last[1]:
             if self._first_s is None:
@@ -130,7 +131,7 @@ class AdaptiveBatchSize:
         self._last = now
         self.settled = step >= _TRIAL and (
             self.size == self._full
-            or self._clock.train_s - (self._first_s or 0.0) >= _TRIAL_SHARE * self._budget
+            or sum(now) - (self._first_s or 0.0) >= _TRIAL_SHARE * self._budget_left
         )
         if self.settled:
             self._fastest = self._last = self._first_s = None
@@ -143,9 +144,9 @@ class AdaptiveBatchSize:
         """
         wanted = float(self._least_steps)
         if self._full_steps is not None:
-            affordable = self._budget / (choosing + training)
+            affordable = self._budget_left / (choosing + training)
             wanted = max(wanted, math.sqrt(self._full_steps * affordable))
-        left = self._budget / min(wanted, self._most_steps) - choosing
+        left = self._budget_left / min(wanted, self._most_steps) - choosing
         share = max(left, choosing) / training
         if share >= 1:
             return self._full

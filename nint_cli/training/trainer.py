@@ -86,7 +86,7 @@ class Trainer:
         duration: When to stop.
         adaptive_batch_size: Sets the size of batches in a short run; None where it is fixed.
         generator: For the sampler; on the field's device.
-        clock: Bills the time; only the sampler and the update count as training.
+        clock: Bills the time; sampler, update and new points count as training.
         detector: Brings a fit that has diverged back; None lets it end.
         check_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a detector, only 1 keeps a bad step out of the parameters.
@@ -247,9 +247,11 @@ class Trainer:
         if every is None or self.step // every == self._draw:
             return
         self._draw = self.step // every
-        with self.clock.measure("load_s"):  # reading, as INT's own times do not count it
+        # Otherwise a run goes on, which has counted this draw, with what its sampler remembers.
+        due = self.step % every == 0
+        with self.clock.measure("prepare_s" if due else "load_s"):
             self.signal.redraw(self._draw)
-        if self.step % every == 0:  # otherwise a run goes on, with what its sampler remembers
+        if due:
             self.sampler.forget()
 
     def _update(self, selection: Selection) -> tuple[bool, Observation | None]:

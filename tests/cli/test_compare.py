@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from PIL import Image
@@ -224,13 +226,17 @@ def test_a_rate_that_is_tried_is_what_its_run_is_given():
 def test_every_variant_gets_its_own_learning_rate():
     found = made(*TWO, "--tune", "lr")
     for each in found.variants:
-        best = max(
-            (trial for trial in each.tuning if trial.value is not None),
-            key=lambda trial: (not trial.rescues, trial.value or 0),
-        )
-        assert each.lr == best.lr
-        assert len(each.tuning) >= 5
-        assert {trial.seed for trial in each.tuning} == {1000}  # which no comparison gets to
+        worth = {}
+        for rate in {trial.lr for trial in each.tuning}:
+            of = [trial for trial in each.tuning if trial.lr == rate]
+            if all(trial.value is not None for trial in of):
+                steady = not any(trial.rescues for trial in of)
+                worth[rate] = steady, fmean(trial.value or 0 for trial in of)
+        assert each.lr == max(worth, key=worth.__getitem__)
+        seeds = Counter((trial.lr, trial.seed) for trial in each.tuning)
+        assert len(seeds) == len(each.tuning) >= 10
+        # No comparison gets to these, and every rate has both.
+        assert Counter(seed for _, seed in seeds) == dict.fromkeys((1000, 1001), len(seeds) // 2)
         assert {run.lr for run in found.runs if run.variant == each.name} == {each.lr}
     assert found.tuned == "lr"
     assert "chosen" in Path("out/report.html").read_text()

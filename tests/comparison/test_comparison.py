@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nint_cli.comparison import files, statistics, summary, tuning
-from nint_cli.comparison.record import Curve, InputEntry, RunEntry, VariantEntry
+from nint_cli.comparison.record import Curve, InputEntry, RunEntry, Trial, VariantEntry
 from nint_cli.comparison.table import table
 
 
@@ -97,69 +97,103 @@ def test_no_value_is_made_up_beside_one_that_is_missing():
     assert [statistics.at_time(log, t) for t in (1.0, 1.5, 2.0, 2.5)] == [None, None, 20.0, None]
 
 
-def test_a_target_costs_what_the_first_evaluation_at_it_had_cost():
-    log = curve((1, 1.0, 10.0), (2, 2.0, 31.0), (3, 3.0, 29.0), (4, 4.0, 40.0))
-    cost = statistics.cost_to(log, 30.0)
+def test_a_target_costs_what_the_line_between_evaluations_says():
+    log = curve((10, 1.0, 10.0), (20, 2.0, 30.0), (30, 4.0, 29.0), (40, 6.0, 40.0))
+    cost = statistics.cost_to(log, 27.0)
     assert cost is not None
-    assert (cost.step, cost.train_s, cost.passes) == (2, 2.0, 4.0)
+    assert (cost.step, cost.train_s, cost.passes) == (19, 1.85, pytest.approx(37.0))
+    assert not cost.at_most
+    assert statistics.at_time(log, cost.train_s) == pytest.approx(27.0)
+    exactly, later = statistics.cost_to(log, 30.0), statistics.cost_to(log, 34.5)
+    assert (exactly.step, exactly.train_s, exactly.passes) == (20, 2.0, 40.0)
+    assert (later.step, later.train_s) == (35, 5.0)
     assert statistics.cost_to(log, 41.0) is None
 
 
+@pytest.mark.parametrize("first", [(10, 1.0, 30.0), (10, 1.0, None)])
+def test_a_target_that_was_reached_unseen_costs_at_most_what_is_known(first):
+    """Nothing is known of it before the first value: the cost there is an upper bound."""
+    log = curve(first, (20, 2.0, 31.0))
+    cost = statistics.cost_to(log, 25.0)
+    assert cost is not None
+    assert (cost.step, cost.train_s) == ((10, 1.0) if first[2] else (20, 2.0))
+    assert cost.at_most
+
+
 def test_the_interval_is_student_s_of_the_mean():
-    """Differences 1, 2 and 6: mean 3, deviation root 7; t is 4.3027 in tables for 2 degrees."""
-    found = statistics.mean_difference([[(1.0, 0.0)], [(5.0, 3.0)], [(7.0, 1.0)]])
+    """Differences 1, 2, 6 and 7: mean 4, variance 26/3; t is 3.1824 in tables for 3 degrees."""
+    groups = [[(1.0, 0.0)], [(5.0, 3.0)], [(7.0, 1.0)], [(8.0, 1.0)]]
+    found = statistics.mean_difference(groups, "input")
     assert found is not None
-    half = 4.3027 * math.sqrt(7) / math.sqrt(3)
-    assert (found.value, found.pairs, found.groups) == (3.0, 3, 3)
-    assert found.low == pytest.approx(3 - half, abs=1e-4)
-    assert found.high == pytest.approx(3 + half, abs=1e-4)
+    half = 3.1824 * math.sqrt(26 / 3) / math.sqrt(4)
+    assert (found.value, found.pairs, found.groups, found.reason) == (4.0, 4, 4, None)
+    assert found.low == pytest.approx(4 - half, abs=1e-3)
+    assert found.high == pytest.approx(4 + half, abs=1e-3)
+    assert found.over == "4 inputs"
 
 
 def test_pairs_of_one_group_are_averaged_before_the_interval():
-    """Groups of means 1 and 3: mean 2, half a width of 12.706 times 1."""
-    found = statistics.mean_difference([[(0.0, 0.0), (2.0, 0.0)], [], [(3.0, 0.0)]])
+    """Groups of means 1, 3, 1 and 3: mean 2, variance 4/3."""
+    pair, one, three = [(0.0, 0.0), (2.0, 0.0)], [(1.0, 0.0)], [(3.0, 0.0)]
+    found = statistics.mean_difference([pair, [], three, one, three], "input")
     assert found is not None
-    assert (found.value, found.pairs, found.groups) == (2.0, 3, 2)
-    assert found.low == pytest.approx(2 - 12.706, abs=1e-3)
-    assert found.high == pytest.approx(2 + 12.706, abs=1e-3)
+    assert (found.value, found.pairs, found.groups) == (2.0, 5, 4)
+    assert found.low == pytest.approx(2 - 3.1824 * math.sqrt(4 / 3) / 2, abs=1e-3)
+    assert found.over == "4 inputs, seeds averaged"
 
 
 def test_a_speed_up_is_the_geometric_mean_of_quotients():
-    """Quotients 2 and 8: the logarithms differ from their mean by log 2, and t is 12.706."""
-    found = statistics.speed_up([[(1.0, 2.0)], [(1.0, 8.0)], [(0.0, 5.0)]])
+    """Quotients 2, 8, 2 and 8: of the logarithms to base 2 mean 2 and variance 4/3."""
+    groups = [[(1.0, 2.0)], [(1.0, 8.0)], [(0.0, 5.0)], [(2.0, 4.0)], [(3.0, 24.0)]]
+    found = statistics.speed_up(groups, "seed")
     assert found is not None
-    assert (found.value, found.pairs, found.groups) == (pytest.approx(4.0), 2, 2)
-    assert found.low == pytest.approx(4.0 / 2**12.706, rel=1e-3)
-    assert found.high == pytest.approx(4.0 * 2**12.706, rel=1e-3)
+    assert (found.value, found.pairs, found.groups) == (pytest.approx(4.0), 4, 4)
+    half = 3.1824 * math.sqrt(4 / 3) / 2
+    assert found.low == pytest.approx(4.0 / 2**half, rel=1e-3)
+    assert found.high == pytest.approx(4.0 * 2**half, rel=1e-3)
+    assert found.over == "4 seeds of one input"
 
 
-def test_one_pair_has_no_interval_and_none_has_nothing():
-    one = statistics.mean_difference([[(2.0, 1.0)]])
-    assert one is not None
-    assert (one.value, one.low, one.high, one.pairs) == (1.0, None, None, 1)
-    assert statistics.mean_difference([]) is None
-    assert statistics.speed_up([[(0.0, 1.0)]]) is None
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_below_four_independent_pairs_there_is_no_interval_and_a_reason(count):
+    groups = [[(2.0 + k, 1.0), (2.0 + k, 1.0)] for k in range(count)]
+    for independent, what in (("input", "inputs"), ("seed", "seeds of one input")):
+        found = statistics.mean_difference(groups, independent)
+        assert found is not None
+        assert (found.value, found.low, found.high) == (1.0 + (count - 1) / 2, None, None)
+        assert found.reason == f"no interval below 4 {what}"
+        ratio = statistics.speed_up(groups, independent)
+        assert (ratio.low, ratio.high, ratio.reason) == (None, None, found.reason)
+    assert statistics.mean_difference([], "seed") is None
+    assert statistics.speed_up([[(0.0, 1.0)]], "seed") is None
 
 
 def test_equal_differences_have_an_interval_of_no_width():
-    found = statistics.mean_difference([[(2.0, 1.0)], [(3.0, 2.0)]])
+    found = statistics.mean_difference([[(2.0, 1.0)], [(3.0, 2.0)]] * 2, "seed")
     assert found is not None
     assert (found.low, found.high) == (1.0, 1.0)
 
 
 def test_seeds_are_independent_on_one_input_and_inputs_over_all():
     runs = []
-    for name, ahead in (("a", (1.0, 3.0)), ("b", (4.0, 4.0))):
+    names = ("a", "b", "c", "d")
+    for name, ahead in zip(names, ((1.0, 3.0), (4.0, 4.0, 4.0, 4.0), (2.0,), (4.0,)), strict=True):
         for seed, gain in enumerate(ahead):
             runs.append(run("uniform", seed, (1, 1.0, 20.0), name=name))
             runs.append(run("nint", seed, (1, 1.0, 20.0 + gain), name=name))
-    found = compared(runs, inputs=("a", "b"), targets=[10.0])
+    found = compared(runs, inputs=names, targets=[10.0])
     gains = {each.input: each.gain for each in found.summaries if each.variant == "nint"}
     sizes = {name: (gain.value, gain.pairs, gain.groups) for name, gain in gains.items()}
-    assert sizes == {"a": (2.0, 2, 2), "b": (4.0, 2, 2), None: (3.0, 4, 2)}
+    assert sizes == {
+        "a": (2.0, 2, 2), "b": (4.0, 4, 4), "c": (2.0, 1, 1), "d": (4.0, 1, 1), None: (3.0, 8, 4),
+    }  # fmt: skip
     assert gains["b"].low == gains["b"].high == 4.0
-    assert gains[None].high == pytest.approx(3 + 12.706, abs=1e-3)
-    assert found.summaries[-1].to_target["10"].speedup_passes.groups == 2
+    assert gains["a"].low is None
+    assert gains[None].high == pytest.approx(3 + 3.1824 * math.sqrt(4 / 3) / 2, abs=1e-3)
+    assert gains[None].over == "4 inputs, seeds averaged"
+    assert gains["b"].over == "4 seeds of one input"
+    title, _, _ = table(found)
+    assert title.endswith("differences are over 4 inputs, seeds averaged, with 95 % intervals")
 
 
 def test_pairs_are_of_one_input_and_one_seed():
@@ -178,9 +212,9 @@ def test_pairs_are_of_one_input_and_one_seed():
     assert mine.equal_time_s == 2.0
     assert mine.at_equal_time.mean == pytest.approx(((22 + 33) / 2 + 99) / 2)
     cost = mine.to_target["25"]
-    assert (cost.reached, cost.of) == (2, 2)
+    assert (cost.reached, cost.of, cost.at_most) == (2, 2, 1)
     assert cost.speedup_train_s is not None
-    assert cost.speedup_train_s.value == pytest.approx(2 / 3)
+    assert cost.speedup_train_s.value == pytest.approx(1.5 / (1 + 2 * 3 / 11))
     own = next(each for each in found.summaries if each.variant == "uniform")
     assert own.gain is own.gain_at_equal_time is own.to_target["25"].speedup_train_s is None
 
@@ -192,12 +226,52 @@ def test_a_run_without_a_result_is_missing_and_noted():
         run("nint", 1, (1, 1.0, 20.0), status="diverged"),
     ])
     mine = next(each for each in found.summaries if each.variant == "nint")
-    assert (mine.value.count, mine.value.missing) == (1, 1)
+    assert (mine.value.count, mine.value.missing) == (0, 2)
     assert mine.gain is None
     assert found.notes == [
         "nint on photo, seed 0: no result (no memory)",
-        "nint on photo, seed 1: diverged after 1 steps",
+        "nint on photo, seed 1: diverged after 1 step; left out of means, equal time and targets",
     ]
+    assert [each.left_out for each in found.runs] == [
+        *(None, "no result (no memory)", "diverged after 1 step"),
+    ]
+
+
+def test_a_run_that_diverged_sets_no_equal_time_and_is_in_no_mean():
+    whole = [
+        run(name, seed, (1, 1.0, 20.0), (2, 4.0, 30.0 + seed + (name == "nint")))
+        for name in ("uniform", "nint")
+        for seed in (0, 1)
+    ]
+    broken = run("nint", 2, (1, 0.5, 29.0), status="diverged")
+    other = run("uniform", 2, (1, 1.0, 50.0), (2, 4.0, 60.0))
+    alone, found = compared(whole, targets=[25.0]), compared([*whole, broken, other], targets=[25])
+    mine, before = (next(s for s in c.summaries if s.variant == "nint") for c in (found, alone))
+    assert mine.equal_time_s == before.equal_time_s == 4.0
+    for name in ("value", "best", "train_s", "passes", "at_equal_time"):
+        assert getattr(mine, name) == getattr(before, name).model_copy(update={"missing": 1}), name
+    assert (mine.gain, mine.gain_at_equal_time) == (before.gain, before.gain_at_equal_time)
+    cost, earlier = mine.to_target["25"], before.to_target["25"]
+    assert (cost.reached, cost.of, earlier.of) == (2, 3, 2)
+    assert (cost.train_s.mean, cost.speedup_train_s) == (
+        earlier.train_s.mean,
+        earlier.speedup_train_s,
+    )
+
+
+def test_a_bound_is_in_no_speed_up():
+    found = compared(
+        [
+            run("uniform", 0, (1, 1.0, 20.0), (2, 2.0, 30.0)),
+            run("nint", 0, (1, 1.0, 26.0), (2, 2.0, 31.0)),
+        ],
+        targets=[25.0],
+    )
+    mine = next(each for each in found.summaries if each.variant == "nint").to_target["25"]
+    assert (mine.reached, mine.at_most, mine.train_s.mean) == (1, 1, 1.0)
+    assert mine.speedup_train_s is mine.speedup_passes is None
+    _, _, rows = table(found)
+    assert rows[1][-2:] == ["at most 1.0", "-"]
 
 
 def test_several_inputs_have_a_summary_of_all():
@@ -253,6 +327,20 @@ def test_rates_that_fail_are_passed_over_and_the_smaller_of_equals_wins():
     assert searched(1e-3, lambda rate: None) == [0.00025, 0.0005, 0.001, 0.002, 0.004]
 
 
+def trial(lr: float, seed: int, value: float | None, rescues: int = 0) -> Trial:
+    return Trial(
+        lr=lr, input="a", seed=seed, folder="f", status="complete", value=value, rescues=rescues
+    )
+
+
+def test_a_rate_is_worth_the_mean_of_its_runs_and_nothing_where_one_failed():
+    trials = [trial(0.1, 0, 1.0), trial(0.1, 1, 3.0), trial(0.2, 0, 9.0), trial(0.2, 1, None)]
+    trials += [trial(0.4, 0, 5.0), trial(0.4, 1, 7.0, rescues=1)]
+    means, rescued = tuning.outcomes(trials)
+    assert (means, rescued) == ({0.1: 2.0, 0.2: None, 0.4: 6.0}, {0.4})
+    assert tuning.best_rate(means, rescued) == 0.1
+
+
 def test_a_rate_that_was_halved_on_the_way_is_chosen_only_for_want_of_others():
     tried = {0.1: 1.0, 0.2: 3.0, 0.4: 4.0, 0.8: None}
     assert tuning.best_rate(tried, {0.4}) == 0.2
@@ -268,7 +356,7 @@ def test_the_spreadsheet_has_a_row_for_each_run_and_no_formula():
     rows = list(csv.DictReader(io.StringIO(files.csv_text(found))))
     assert [row["variant"] for row in rows] == ["'=2+2", "uniform"]
     assert rows[0]["psnr_db"] == "30.0"
-    assert rows[0]["train_s_to_25"] == "2.0"
+    assert (rows[0]["train_s_to_25"], rows[0]["at_most_to_25"]) == ("1.5", "False")
     assert rows[1]["psnr_db"] == rows[1]["train_s_to_25"] == ""
 
 
@@ -279,7 +367,10 @@ def test_the_table_has_a_row_for_each_variant():
             run("nint", 0, (1, 1.0, 20.0), (2, 1.5, 31.0)),
         ])
     )
-    assert title == "photo: 1 run each"
+    assert title == (
+        "photo: 1 run each; differences are over 1 seed of one input, with no interval below 4 "
+        "seeds of one input"
+    )
     assert "over uniform" in header
     assert [row[0] for row in rows] == ["uniform", "nint"]
     assert "+1.00" in rows[1]

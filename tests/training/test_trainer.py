@@ -307,16 +307,6 @@ def test_divergence_without_a_guard_stops_and_keeps_the_last_finite_state():
         assert not tensor.is_floating_point() or tensor.isfinite().all()
 
 
-def test_only_sampler_and_update_are_training_time():
-    clock = Clock()
-    for kind in Clock.KINDS:
-        with clock.measure(kind):
-            pass
-    assert clock.train_s == clock.sampler_s + clock.update_s
-    assert set(clock.seconds()) == {*Clock.KINDS, "train_s"}
-    assert all(seconds >= 0 for seconds in clock.seconds().values())
-
-
 class Moment:
     """A moment on a device that comes by its work when it is told to."""
 

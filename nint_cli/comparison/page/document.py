@@ -106,10 +106,15 @@ def _left_out(comparison: Comparison) -> str:
     for variant in comparison.variants:
         runs = [run for run in comparison.runs if run.variant == variant.name]
         exact = sum(run.exact for run in runs)
-        lost = sum(run.value is None and not run.exact for run in runs)
+        broken = sum(run.status in {"diverged", "interrupted"} for run in runs)
+        lost = sum(run.status in {"failed", "missing"} for run in runs)
         if exact:
             said += (
                 f" {variant.name} is exact in {exact} of {len(runs)} runs, which no mean holds."
+            )
+        if broken:
+            said += (
+                f" {variant.name} broke off in {broken} of {len(runs)} runs, which no mean has."
             )
         if lost:
             said += f" {variant.name} has no result in {lost} of {len(runs)} runs."
@@ -125,13 +130,11 @@ def _margin(text: str, summary: Summary, figure: str, baseline: str) -> str:
     where = "above" if gain.value >= 0 else "below"
     apart = f"{summary.variant} is {abs(gain.value):{form}}{unit} {where} {baseline}"
     if gain.low is None or gain.high is None:
-        one = "by one pair of runs" if gain.pairs == 1 else "on one input"
-        return f"{text} {apart}, {one}, which leaves chance out of account."
+        return f"{text} {apart}, over {gain.over}, which leaves chance out of account."
     interval = f"95 % interval of the difference {gain.low:+{form}} to {gain.high:+{form}}{unit}"
     if gain.low <= 0 <= gain.high:
-        return f"{text} But no clear difference: {apart}, {interval}."
-    over = f" on {gain.groups} inputs" if summary.input is None else ""
-    return f"{text} {apart}, {interval}, {gain.pairs} pairs of runs{over}."
+        return f"{text} But no clear difference: {apart}, {interval}, over {gain.over}."
+    return f"{text} {apart}, {interval}, over {gain.over}."
 
 
 def _compared(comparison: Comparison) -> str:

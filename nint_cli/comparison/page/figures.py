@@ -1,7 +1,7 @@
 """The figures of a comparison: tables and plots."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nint_cli.comparison.page.methods import key
 from nint_cli.comparison.page.numbers import (
@@ -17,7 +17,8 @@ from nint_cli.comparison.page.numbers import (
 )
 from nint_cli.comparison.page.plots import AXES, quality_plot
 from nint_cli.comparison.reading import target_key
-from nint_cli.comparison.record import Comparison, Summary
+from nint_cli.comparison.record import Comparison, Summary, TargetSummary
+from nint_cli.comparison.table import intervals
 from nint_cli.modalities.table import label
 
 
@@ -69,7 +70,9 @@ def _summary_table(comparison: Comparison, name: str | None) -> Table:
         ]
         rows.append((key(comparison, summary.variant), cells))
     where = name or "all inputs"
-    caption = f"{where}: mean [least, greatest] over runs, and 95 % intervals of differences"
+    caption = f"{where}: mean [least, greatest] over runs"
+    over = intervals([each for _, each in _summaries(comparison, name)])
+    caption += f"; {over}" if over else ""
     return Table(header, rows, caption=caption, name=where, equal_time=equal_time)
 
 
@@ -80,7 +83,7 @@ def plots(comparison: Comparison) -> list[Plots]:
     variants = [each.name for each in comparison.variants]
     found = []
     for number, entry in enumerate(comparison.inputs):
-        runs = [run for run in comparison.runs if run.input == entry.name]
+        runs = [r for r in comparison.runs if r.input == entry.name and r.left_out is None]
         panels = [
             (f"against {title}", svg)
             for against, title in AXES.items()
@@ -113,18 +116,24 @@ def _target_table(comparison: Comparison, name: str | None) -> Table:
             cells = [
                 measure(comparison.headline, target, f"/targets/{number}"),
                 Cell(count(cost.reached, f"{path}/reached"), of=count(cost.of, f"{path}/of")),
-                amount(cost.train_s.mean, f"{path}/train_s/mean", ".1f"),
+                _cost(cost.train_s.mean, f"{path}/train_s/mean", ".1f", cost),
                 factor(cost.speedup_train_s, f"{path}/speedup_train_s"),
-                amount(cost.passes.mean, f"{path}/passes/mean", ".0f"),
+                _cost(cost.passes.mean, f"{path}/passes/mean", ".0f", cost),
                 factor(cost.speedup_passes, f"{path}/speedup_passes"),
             ]
             rows.append((key(comparison, summary.variant), cells))
     where = name or "all inputs"
     caption = (
-        f"{where}: first evaluation at the target; speed-up over {comparison.baseline} "
-        "with its 95 % interval, over pairs in which both got there"
+        f"{where}: where the line between evaluations reaches the target, or at most "
+        f"what the first evaluation had cost; speed-up over {comparison.baseline} over pairs in "
+        "which both got there later, with its 95 % interval where there are four or more"
     )
     return Table(header, rows, caption=caption, name=where, groups=len(comparison.variants))
+
+
+def _cost(value: float | None, path: str, form: str, cost: TargetSummary) -> Cell:
+    """Write a cost, and whether some of it is an upper bound."""
+    return replace(amount(value, path, form), remark="at most" if cost.at_most else "")
 
 
 def _names(comparison: Comparison) -> list[str | None]:

@@ -61,6 +61,7 @@ def tuning(comparison: Comparison) -> Table | None:
             path = f"/variants/{number}/tuning/{index}"
             cells = [
                 amount(trial.lr, f"{path}/lr", "g"),
+                Cell(count(trial.seed, f"{path}/seed")),
                 measure(headline, trial.value, f"{path}/value"),
                 words(trial.status),
                 Cell(count(trial.rescues, f"{path}/rescues")),
@@ -68,10 +69,11 @@ def tuning(comparison: Comparison) -> Table | None:
             ]
             rows.append((key(comparison, variant.name), cells))
     caption = (
-        "One run each on the first input, with a seed that is not among those compared; a rate "
-        "that was halved to rescue its run is chosen only where there is no other"
+        "Runs on the first input, with seeds that are not among those compared; the mean over the "
+        "seeds of a rate decides, and a rate that was halved to rescue a run is chosen only where "
+        "there is no other"
     )
-    header = ["variant", "learning rate", label(headline), "status", "rescues", ""]
+    header = ["variant", "learning rate", "seed", label(headline), "status", "rescues", ""]
     return Table(header, rows, caption=caption, name=caption)
 
 
@@ -81,10 +83,12 @@ def run_table(comparison: Comparison) -> Table:
     measures = [m for m in measures if any(r.figures.get(m) is not None for r in comparison.runs)]
     several = len(comparison.inputs) > 1
     header = ["variant", *(["input"] if several else []), "seed", "status", "steps"]
-    header += ["training, s", "choosing, s", "passes", "rescues"]
+    header += ["training, s", "preparing, s", "choosing, s", "passes", "rescues"]
     header += [_NAMES.get(name, name) for name in measures]
     errors = any(run.error for run in comparison.runs)
     header += ["what went wrong"] if errors else []
+    out = any(run.left_out for run in comparison.runs)
+    header += ["left out of means"] if out else []
     rows = [
         (
             key(comparison, run.variant),
@@ -92,6 +96,7 @@ def run_table(comparison: Comparison) -> Table:
                 *([words(run.input)] if several else []),
                 *_cells(run, f"/runs/{number}", measures),
                 *([words(run.error or "")] if errors else []),
+                *([words("left out" if run.left_out else "")] if out else []),
             ],
         )
         for number, run in enumerate(comparison.runs)
@@ -107,6 +112,7 @@ def _cells(run: RunEntry, path: str, measures: list[str]) -> list[Cell]:
         words(f"complete, by {run.stop_reason}") if complete else words(run.status, "text bad"),
         Cell(count(run.steps, f"{path}/steps")),
         amount(run.train_s, f"{path}/train_s", ".1f"),
+        amount(run.prepare_s, f"{path}/prepare_s", ".1f"),
         amount(run.sampler_s, f"{path}/sampler_s", ".1f"),
         amount(run.passes, f"{path}/passes", ".0f"),
         Cell(count(run.rescues, f"{path}/rescues")),

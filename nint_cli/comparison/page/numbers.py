@@ -183,7 +183,7 @@ def _interval(found: Interval | None, path: str, form: str, unit: str, nothing: 
         return NOTHING
     value = Figure(f"{found.value:{form}}{unit}", found.value, f"{path}/value")
     if found.low is None or found.high is None:
-        return Cell(value, remark="one pair" if found.pairs == 1 else "one input")
+        return Cell(value, remark="no interval")
     tone = ""
     if not found.low <= nothing <= found.high:
         tone = "good" if found.value > nothing else "bad"
