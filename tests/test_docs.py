@@ -114,8 +114,8 @@ def test_every_command_runs(monkeypatch, capsys):
             assert words[0] == "python", line
             assert (ROOT / words[1]).is_file(), line
     assert ran >= 7
-    assert Path("runs/photo/nint/metrics.json").exists()
-    assert Path("runs/speech/nint/reconstruction.wav").exists()
+    assert Path("runs/photo/nint_diagonal/metrics.json").exists()
+    assert Path("runs/speech/nint_diagonal/reconstruction.wav").exists()
 
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.

@@ -310,7 +310,7 @@ def test_config_show_schema_and_validate(capsys, tmp_path):
 
 
 def test_names_are_completed():
-    assert completion.samplers("nint") == ["nint", "nint_released"]
+    assert completion.samplers("nint") == ["nint", "nint_diagonal", "nint_released"]
     assert completion.fields("") == list(FIELD_NAMES)
     assert completion.presets("p") == ["paper"]
     assert completion.keys("nint.al") == ["nint.alpha="]
@@ -325,7 +325,7 @@ def test_names_are_completed():
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("nint fit image --sampler nint", ["nint", "nint_released"]),
+        ("nint fit image --sampler nint", ["nint", "nint_diagonal", "nint_released"]),
         ("nint fit image sample:as", ["sample:astronaut"]),
         pytest.param(
             "nint fit audio sample:", ["sample:chirp", "sample:chord"], marks=pytest.mark.slow

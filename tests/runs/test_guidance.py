@@ -3,9 +3,13 @@
 import pytest
 
 from nint_cli.api import fit
+from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError
 from nint_cli.fields.wire import Wire
+from nint_cli.runs.build import build_trainer
 from nint_cli.runs.resume import resume
+from nint_cli.schedules.clock import Clock
+from tests.conftest import tiny_signal
 
 SMALL = {
     "steps": 20,
@@ -72,10 +76,8 @@ def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):
     assert through["points"]["diagonal"] > 0
 
 
-def test_a_field_that_does_not_yield_the_diagonal_is_refused_before_training(
-    picture, tmp_path, monkeypatch
-):
+def test_a_field_that_does_not_yield_the_diagonal_is_refused_before_training(monkeypatch):
     monkeypatch.delattr(Wire, "linear_maps")
-    monkeypatch.setattr(Wire, "forward", lambda self, coords: coords)
+    config = RunConfig.model_validate({"sampler": "nint_diagonal", "field": "wire"})
     with pytest.raises(ConfigError, match=r"neither chain\(\) nor linear_maps\(\)"):
-        guidance_of(picture, tmp_path / "a", field="wire", nint_diagonal__max_chosen=1)
+        build_trainer(config, tiny_signal(), Clock())
