@@ -28,12 +28,13 @@ class EngineSettings(Section):
         "full",
         description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers "
         "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
-        "that has instructions for it, else full",
+        "that has instructions for it, by fields that take it, until the loss comes within 10 dB "
+        "of where rounding ends it (43 dB by gauss, 58 to 68 by others), else full",
     )
 
 
 def products(settings: EngineSettings, device: torch.device) -> torch.dtype | None:
-    """Give the type of the matrix products of training.
+    """Return the type of the matrix products of training, in its first steps.
 
     Args:
         settings: How to compute.
@@ -41,7 +42,8 @@ def products(settings: EngineSettings, device: torch.device) -> torch.dtype | No
 
     Returns:
         The type; None for that of the parameters. Under ``auto`` it follows from the processor
-        alone, so that a machine always chooses alike.
+        alone, so that a machine always chooses alike; whether a field takes it, and until when,
+        is up to `PrecisionSwitch`.
     """
     if settings.precision == "bf16":
         return torch.bfloat16

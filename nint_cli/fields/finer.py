@@ -92,6 +92,7 @@ class Finer(ChainField):
     """
 
     Settings = FinerSettings
+    bf16_floor_db: ClassVar[float | None] = 58.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(5e-4, "FINER's release"),

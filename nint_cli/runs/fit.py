@@ -233,8 +233,9 @@ class Fit:
             "field": self.subject.field_record(config.field, self.trainer.field),
             "passes": PassCount(**vars(self.trainer.passes), total=self.trainer.passes.total),
             "memory": environment.peak_memory(self.device),
+            "precision": environment.describe_precision(config, self.trainer),
             "environment": environment.describe(
-                self.device, self.trainer.engine, self.trainer.field
+                self.device, environment.products_of(self.trainer), self.trainer.field
             ),
             "series": LOG,
             "config_sha256": config_digest(settings),
