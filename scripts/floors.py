@@ -29,8 +29,8 @@ from nint_cli.signals.points import PointSignal
 from nint_cli.training.precision import value_range
 from nint_cli.training.trainer import Step, Trainer
 
-STEPS = 1000
-_LONGER = {"mlp": 4}  # so many times as many steps, for plain ReLUs learn slowly
+STEPS = 500
+_LONGER = {"mlp": 8, "pemlp": 2}  # so many times as many steps, for these learn slowly
 
 
 class _Nobody:

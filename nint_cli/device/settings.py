@@ -28,8 +28,8 @@ class EngineSettings(Section):
         "full",
         description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers "
         "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
-        "that has instructions for it, by fields that take it, until the loss comes within 10 dB "
-        "of where rounding ends it (43 dB by gauss, 58 to 68 by others), else full",
+        "that has instructions for it, by fields that take it, until the loss comes within 5 dB "
+        "of where rounding ends it (43 dB by gauss and mlp, 58 to 68 by others), else full",
     )
 
 
