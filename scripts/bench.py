@@ -8,6 +8,7 @@ not repeated:
     python scripts/bench.py --only gemm step sweep scoring
     python scripts/bench.py --only targets --pictures a.png b.png --seeds 3 --jobs 2
     python scripts/bench.py --only size    # a picture of 16384x16384, on request only
+    python scripts/bench.py --only floors  # forty fits, on request only
 
 After a change of nint's own code, use another --runs: of a run that is there, only the input's
 name and the settings are compared.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import costs
+import floors
 import processes
 import rates
 import size
@@ -40,6 +42,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
     "step": ("Training steps", None, rates.share_table),
     "sweep": ("Sweeps", None, rates.share_table),
     "passes": ("Passes of a step by precision", costs.bench_passes, costs.passes_table),
+    "floors": ("Where bfloat16 ends", floors.bench_floors, floors.floors_table),
     "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
     "startup": ("Starting", processes.bench_startup, processes.startup_table),
     "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),
@@ -50,13 +53,16 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
 `bench_rates`), and how it is written."""
 
 
+_DEFAULT = [name for name in PARTS if name not in {"floors", "size"}]
+
+
 def arguments() -> argparse.ArgumentParser:
     """Make the parser."""
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--only", nargs="+", choices=PARTS, default=[name for name in PARTS if name != "size"],
-        metavar="PART", help=f"some of: {', '.join(PARTS)}; default: all but size")  # fmt: skip
+    add("--only", nargs="+", choices=PARTS, default=_DEFAULT, metavar="PART",
+        help=f"some of: {', '.join(PARTS)}; default: all but floors and size")  # fmt: skip
     add("--format", choices=["table", "json"], default="table", help="what stdout carries")
     add("--json", type=Path, metavar="FILE", help="write the JSON there, after every part")
     add("--rows", type=int, default=1 << 20, help="coordinates to sweep over")

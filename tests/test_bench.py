@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -377,3 +378,28 @@ def test_passes_are_timed_in_both_precisions(script, monkeypatch):
     errors = {name: each["error"] for name, each in found["fields"].items()}
     assert len(set(errors.values())) == 2
     assert f"| {100 * errors['siren']:.2f} % |" in costs.passes_table(found)
+
+
+def test_floors_are_those_of_bfloat16_and_wire_has_none(script, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    floors = script("floors")
+    monkeypatch.setattr(floors, "FIELD_NAMES", ("hashgrid", "wire"))
+    found = floors.bench_floors(argparse.Namespace(steps=2))
+    grid, wire = found["fields"]["hashgrid"], found["fields"]["wire"]
+    assert grid["floors"].keys() == {"picture", "sound", "shape"}
+    assert all(figure > 40 for figure in grid["floors"].values())
+    assert wire["floors"] == {"picture": None}
+    assert wire["ends"]["auto"] == wire["ends"]["full"]
+    assert wire["ends"]["bf16"] is None
+    table = floors.floors_table(found)
+    assert "| hashgrid |" in table
+    assert "| wire | - | - | - | - | - |" in table
+
+
+def test_a_floor_is_ten_for_a_tenth_of_the_squared_range(script):
+    floors = script("floors")
+    assert floors.decibels(torch.tensor([0.2, -0.2]), 2.0) == pytest.approx(20)
+    assert floors.decibels(torch.zeros(2), 2.0) is None
+    for _, make in floors.SIGNALS.values():
+        signal = make()
+        assert 0.9 < floors.value_range(signal) < 2.5

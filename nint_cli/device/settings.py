@@ -28,7 +28,8 @@ class EngineSettings(Section):
         "full",
         description="matrix products of training: full; tf32, on CUDA only; bf16, in wide layers "
         "and, but for finer, their activations, with all else in float32; or auto: bf16 on a CPU "
-        "that has instructions for it, else full",
+        "that has instructions for it, by fields that take it, until the loss comes within 5 dB "
+        "of where rounding ends it (43 dB by gauss and mlp, 58 to 68 by others), else full",
     )
 
     def unused(self, around: Circumstances) -> Mapping[str, str]:
@@ -41,7 +42,7 @@ class EngineSettings(Section):
 
 
 def products(settings: EngineSettings, device: torch.device) -> torch.dtype | None:
-    """Give the type of the matrix products of training.
+    """Return the type of the matrix products of training, in its first steps.
 
     Args:
         settings: How to compute.
@@ -49,7 +50,8 @@ def products(settings: EngineSettings, device: torch.device) -> torch.dtype | No
 
     Returns:
         The type; None for that of the parameters. Under ``auto`` it follows from the processor
-        alone, so that a machine always chooses alike.
+        alone, so that a machine always chooses alike; whether a field takes it, and until when,
+        is up to `PrecisionSwitch`.
     """
     if settings.precision == "bf16":
         return torch.bfloat16

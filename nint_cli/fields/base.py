@@ -168,10 +168,15 @@ class Field(nn.Module, ABC):
         coord_dim: D, the number of coordinates.
         value_dim: C, the number of channels.
         width: The most numbers that one row needs in any layer; sweeps size their blocks by it.
+        bf16_floor_db: How close products in bfloat16 come, trained, to those in float32: -10 lg of
+            the mean squared difference of predictions, in units of the values' range. Measured by
+            ``python scripts/bench.py --only floors``. None: nobody has, and the field never takes
+            them of its own accord.
     """
 
     Settings: ClassVar[type[Section]] = Section
     recipes: ClassVar[Recipes] = {}
+    bf16_floor_db: ClassVar[float | None] = None
     coord_dim: int
     value_dim: int
     width: int

@@ -82,6 +82,7 @@ class Ffn(ChainField):
     """
 
     Settings = FfnSettings
+    bf16_floor_db: ClassVar[float | None] = 68.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-3, "INT's release"),

@@ -65,6 +65,10 @@ class Finer(ChainField):
 
     The factor |z| + 1 is a constant to every derivative, as in the released code; so the slope is
     omega_0 (|z| + 1) cos(.) where that of the function itself would be omega_0 (2 |z| + 1) cos(.).
+    That holds for both sides of a score J (J^T R), the pull and the push: both take these slopes,
+    so the score is that of the gradient that trains, and K = J J^T is symmetric. But J is not the
+    Jacobian of the function, and K R is no longer its first-order change in a step: by finite
+    differences the function moves with the slopes that are left out, too.
 
     Initialisation: weights as SIREN, the first layer's U(1 / fan_in) and every other
     U(sqrt(6 / fan_in) / omega_0); biases at PyTorch's default U(1 / sqrt(fan_in)), but for the
@@ -88,6 +92,7 @@ class Finer(ChainField):
     """
 
     Settings = FinerSettings
+    bf16_floor_db: ClassVar[float | None] = 58.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(5e-4, "FINER's release"),

@@ -73,6 +73,7 @@ class Gauss(ChainField):
     """
 
     Settings = GaussSettings
+    bf16_floor_db: ClassVar[float | None] = 43.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(5e-3, "FINER's release"),

@@ -233,6 +233,7 @@ class HashGrid(ChainField):
     """
 
     Settings = HashGridSettings
+    bf16_floor_db: ClassVar[float | None] = 64.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-2, "Müller et al., 2022"),

@@ -76,6 +76,7 @@ class Mlp(ChainField):
     """
 
     Settings = MlpSettings
+    bf16_floor_db: ClassVar[float | None] = 43.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-3, "INT's release"),

@@ -75,6 +75,7 @@ class Pemlp(ChainField):
     """
 
     Settings = PemlpSettings
+    bf16_floor_db: ClassVar[float | None] = 64.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-3, "FINER's release"),

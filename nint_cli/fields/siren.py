@@ -78,6 +78,7 @@ class Siren(ChainField):
     """
 
     Settings = SirenSettings
+    bf16_floor_db: ClassVar[float | None] = 63.0
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-4, "NINT's release"),

@@ -12,6 +12,7 @@ _STALE = 0.8  # rank correlation
 _EDGE = 10.0  # error on the steepest tenth over that in the middle
 _COSTLY = 0.5  # share of the training time
 _UNLEARNT = 0.9  # of the variance
+_NEAR_DB = 10.0  # rounding then makes a tenth of the error
 _UNGUIDED = frozenset({"full", "uniform"})
 _SCORING = {
     "nint": "see that scores are computed: nint.start, nint.min_share, and the slots in "
@@ -37,7 +38,8 @@ class Facts:
         sampler: Of its batches.
         rate: The learning rate that it began with, after the warm-up.
         xi: Share of uniform points of nint and nint_released; None under another sampler.
-        products: Type of the matrix products in training; None is full precision.
+        products: Type of the matrix products of the last steps; None is full precision.
+        floor_db: Where these end if they are in bfloat16, as `Field.bf16_floor_db` has it.
         leverage: Of its points.
         staleness: Of its scores.
         errors: Mean squared error by decile of local gradient, the smoothest first.
@@ -50,6 +52,7 @@ class Facts:
     rate: float
     xi: float | None = None
     products: str | None = None
+    floor_db: float | None = None
     leverage: Leverage | None = None
     staleness: Staleness | None = None
     errors: list[float] | None = None
@@ -247,16 +250,18 @@ def _divergence(facts: Facts) -> Diagnosis:
 
 def _precision(facts: Facts) -> Diagnosis:
     name, best = "precision", facts.run.best
+    floor = facts.floor_db
     if facts.products is None or best is None or facts.run.figures.get("psnr_db") is None:
         return _said(name, "ok", "nothing is known to limit it")
-    if facts.products != "bfloat16" or best < 55:
+    if facts.products != "bfloat16" or floor is None or best < floor - _NEAR_DB:
         return _said(name, "ok", "its products are exact enough for where it is", best=best)
     return _said(
         name,
         "warning",
-        "products in bfloat16 end near 66 dB",
-        "--precision full, where higher is wanted",
+        f"products in bfloat16 end near {floor:g} dB",
+        "--precision auto or full, where higher is wanted",
         best=best,
+        floor=floor,
     )
 
 

@@ -148,7 +148,8 @@ class _Examination:
             sampler=config.sampler,
             rate=config.optimiser.peak_rate(self._saved.signal.grid),
             xi=self._nint.xi if section_of(config.sampler) == "nint" else None,
-            products=self._entry.environment.get("products"),
+            products=self._products(),
+            floor_db=self._field.bf16_floor_db,
             leverage=leverage,
             staleness=staleness,
             errors=misfit.by_steepness,
@@ -268,6 +269,14 @@ class _Examination:
             return f"the signal has more than {image_structure.MOST:,} points"
         values = image_structure.values_of(self._signal)
         return image_structure.gradient_magnitude(values), image_structure.local_frequency(values)
+
+    def _products(self) -> str | None:
+        """Return the type of the products of the run's last steps; None for float32."""
+        switch = self._saved.state.numbers.get("precision") or {}
+        if switch.get("left_after") is not None:
+            return None
+        found: str | None = self._entry.environment.get("products")
+        return found
 
     def _leverage(self, diagonal: Tensor) -> tuple[Leverage | None, str | None]:
         if not kernel.finite(diagonal):

@@ -127,6 +127,16 @@ class MemoryRecord(Part):
     peak_cuda_bytes: int | None
 
 
+class PrecisionRecord(Part):
+    """In which type the matrix products of training were taken; evaluations are in float32."""
+
+    products: str | None = Field(description="their type in the first steps; null: float32")
+    until_step: int | None = Field(
+        None, description="steps that were done in it, before those in float32; null: all were"
+    )
+    reason: str = Field(description="why these, and why no longer")
+
+
 class Environment(Part):
     """What the run ran on."""
 
@@ -138,7 +148,7 @@ class Environment(Part):
     device: str
     device_name: str
     threads: int
-    products: str | None
+    products: str | None = Field(description="as in `precision`")
     step_block: int | None = Field(None, description="coordinates at once in a step")
     sweep_block: int | None = Field(None, description="coordinates at once in a sweep")
 
@@ -192,6 +202,7 @@ class RunMetrics(Quality):
         None, description="null where an earlier version wrote the file"
     )
     memory: MemoryRecord
+    precision: PrecisionRecord | None = Field(None, description="of training; null: not known")
     environment: Environment
     series: str = Field(description="the log, relative to this file; one JSON row per evaluation")
     config_sha256: str

@@ -6,7 +6,7 @@ import torch
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.engine import Engine
-from nint_cli.device.settings import products
+from nint_cli.device.settings import EngineSettings, products
 from nint_cli.errors import ConfigError
 from nint_cli.fields.base import Field
 from nint_cli.fields.table import field_class
@@ -19,6 +19,7 @@ from nint_cli.signals.base import Signal
 from nint_cli.training.average import Average
 from nint_cli.training.divergence import DivergenceDetector
 from nint_cli.training.learning_rate import LearningRate
+from nint_cli.training.precision import PrecisionSwitch, precision_switch
 from nint_cli.training.trainer import Trainer
 
 # Steps that a GPU may be ahead of its host, which then looks at all of their losses at once.
@@ -160,6 +161,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     with clock.measure("prepare_s"):
         sampler = build_sampler(config, signal, duration, adaptive_batch_size)
     _check_leverage(config, sampler, field)
+    engine, precision = _computation(config.engine, field, signal)
     return Trainer(
         field,
         signal,
@@ -171,7 +173,8 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         clock=clock,
         detector=detector,
         check_every=_CHECK_EVERY if device.type == "cuda" and optimiser.rescue else 1,
-        engine=Engine(products(config.engine, device)),
+        engine=engine,
+        precision=precision,
         average=average if optimiser.average else None,
     )
 
@@ -184,6 +187,17 @@ def _check_leverage(config: RunConfig, sampler: Sampler, field: Field) -> None:
             f"sampler {config.sampler} needs the NTK's diagonal, and field {config.field} has "
             "neither chain() nor linear_maps() to take it from; use nint_diagonal.score=error"
         )
+
+
+def _computation(
+    settings: EngineSettings, field: Field, signal: Signal
+) -> tuple[Engine, PrecisionSwitch | None]:
+    """Return how a field is computed, and what changes that; see `PrecisionSwitch`."""
+    rounded = products(settings, signal.device)
+    if settings.precision != "auto" or rounded is None:
+        return Engine(rounded), None
+    switch = precision_switch(rounded, field, signal)
+    return Engine(None if switch is None else rounded), switch
 
 
 def _adaptive_batch_size(

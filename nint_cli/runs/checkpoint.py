@@ -26,6 +26,7 @@ from nint_cli.schedules.duration import DurationState
 from nint_cli.signals.record import SignalRecord
 from nint_cli.training.average import AverageState
 from nint_cli.training.divergence import DetectorState
+from nint_cli.training.precision import PrecisionState
 from nint_cli.training.trainer import TrainerState
 from nint_cli.version import __version__
 
@@ -76,6 +77,7 @@ class _Numbers(BaseModel):
     detector: DetectorState | None = None
     average: AverageState | None = None
     duration: DurationState | None = None
+    precision: PrecisionState | None = None
     adaptive_batch_size: AdaptiveBatchSizeState | None = None
 
     @property

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 
 from nint_cli.config.schema import RunConfig
-from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.engine import EXACT
 from nint_cli.derivatives.ntk import dense_ntk, ntk_residual_product
 from nint_cli.derivatives.sweep import predict
 from nint_cli.fields.base import Field
 from nint_cli.fields.siren import Siren
-from nint_cli.metrics.schema import Environment, MemoryRecord
+from nint_cli.metrics.schema import Environment, MemoryRecord, PrecisionRecord
 from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.build import build_trainer
 from nint_cli.schedules.clock import Clock
 from nint_cli.signals.base import GridSignal
 from nint_cli.training.divergence import Rescue
+from nint_cli.training.precision import MARGIN_DB
 from nint_cli.training.trainer import Step, Trainer
 from nint_cli.version import __version__
 
@@ -51,14 +52,14 @@ def peak_memory(device: torch.device) -> MemoryRecord:
 
 def describe(
     device: torch.device,
-    engine: Engine = EXACT,
+    products: torch.dtype | None = None,
     field: Field | None = None,
 ) -> Environment:
     """Describe this process.
 
     Args:
         device: Where the field is.
-        engine: How training computes the field.
+        products: Type of the products of training; None is float32.
         field: The network, if there is one.
 
     Returns:
@@ -74,10 +75,48 @@ def describe(
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),
         threads=torch.get_num_threads(),
-        products=None if engine.products is None else str(engine.products).removeprefix("torch."),
-        step_block=None if field is None else engine.block_size(field),
-        sweep_block=None if field is None else engine.block_size(field, forward_only=True),
+        products=_type_name(products),
+        step_block=None if field is None else EXACT.block_size(field),
+        sweep_block=None if field is None else EXACT.block_size(field, forward_only=True),
     )
+
+
+def products_of(trainer: Trainer) -> torch.dtype | None:
+    """Return the type of a trainer's products in its first steps; None for float32."""
+    switch = trainer.precision
+    return trainer.engine.products if switch is None else switch.products
+
+
+def describe_precision(config: RunConfig, trainer: Trainer) -> PrecisionRecord:
+    """Say in which type the products of training were taken, until when, and why.
+
+    Args:
+        config: Of the run.
+        trainer: At its end.
+    """
+    switch, products = trainer.precision, products_of(trainer)
+    chosen = config.engine.precision
+    if switch is not None and switch.left_after is not None:
+        reason = came_near(switch.floor_db)
+    elif switch is not None:
+        reason = f"auto: the loss stayed {MARGIN_DB:g} dB and more from {switch.floor_db:g} dB"
+    elif chosen == "auto" and trainer.field.bf16_floor_db is None:
+        reason = f"auto: the field {config.field} never takes bfloat16"
+    elif chosen == "auto":
+        reason = "auto: no CPU with instructions for bfloat16"
+    else:
+        reason = f"engine.precision={chosen}"
+    left_after = None if switch is None else switch.left_after
+    return PrecisionRecord(products=_type_name(products), until_step=left_after, reason=reason)
+
+
+def came_near(floor_db: float) -> str:
+    """Say why a run has left bfloat16."""
+    return f"auto: the loss came within {MARGIN_DB:g} dB of {floor_db:g} dB, where rounding ends"
+
+
+def _type_name(products: torch.dtype | None) -> str | None:
+    return None if products is None else str(products).removeprefix("torch.")
 
 
 _PACKAGES = (

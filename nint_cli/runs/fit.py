@@ -235,8 +235,9 @@ class Fit:
             "passes": _counted(self.trainer.passes),
             "guidance": self._guidance(),
             "memory": environment.peak_memory(self.device),
+            "precision": environment.describe_precision(config, self.trainer),
             "environment": environment.describe(
-                self.device, self.trainer.engine, self.trainer.field
+                self.device, environment.products_of(self.trainer), self.trainer.field
             ),
             "series": LOG,
             "config_sha256": config_digest(settings),

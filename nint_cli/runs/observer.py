@@ -12,6 +12,7 @@ from nint_cli.modalities.base import Evaluation, Subject
 from nint_cli.runs import checkpoint, selections
 from nint_cli.runs.checkpoint import Checkpoint, Origin
 from nint_cli.runs.control import Control
+from nint_cli.runs.environment import came_near
 from nint_cli.runs.folder import RunFolder
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.divergence import Rescue
@@ -107,6 +108,7 @@ class RunObserver:
         self._parts = 0
         self._loss: float | None = None
         self._told_of_batches = False
+        self._told_of_precision = False
         self.best = best
         self.logged_step = logged_step
         self.signal: int | None = None
@@ -126,6 +128,7 @@ class RunObserver:
         self._told_of_batches = (
             trainer.adaptive_batch_size is not None and trainer.adaptive_batch_size.settled
         )
+        self._told_of_precision = _has_left_rounding(trainer)
         step = trainer.step
         intervals = [every for every in (self._evaluate_every, self._save_every) if every]
         if not (self._targets and step and any(step % every == 0 for every in intervals)):
@@ -138,6 +141,7 @@ class RunObserver:
         """Do what is due after a step; return a reason to stop, if there is one."""
         self._loss = step.loss if math.isfinite(step.loss) else self._loss
         self._control.progress.step(step.number, step.loss, trainer.duration.total)
+        self._tell_of_precision(trainer)
         if trainer.duration.end(step.number):  # the end of the run evaluates and saves anyway
             return None
         self._tell_of_batches(trainer)
@@ -239,6 +243,17 @@ class RunObserver:
                 f"{adaptive_batch_size.rate_factor:.2g}"
             )
 
+    def _tell_of_precision(self, trainer: Trainer) -> None:
+        """Say once that steps are no longer rounded to bfloat16."""
+        if self._told_of_precision or not _has_left_rounding(trainer):
+            return
+        self._told_of_precision = True
+        switch = trainer.precision
+        assert switch is not None
+        steps, why = switch.left_after, came_near(switch.floor_db)
+        self._folder.append_log({"event": "precision", "step": steps, "products": "float32"})
+        self._control.note(f"float32 instead of bfloat16 after {steps} steps; {why}")
+
     def _is_due(self, trainer: Trainer, step: int) -> bool:
         """Return whether the settings ask for an evaluation after a step."""
         if self._evaluate_every is not None:
@@ -249,3 +264,8 @@ class RunObserver:
     def _parts_done(self, trainer: Trainer, step: int) -> int:
         """Count the evaluations that the run's progress has passed."""
         return int(self._config.evaluation.count * trainer.duration.progress(step))
+
+
+def _has_left_rounding(trainer: Trainer) -> bool:
+    """Return whether a fit that began in bfloat16 is computed in float32 by now."""
+    return trainer.precision is not None and trainer.precision.left_after is not None

@@ -136,12 +136,14 @@ class Evos(Sampler):
     via EVOlutionary Selector", CVPR 2025, arXiv 2412.10153.
 
     Differs: follows github.com/zwx-open/EVOS-INR at 3261484. As there the moving modulus makes
-    fitness steps irregular, and mutants are alpha r_0 N, where the paper's formula has r_t. The
-    weights are for values in [0, 1]. Supervision ends after 0.3 of the steps, which is the code's
-    1500 of 5000. Where the code's slices [-0:] take everything, nothing is taken here; the batch
-    is exactly floor(r_t N), which rounding may miss by one there. Of the ranking no more is kept
-    than later steps read. Signals that are no pictures have no L and no supervision, as in the
-    authors' earlier class for several kinds of signals (at 4b25cc1).
+    fitness steps irregular, steps count from 1 in every law, so that the fraction of
+    ``batch.schedule=step`` rises first at t = T / 10 and is 1 at the last step alone, and mutants
+    are alpha r_0 N, where the paper's formula has r_t. The weights are for values in [0, 1].
+    Supervision ends after 0.3 of the steps, which is the code's 1500 of 5000. Where the code's
+    slices [-0:] take everything, nothing is taken here; the batch is exactly floor(r_t N), which
+    rounding may miss by one there. Of the ranking no more is kept than later steps read. Signals
+    that are no pictures have no L and no supervision, as in the authors' earlier class for several
+    kinds of signals (at 4b25cc1).
 
     Args:
         batch: How many points.
@@ -216,7 +218,7 @@ class Evos(Sampler):
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Take all points, or survivors and mutants; see `Sampler.select`."""
         population = len(probe)
-        count = self.batch.count(step, population)
+        count = self.batch.count(step + 1, population)
         if self._ranks(step) or count == population:
             indices = torch.arange(population, device=probe.device)
             return Selection(
@@ -252,12 +254,12 @@ class Evos(Sampler):
 
     def _survivors(self, step: int, population: int) -> int:
         """Give the number of points that the ranking puts into a batch."""
-        share = self.batch.share(step, population) - self._mutating(step, population)
-        return min(max(0, int(share * population)), self.batch.count(step, population))
+        share = self.batch.share(step + 1, population) - self._mutating(step, population)
+        return min(max(0, int(share * population)), self.batch.count(step + 1, population))
 
     def _mutating(self, step: int, population: int) -> float:
         alpha = laws.mutation_share(
-            self.mutation, self.alpha, self.alpha_end, step, self.batch.total_steps
+            self.mutation, self.alpha, self.alpha_end, step + 1, self.batch.total_steps
         )
         return alpha * self.batch.share(0, population)
 
@@ -275,7 +277,7 @@ class Evos(Sampler):
         if self.crossover == "add":
             return (fitness + high).topk(kept).indices
         mixed = self.alpha * self.batch.share(0, population)
-        share = 1 - self.batch.share(step, population) + mixed
+        share = 1 - self.batch.share(step + 1, population) + mixed
         size = min(population, population - int(share * population))
         offspring = crossover(fitness, high, size)
         if kept > size:

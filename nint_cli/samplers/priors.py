@@ -33,6 +33,8 @@ _LEVEL = math.pi / 4 / 255
 SURROGATE_SHARE = 0.1
 """The share of a signal other than a picture that counts as edge: what Canny finds in pictures."""
 _BISECTIONS = 24
+# scikit-image divides Sobel's kernels by 4 and takes the root of the squares' mean, not sum.
+_SOBEL_SUM = 4 * math.sqrt(2)
 _TOLERANCE = 0.2
 
 
@@ -137,21 +139,26 @@ def nearest(blocks: Iterable[tuple[int, Tensor, Tensor]], count: int, share: flo
     return distance.topk(wanted, largest=False, sorted=False).indices.sort().values
 
 
-def edge_density(image: Grid, *, zero_padded: bool = False) -> Tensor:
-    """Give the cumulative distribution from which Soft Mining restarts its particles.
+def edge_density(image: Grid, *, released: bool = False) -> Tensor:
+    """Return the cumulative distribution from which Soft Mining restarts its particles.
 
     The density is the magnitude of the Sobel gradient over its maximum, at least 1e-5.
 
     Args:
         image: One channel.
-        zero_padded: Whether there is black around the picture, which makes its frame an edge, as
-            in the released code; otherwise it is mirrored.
+        released: Whether to compute it as the released code does for a picture: with black around
+            it, which makes its frame an edge, and over the maximum of each column, which makes the
+            steepest point of a flat column as likely as that of any other. Otherwise the picture
+            is mirrored at its frame, and there is one maximum.
 
     Returns:
         (N + 1) float64, from 0 to 1: a draw u in [0, 1) means the last point i with cdf[i] <= u.
     """
-    magnitude = _gradient(image, "constant" if zero_padded else "reflect").astype(np.float64)
-    density = np.clip(magnitude / (magnitude.max() + 1e-7), 1e-5, 1).ravel()
+    magnitude = _gradient(image, "constant" if released else "reflect").astype(np.float64)
+    highest = magnitude.max(axis=0 if released and image.ndim == 2 else None)
+    if released:
+        magnitude, highest = _SOBEL_SUM * magnitude, _SOBEL_SUM * highest
+    density = np.clip(magnitude / (highest + 1e-7), 1e-5, 1).ravel()
     cumulative = np.concatenate([[0.0], np.cumsum(density)])
     return torch.from_numpy(cumulative / cumulative[-1])
 

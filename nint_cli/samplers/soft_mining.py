@@ -67,7 +67,7 @@ class SoftMiningSettings(Section):
         0.1, description="share of particles, those with the least loss, restarted at edges"
     )
     released: bool = Setting(
-        False, description="index, scale and pad as the released port to pictures does"
+        False, description="index, scale, pad and find edges as the released port to pictures does"
     )
 
     def unused(self, around: Circumstances) -> Mapping[str, str]:
@@ -105,14 +105,16 @@ class SoftMining(Sampler):
     Training via Soft Mining", CVPR 2024, arXiv 2312.00075.
 
     Differs: from the port to pictures in github.com/zwx-open/EVOS-INR at 3261484, on which the
-    published comparisons rest, in five places. Its flat index, height row + column, is right for
+    published comparisons rest, in six places. Its flat index, height row + column, is right for
     squares only. Its loss is a mean, so the drift shrinks with the batch: here a is scaled by B /
     4096, for the 4096 rays it was tuned with. It takes the gradient by x in [-1, 1]; as the
     authors' radiance fields do, this takes it by pixels, without which a particle would leave the
     picture in one step. It divides by c_i l_i where this divides by l_i, as the authors do since
-    December 2025. It pads the picture with black, which makes an edge of its frame. `released`
-    restores these five. B is floor(r N), not its ceiling. Kept are that values are looked up at
-    the rounded point, and that bad rows are found before the uniform restarts.
+    December 2025. It pads the picture with black, which makes an edge of its frame. It divides the
+    gradients of each column by their own maximum, where this has one for all, so that a column
+    without edges draws as many particles as any other. `released` restores these six. B is floor(r
+    N), not its ceiling. Kept are that values are looked up at the rounded point, and that bad rows
+    are found before the uniform restarts.
 
     Args:
         batch: How many particles; the same at every step.
@@ -184,7 +186,7 @@ class SoftMining(Sampler):
                 "sampler soft_mining moves particles between the points of a grid, and a "
                 "shape's lie anywhere; choose another sampler"
             )
-        density = priors.edge_density(priors.grey_of(signal), zero_padded=settings.released)
+        density = priors.edge_density(priors.grey_of(signal), released=settings.released)
         return cls(
             setup.batch,
             density.to(signal.device),

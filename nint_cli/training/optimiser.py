@@ -49,7 +49,8 @@ class OptimiserSettings(Section):
         ge=0,
         lt=1,
         description="beta2 where the rate has fallen to 0; the memory, 1/(1 - beta2), shrinks "
-        "with the rate after the warm-up; null: beta2 stays",
+        "with the rate after the warm-up, and the bias of the start is taken by the decay of each "
+        "step, which makes early steps longer and fits better; null: beta2 stays",
     )
     final: Share = Setting(
         0.0, description="rate at the end of a cosine schedule, as a share of lr"
@@ -112,6 +113,13 @@ class Adam:
 
     It has the bits of `torch.optim.Adam` with ``fused=True``, whose first use loads PyTorch's
     compiler, for seconds.
+
+    The bias that the mean of squares v_t has from its start at 0 is taken for 1 - beta2_t^t, with
+    the decay of this step, as PyTorch does where decays change. It is 1 - prod_s beta2_s. Where
+    the decay falls, as by `OptimiserSettings.beta2_end`, the former is larger and steps are
+    longer, by up to sqrt((1 - beta2_t^t) / (1 - prod_s beta2_s)): 1.74 by the tuned recipes in a
+    run of 100 steps, 1.37 in one of 400 and 1.13 in one of 1500. Fits are better by it than by the
+    product (docs/lab/recipe.md), so it stays.
 
     Args:
         field: Its parameters are followed.

@@ -31,6 +31,7 @@ from nint_cli.training.divergence import (
 from nint_cli.training.gradient import batch_gradient
 from nint_cli.training.learning_rate import LearningRate
 from nint_cli.training.optimiser import Adam
+from nint_cli.training.precision import PrecisionSwitch
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Trainer:
         check_every: Steps between looks at the losses; they stay on the device in between, so that
             it never waits. Without a detector, only 1 keeps a bad step out of the parameters.
         engine: How a step computes the field, scoring included.
+        precision: Changes that to float32 in time; None leaves it as it is.
         average: The mean of recent parameters, by which the field is measured and kept; or None.
     """
 
@@ -108,6 +110,7 @@ class Trainer:
         detector: DivergenceDetector | None = None,
         check_every: int = 1,
         engine: Engine = EXACT,
+        precision: PrecisionSwitch | None = None,
         average: Average | None = None,
     ) -> None:
         self.field = field
@@ -121,6 +124,7 @@ class Trainer:
         self.detector = detector
         self.check_every = check_every
         self.engine = engine
+        self.precision = precision
         self.average = average
         # What the updates cost, and what choosing the points costs beside them.
         self.updates = Passes()
@@ -257,7 +261,7 @@ class Trainer:
     def _update(self, selection: Selection) -> tuple[bool, Observation | None]:
         """Compute the gradient of a batch and take a step, unless the fit is seen to diverge."""
         even = None
-        if self.detector is not None:
+        if self.detector is not None or self.precision is not None:
             even = UniformError(
                 uniform_rows(selection.slots, len(selection.indices), self.sampler.slots)
             )
@@ -280,6 +284,8 @@ class Trainer:
                 return False, observation
             if self.detector is not None and self.detector.wants_copy(self.step):
                 self.detector.keep(self.step, self.optimiser.state_dict())
+            if self.precision is not None:
+                self.engine = self.precision.engine(self.engine, self.step + 1)
         rate = self.learning_rate
         self.optimiser.step(gradient, rate.applied(self.step), rate.betas(self.step))
         if self.average is not None:
@@ -308,6 +314,8 @@ class Trainer:
                 return False
             if self.detector is not None and self.detector.sees_divergence(*watched):
                 return False
+            if self.precision is not None:
+                self.precision.see(watched[0], first=first)
         return True
 
     def state_dict(self) -> "TrainerState":
@@ -334,6 +342,8 @@ class Trainer:
             numbers["duration"] = self.duration.state_dict()
         if self.adaptive_batch_size is not None:
             numbers["adaptive_batch_size"] = self.adaptive_batch_size.state_dict()
+        if self.precision is not None:
+            numbers["precision"] = self.precision.state_dict()
         if self.detector is not None:
             detector = self.detector.state_dict()
             tensors |= {f"kept.{name}": kept for name, kept in detector.pop("tensors").items()}
@@ -379,6 +389,9 @@ class Trainer:
             and state.numbers.get("adaptive_batch_size") is not None
         ):
             self.adaptive_batch_size.load_state_dict(state.numbers["adaptive_batch_size"])
+        if self.precision is not None and state.numbers.get("precision") is not None:
+            self.precision.load_state_dict(state.numbers["precision"])
+            self.engine = self.precision.engine(self.engine, self.step)
         if self.detector is not None and state.numbers.get("detector") is not None:
             kept = {"tensors": groups.get("kept", {})}
             self.detector.load_state_dict({**state.numbers["detector"], **kept})

@@ -57,8 +57,10 @@ def late(*values: float):
         ("divergence", "ok", {}),
         ("divergence", "warning", {"run": late(1, 2).model_copy(update={"rescues": 2})}),
         ("divergence", "warning", {"run": late(1, 2).model_copy(update={"status": "diverged"})}),
-        ("precision", "ok", {"products": "bfloat16"}),
-        ("precision", "warning", {"products": "bfloat16", "run": late(1, 60)}),
+        ("precision", "ok", {"products": "bfloat16", "floor_db": 66.0}),
+        ("precision", "ok", {"products": "bfloat16", "floor_db": 66.0, "run": late(1, 55)}),
+        ("precision", "warning", {"products": "bfloat16", "floor_db": 66.0, "run": late(1, 60)}),
+        ("precision", "ok", {"products": "bfloat16", "run": late(1, 60)}),
         ("precision", "ok", {"products": None, "run": late(1, 60)}),
     ],
 )
@@ -95,6 +97,7 @@ def test_every_warning_has_numbers_and_advice():
         leverage=even(0.01),
         staleness=stale(0.1),
         products="bfloat16",
+        floor_db=70.0,
         baseline=late(*[90.0] * 8),
     )
     stuck = facts(unexplained=1.0)

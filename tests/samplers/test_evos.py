@@ -155,8 +155,11 @@ def test_mutants_stay_as_many_while_the_batch_grows():
     for step, (selection, _) in enumerate(run(sampler, TOTAL)):
         if laws.evaluates_fitness(step, TOTAL, first=100, last=50):
             continue
-        share = 0.2 + step // 25 * 0.08
+        share = 0.2 + (step + 1) // 25 * 0.08
         parts = slots(selection)
+        if step == TOTAL - 1:  # the released code reaches the whole signal here, and here alone
+            assert parts.keys() == {"full"}
+            continue
         assert len(parts["survivor"]) == int((share - 0.1) * 180 + 1e-9)
         assert len(selection.indices) == int(share * 180 + 1e-9)
 
@@ -171,8 +174,15 @@ def test_a_changing_share_mutates():
     )
     history = run(sampler, TOTAL)
     for step in (1, 100, 249):
-        share = 0.9 - 0.8 * step / TOTAL
+        share = 0.9 - 0.8 * (step + 1) / TOTAL
         assert len(slots(history[step][0])["survivor"]) == int((0.2 - share * 0.2) * 180)
+
+
+def test_the_batch_grows_at_the_step_that_the_released_code_counts_as_a_tenth():
+    """It counts from 1: with T = 250 the 25th step, number 24, has the second fraction."""
+    sampler = Evos(BatchPlan(0.2, "step", None, TOTAL), shape=SHAPE)
+    sizes = [len(selection.indices) for selection, _ in run(sampler, 51)]
+    assert sizes == [180, *[36] * 23, *[50] * 25, 64, 64]
 
 
 # Cross-frequency supervision

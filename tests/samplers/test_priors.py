@@ -157,9 +157,38 @@ def test_the_density_follows_the_gradient():
 def test_black_around_the_picture_makes_its_frame_an_edge_only_in_the_released_code():
     image = np.full((10, 12), 0.5, np.float32)
     ours = priors.edge_density(image).diff().reshape(10, 12)
-    released = priors.edge_density(image, zero_padded=True).diff().reshape(10, 12)
+    released = priors.edge_density(image, released=True).diff().reshape(10, 12)
     torch.testing.assert_close(ours, torch.full_like(ours, 1 / 120))
     assert released[0].min() > 1000 * released[5, 5]
+
+
+def slow_released_density(image):
+    """Per column, with loops: black around, the root of both Sobel sums, over the column's top."""
+    height, width = image.shape
+    padded = np.pad(image.astype(np.float64), 1)
+    found = np.empty((height, width))
+    for c in range(width):
+        for r in range(height):
+            (a, b, d), (e, _, f), (g, h, i) = padded[r : r + 3, c : c + 3]
+            across, down = d + 2 * f + i - a - 2 * e - g, g + 2 * h + i - a - 2 * b - d
+            found[r, c] = np.sqrt(across**2 + down**2)
+        found[:, c] /= found[:, c].max() + 1e-7
+    found = np.clip(found, 1e-5, 1)
+    return found / found.sum()
+
+
+def test_the_released_density_has_a_maximum_per_column():
+    image = photograph()[:20, :24].copy()
+    image[:, 10:13] = 0.0  # a column without any gradient, and one with a faint one
+    image[8, 15:18] += 1e-7
+    found = priors.edge_density(image, released=True).diff().reshape(image.shape)
+    np.testing.assert_allclose(found.numpy(), slow_released_density(image), rtol=1e-4, atol=1e-12)
+    tops = found.max(dim=0).values
+    assert tops[11] == pytest.approx(float(found.min()))
+    assert (tops[[0, 5, 20]] / tops.max()).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+    sound = np.sin(np.arange(50) / 3).astype(np.float32)
+    top = priors.edge_density(sound, released=True).diff()
+    assert (top == top.max()).sum() < 5  # no picture has no columns
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])

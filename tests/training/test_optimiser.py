@@ -1,5 +1,6 @@
 """Adam has PyTorch's bits, and its settings reach it."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.modalities.image.signal import Picture
 from nint_cli.runs.build import build_trainer
 from nint_cli.schedules.clock import Clock
-from nint_cli.training.optimiser import Adam
+from nint_cli.schedules.duration import Duration
+from nint_cli.training.learning_rate import LearningRate
+from nint_cli.training.optimiser import Adam, OptimiserSettings
 from tests.conftest import smooth_pixels
 from tests.training.test_trainer import SIGNAL, Until, trainer_of
 
@@ -48,6 +51,47 @@ def test_adam_has_the_bits_of_pytorchs(betas):
         other.step()
     for a, b in zip(own.parameters(), reference.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def slow_adam(gradients, rate, decays, biases):
+    """Adam of one number in float64; `biases` are what the mean of squares is divided by."""
+    x = m = v = 0.0
+    beta1, left, places = 0.8, 1.0, []
+    for gradient, beta2, bias in zip(gradients, decays, biases, strict=True):
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        left *= beta1
+        x -= rate * m / (1 - left) / ((v / bias) ** 0.5 + 1e-8)
+        places.append(x)
+    return places
+
+
+def test_where_a_decay_falls_the_bias_is_that_of_the_steps_own():
+    """By the product of all decays so far the same steps would be shorter."""
+    total = 100
+    settings = OptimiserSettings(schedule="cosine", warmup=0.05, beta1=0.8, beta2_end=0.98)
+    rate = LearningRate(settings, (8, 8), Duration(total, None, lambda: 0.0))
+    decays = [rate.betas(step)[1] for step in range(total)]
+    assert decays == sorted(decays, reverse=True)
+    own = [1 - decay ** (step + 1) for step, decay in enumerate(decays)]
+    right = [1 - math.prod(decays[: step + 1]) for step in range(total)]
+    longer = [math.sqrt(a / b) for a, b in zip(own, right, strict=True)]
+    assert longer[:5] == pytest.approx([1] * 5)
+    assert max(longer) == pytest.approx(1.74, abs=0.005)
+    field = trainer_of().field
+    adam, draws = Adam(field), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.zero_()
+    gradients = torch.randn(total, generator=draws, dtype=torch.float64) + 0.5
+    found = []
+    for gradient, beta2 in zip(gradients.tolist(), decays, strict=True):
+        adam.step([torch.full_like(p, gradient) for p in field.parameters()], 1e-3, (0.8, beta2))
+        found.append(next(field.parameters()).flatten()[0].item())
+    gradients = gradients.float().double().tolist()
+    assert found == pytest.approx(slow_adam(gradients, 1e-3, decays, own), rel=1e-4, abs=1e-7)
+    shorter = slow_adam(gradients, 1e-3, decays, right)
+    assert abs(found[-1]) > 1.1 * abs(shorter[-1])
 
 
 def test_settings_reach_adam_and_the_draws():
