@@ -41,6 +41,7 @@ class Clock:
         earlier_s: All time of the parts of a run before this one.
         synchronise: Waits for the device.
         stamp: Asks the device to note the moment; None where it does not lag behind.
+        now: Returns seconds; by default those of a clock on the wall.
     """
 
     load_s: float = 0.0
@@ -52,6 +53,7 @@ class Clock:
     earlier_s: float = 0.0
     synchronise: Callable[[], None] = field(default=lambda: None, repr=False)
     stamp: Callable[[], Stamp] | None = field(default=None, repr=False)
+    now: Callable[[], float] = field(default=time.monotonic, repr=False)
     _unread: list[tuple[str, Stamp, Stamp]] = field(default_factory=list, repr=False)
     _began: float = field(init=False, repr=False)
     _within_s: float = field(default=0.0, repr=False)  # of blocks inside the one that is open
@@ -59,7 +61,7 @@ class Clock:
     KINDS = ("load_s", "prepare_s", "sampler_s", "update_s", "evaluation_s", "save_s")
 
     def __post_init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = self.now()
 
     @property
     def train_s(self) -> float:
@@ -70,7 +72,7 @@ class Clock:
     @property
     def total_s(self) -> float:
         """All time since the clock was made, with that of earlier parts of the run."""
-        return self.earlier_s + time.monotonic() - self._began
+        return self.earlier_s + self.now() - self._began
 
     @contextmanager
     def measure(self, kind: str) -> Iterator[None]:
@@ -92,12 +94,12 @@ class Clock:
         self.synchronise()
         self._read()
         outside, self._within_s = self._within_s, 0.0
-        start = time.monotonic()
+        start = self.now()
         try:
             yield
         finally:
             self.synchronise()
-            taken = time.monotonic() - start
+            taken = self.now() - start
             self._add(kind, taken - self._within_s)
             self._within_s = outside + taken
 
