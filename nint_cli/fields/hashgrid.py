@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import ClassVar, NamedTuple, Self
 
 import torch
@@ -150,12 +151,21 @@ class GridEncoding(nn.Module, Encoding):
         return self._read(place, direction[0])
 
     def leverage(self, place: Corners, gradient: Tensor) -> Tensor:
-        """Give the squared norms; corners that share a row count as one; see the base."""
-        corners = list(zip(*place, strict=True))
+        """Compute the squared norms; corners that share a row count as one; see the base.
+
+        Only corners of a hashed level that differ along two axes can: the factors of the hash are
+        odd, so that a step along one axis changes the lowest bit of a row's number.
+        """
         reach = torch.zeros_like(place.weights[0])
-        for row, weight in corners:
-            for other, share in corners:
-                reach += weight * share * (row == other)
+        for weight in place.weights:
+            reach.addcmul_(weight, weight)
+        if self.dense < len(self.starts):
+            hashed = slice(self.dense, None)
+            for one, other in combinations(range(len(place.rows)), 2):
+                if (one ^ other).bit_count() == 2:
+                    same = place.rows[one][hashed] == place.rows[other][hashed]
+                    share = place.weights[one][hashed] * place.weights[other][hashed]
+                    reach[hashed].add_(share.mul_(same), alpha=2)
         return (reach * self._by_feature(gradient).square().sum(0)).sum(0)
 
 
