@@ -42,6 +42,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
     "step": ("Training steps", None, rates.share_table),
     "sweep": ("Sweeps", None, rates.share_table),
     "passes": ("Passes of a step by precision", costs.bench_passes, costs.passes_table),
+    "guidance": ("Steps by what guides them", costs.bench_guidance, costs.guidance_table),
     "floors": ("Where bfloat16 ends", floors.bench_floors, floors.floors_table),
     "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
     "startup": ("Starting", processes.bench_startup, processes.startup_table),
@@ -53,7 +54,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
 `bench_rates`), and how it is written."""
 
 
-_DEFAULT = [name for name in PARTS if name not in {"floors", "size"}]
+_DEFAULT = [name for name in PARTS if name not in {"guidance", "floors", "size"}]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -62,7 +63,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--only", nargs="+", choices=PARTS, default=_DEFAULT, metavar="PART",
-        help=f"some of: {', '.join(PARTS)}; default: all but floors and size")  # fmt: skip
+        help=f"some of: {', '.join(PARTS)}; default: not guidance, floors and size")  # fmt: skip
     add("--format", choices=["table", "json"], default="table", help="what stdout carries")
     add("--json", type=Path, metavar="FILE", help="write the JSON there, after every part")
     add("--rows", type=int, default=1 << 20, help="coordinates to sweep over")

@@ -1,4 +1,4 @@
-"""What a scoring pass costs in sweeps, and what a step's passes cost by field and precision.
+"""What a scoring pass, a step's passes by precision, and guidance by the NTK's diagonal cost.
 
 What is compared is timed in turn, again and again, in one process, and medians are divided.
 """
@@ -13,12 +13,19 @@ import torch
 from timing import interleaved, medians, picture, siren
 from torch import Tensor
 
+from nint_cli.config.layers import Layer, Setting, resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.schema import FIELD_NAMES
 from nint_cli.derivatives.engine import Engine
 from nint_cli.derivatives.ntk import ntk_residual_product
 from nint_cli.derivatives.sweep import predict, pull_residual, push_residual, pushforward
 from nint_cli.fields.base import Field
 from nint_cli.fields.table import field_class
+from nint_cli.runs.build import build_trainer
+from nint_cli.schedules.clock import Clock
 from nint_cli.signals.base import GridSignal
+from nint_cli.training.divergence import Rescue
+from nint_cli.training.trainer import Step, Trainer
 
 STEP_POINTS = 8192
 CHAINS = ("siren", "finer", "gauss", "mlp", "ffn", "pemlp", "hashgrid")
@@ -74,6 +81,60 @@ def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
         jobs = {"full": lambda: gradient(None), "rounded": lambda: gradient(torch.bfloat16)}
         fields[name] = {"s": medians(interleaved(jobs, options.repeats)), "error": error}
     return {"points": points, "fields": fields}
+
+
+class Steps:
+    """Lets a fit do some steps and stops it."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def after_step(self, trainer: Trainer, step: Step) -> str | None:
+        """Stop once they are done."""
+        self.left -= 1
+        return None if self.left else "enough"
+
+    def after_rescue(self, trainer: Trainer, rescue: Rescue) -> None:
+        """Let it go on."""
+
+
+def guided(name: str, score: str, signal: GridSignal) -> Trainer:
+    """Make a trainer of the default preset in which guidance has begun."""
+    own = {"field": name, "nint_diagonal.score": score, "nint_diagonal.start": 0.0,
+           "nint_diagonal.max_chosen": 1.0}  # fmt: skip
+    settings = Layer({key: Setting(value, "--set") for key, value in own.items()})
+    config = resolve([preset_layer("default"), settings]).config
+    trainer = build_trainer(config, signal, Clock())
+    trainer.fit(Steps(3))
+    return trainer
+
+
+def bench_guidance(options: argparse.Namespace) -> dict[str, Any]:
+    """Time whole steps of the default preset, guided by the error and by the NTK's diagonal."""
+    signal = picture(min(options.rows, 1 << 16))
+    fields = {}
+    for name in FIELD_NAMES:
+        trainers = {score: guided(name, score, signal) for score in ("error", "diagonal")}
+        jobs = {
+            score: lambda trainer=trainer: trainer.fit(Steps(4))
+            for score, trainer in trainers.items()
+        }
+        seconds = interleaved(jobs, options.repeats)
+        ratios = [b / a for a, b in zip(seconds["error"], seconds["diagonal"], strict=True)]
+        each = {score: found / 4 for score, found in medians(seconds).items()}
+        fields[name] = {"s": each, "more": statistics.median(ratios) - 1}
+    return {"points": len(signal), "fields": fields}
+
+
+def guidance_table(found: Mapping[str, Any]) -> str:
+    """Write milliseconds of a step by what guides it, and what the diagonal adds."""
+    rows = [
+        [name, *(f"{1000 * each['s'][score]:.1f}" for score in ("error", "diagonal")),
+         f"{100 * each['more']:+.1f} %"]
+        for name, each in found["fields"].items()
+    ]  # fmt: skip
+    table = tables.markdown(["field", "by error, ms", "by diagonal, ms", "more"], rows)
+    return f"A whole step of the default preset on {found['points']:,} pixels.\n\n{table}"
 
 
 def scoring_table(found: Mapping[str, Any]) -> str:

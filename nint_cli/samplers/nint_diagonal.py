@@ -23,13 +23,17 @@ from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _SCORES, _TRAINED, _BEGAN = "scores", "trained", "began"
-_LEVERAGE = "leverage"
+_RELATIVE, _LEVERAGE = "relative", "leverage"
 _RANKED_BY = {
     "diagonal": "squared error x NTK diagonal of points as they train",
     "error": "squared error of points as they train, without the NTK",
 }
 # The name of the scores in checkpoints that were written when they were errors alone.
 _OLD_SCORES = "errors"
+
+# Steps between those that measure the diagonal: it changes slowly, and reading what a backward
+# pass holds once more costs some 5 % of a step.
+_MEASURED_EVERY = 4
 
 MOST_REMEMBERED = 1 << 24
 """Points of a signal beyond which nothing is remembered, and batches are uniform."""
@@ -91,7 +95,8 @@ class NintDiagonal(Sampler):
       is the mean over channels of the neural tangent kernel's diagonal, and k the batch's mean,
       weighted by the squared errors. k_i says how far a step on this point alone moves its own
       prediction. The backward pass of the training step holds it (`PointNorms`), so it takes no
-      pass;
+      pass. Every fourth step measures it; in between k_i / k is what it was when it was last
+      measured, and 1 before;
     - ``error``: r_i^T r_i, the ablation without a kernel.
 
     A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
@@ -127,6 +132,7 @@ class NintDiagonal(Sampler):
     lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {
         _SCORES,
         _TRAINED,
+        _RELATIVE,
         _LEVERAGE,
     }
 
@@ -155,6 +161,7 @@ class NintDiagonal(Sampler):
         # By point: the score when it last trained, -1 before, and the step of that.
         self._scores: Tensor | None = None
         self._trained: Tensor | None = None
+        self._relative: Tensor | None = None  # k_i / k when it was last measured
         self._began: int | None = None  # the first step with guidance
         self._population = 0
         # Of the last batch, (errors, leveraged errors); of a run that goes on its summary alone.
@@ -173,7 +180,7 @@ class NintDiagonal(Sampler):
 
     def forget(self) -> None:
         """Remember no score of the points that were; see `Sampler.forget`."""
-        self._scores = self._trained = None
+        self._scores = self._trained = self._relative = None
         self._draws.forget()
 
     def undo(self, step: int) -> None:
@@ -184,6 +191,7 @@ class NintDiagonal(Sampler):
     def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
         """Choose the points that are owed most, and draw the rest; see `Sampler.select`."""
         self._population = population = len(probe)
+        self.wants_leveraged_errors = self.score == "diagonal" and step % _MEASURED_EVERY == 0
         count = self.batch.count(step, population)
         if self._began is None and step >= self.start * self.batch.total_steps:
             self._began = step
@@ -232,12 +240,17 @@ class NintDiagonal(Sampler):
         errors = (observation.prediction - observation.values).square().sum(1)
         if self.score == "error":
             return errors
-        leveraged = observation.leveraged_errors
-        assert leveraged is not None
+        if self._relative is None:
+            self._relative = errors.new_ones(self._population)
+        indices, leveraged = observation.selection.indices, observation.leveraged_errors
+        if leveraged is None:
+            return errors * self._relative[indices]
         self._seen = errors, leveraged
         # Where all of them are 0 there is no error, or nothing that moves.
         tiny = torch.finfo(leveraged.dtype).tiny
-        return leveraged * (errors.sum() / leveraged.sum().clamp(min=tiny))
+        scores = leveraged * (errors.sum() / leveraged.sum().clamp(min=tiny))
+        self._relative[indices] = torch.where(errors > 0, scores / errors, 1.0)
+        return scores
 
     def self_leverage(self) -> SelfLeverage | None:
         """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
@@ -263,6 +276,7 @@ class NintDiagonal(Sampler):
         remembered = {
             _SCORES: self._scores,
             _TRAINED: self._trained,
+            _RELATIVE: self._relative,
             _BEGAN: began,
             _LEVERAGE: self._summary(),
         }
@@ -280,6 +294,13 @@ class NintDiagonal(Sampler):
             if not known or scores.ndim != 1 or scores.shape != trained.shape:
                 raise ValueError(f"unexpected sampler state {_SCORES} {tuple(scores.shape)}")
         self._scores, self._trained = scores, trained
+        self._relative = rest.pop(_RELATIVE, None)
+        if self._relative is not None and (
+            scores is None
+            or self._relative.shape != scores.shape
+            or not self._relative.is_floating_point()
+        ):
+            raise ValueError(f"unexpected sampler state {_RELATIVE}")
         self._seen, self._leverage = None, rest.pop(_LEVERAGE, None)
         if self._leverage is not None and self._leverage.shape != (2,):
             raise ValueError(f"unexpected sampler state {_LEVERAGE} {tuple(self._leverage.shape)}")

@@ -1,5 +1,7 @@
 """Guidance by what training leaves behind: what it remembers, and what it ranks by."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,8 @@ def train(sampler, field, step, rng):
     """Choose and observe, without an update."""
     selection = sampler.select(step, probe_of(field), rng)
     observation = oracles.observation(field, SIGNAL, selection)
+    if not sampler.wants_leveraged_errors:
+        observation = replace(observation, leveraged_errors=None)
     sampler.observe(step, observation)
     return selection, observation
 
@@ -40,7 +44,7 @@ def train(sampler, field, step, rng):
 def test_the_candidates_that_have_been_owed_most_for_longest_are_chosen(score):
     """With as many candidates as points they lead all but the uniform ones, by a plain loop."""
     sampler = NintDiagonal(PLAN, score=score, xi=0.6, pool=1000, **AT_ONCE)
-    field, rng, known, trained = tiny_field(3), generator(), {}, {}
+    field, rng, known, trained, relative = tiny_field(3), generator(), {}, {}, {}
     for step in range(20):
         selection, seen = train(sampler, field, step, rng)
         sizes = dict(selection.slots)
@@ -57,8 +61,12 @@ def test_the_candidates_that_have_been_owed_most_for_longest_are_chosen(score):
         residual = seen.prediction - seen.values
         found = residual.square().sum(1)
         if score == "diagonal":
-            leveraged = seen.leveraged_errors
-            found = leveraged * (found.sum() / leveraged.sum())
+            if step % 4 == 0:  # measured, and kept for the steps between
+                leveraged = seen.leveraged_errors
+                ratios = leveraged / found * (found.sum() / leveraged.sum())
+                relative |= dict(zip(selection.indices.tolist(), ratios.tolist(), strict=True))
+            kept = [relative.get(i, 1.0) for i in selection.indices.tolist()]
+            found = found * torch.tensor(kept, dtype=found.dtype)
             torch.testing.assert_close(sampler._scores[selection.indices], found)
             found = sampler._scores[selection.indices]
         known |= dict(zip(selection.indices.tolist(), found.tolist(), strict=True))
@@ -146,6 +154,14 @@ def test_self_leverage_is_that_of_the_last_batch_and_goes_into_a_checkpoint():
     assert NintDiagonal(PLAN, score="error").self_leverage() is None
 
 
+def test_every_fourth_step_measures_the_diagonal():
+    sampler, field, rng, wanted = NintDiagonal(PLAN), tiny_field(3), generator(), []
+    for step in range(9):
+        train(sampler, field, step, rng)
+        wanted.append(sampler.wants_leveraged_errors)
+    assert wanted == [step % 4 == 0 for step in range(9)]
+
+
 def test_a_batch_without_error_is_remembered_as_such():
     sampler, field = NintDiagonal(PLAN), tiny_field(3)
     selection = sampler.select(0, probe_of(field), generator())
@@ -211,6 +227,7 @@ def test_other_points_have_no_scores_yet():
         ({"began": torch.tensor([1, 2])}, "began"),
         ({"began": torch.tensor([1.0])}, "began"),
         ({"leverage": torch.zeros(3)}, "leverage"),
+        ({"relative": torch.zeros(3)}, "relative"),
         ({"what": torch.zeros(3)}, "what"),
         ({"ntk": torch.zeros(3, dtype=torch.int64)}, "Adam's first moment"),
     ],
