@@ -42,6 +42,10 @@ SELECTION = "selection.png"
 # What fields of sines start with at most: where speech and music have most of their energy. Found
 # on speech at 16 kHz and music at 44.1 kHz; half or twice as much costs a decibel or two.
 _FIRST_HZ = 1000.0
+# Where the rate is low it is this share of it. A short sound is learnt nearly by heart and wants a
+# larger one, up to twice as large from half as many samples as these down (docs/lab/recipe.md).
+_LEAST_SHARE = 1 / 16
+_SHORT = 100_000
 
 
 @dataclass(eq=False)
@@ -92,7 +96,7 @@ class AudioSubject(Subject):
         if isinstance(like, AudioRecord):
             scaling = Scaling(like.scale, like.offset)
         signal = sound.signal(setup.device, scaling=scaling, half_range=settings.half_range)
-        hertz = min(_FIRST_HZ, sound.sample_rate_hz / 16)
+        hertz = first_hertz(sound.sample_rate_hz, len(signal))
         signal.bandwidth = math.pi * hertz * sound.duration_s / settings.half_range
         return cls(source, sound, signal, scaling, settings.start_s)
 
@@ -230,6 +234,28 @@ class AudioSubject(Subject):
         """Draw when the chosen samples are; see `Subject.illustrate`."""
         rate = self.sound.sample_rate_hz
         return {SELECTION: selection_picture(self._waveform, selections, steps, rate)}
+
+
+def first_hertz(sample_rate_hz: float, samples: int) -> float:
+    """Choose the largest frequency that a sound's field of sines should start with.
+
+    Args:
+        sample_rate_hz: Of the sound.
+        samples: How many it has along time.
+
+    Returns:
+        Hertz: 1 kHz, or less where the rate is low: at most an eighth of half the rate from
+        100,000 samples up, a quarter of half the rate up to 50,000, and in inverse proportion to
+        the samples in between.
+
+    Example:
+        >>> [first_hertz(8000, samples) for samples in (40_000, 80_000, 160_000)]
+        [1000.0, 625.0, 500.0]
+        >>> first_hertz(16_000, 40_000)
+        1000.0
+    """
+    share = _LEAST_SHARE * min(2.0, max(1.0, _SHORT / samples))
+    return min(_FIRST_HZ, share * sample_rate_hz)
 
 
 def _infinite(measured: Measured) -> bool:
