@@ -81,7 +81,7 @@ class NintDiagonalSettings(Section):
 
 
 class NintDiagonal(Sampler):
-    """Chooses points by their remembered squared error times the kernel's diagonal times age.
+    """NINT by the kernel's diagonal: squared error times self-leverage, as last seen, times age.
 
     In a batch of B points floor(B (1 - xi)) are chosen and the rest are uniform. A chosen point
     is among the best of `pool` candidates per place, drawn anew at every step: uniformly, or where
@@ -102,9 +102,13 @@ class NintDiagonal(Sampler):
     A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
     scores would outgrow the signal's own.
 
-    Source: the kernel's diagonal is the second mechanism of Zhang et al., "NTK-Guided Implicit
-    Neural Teaching", CVPR 2026, arXiv 2511.15487, section 3 (self-leverage); the norms are those
-    of Goodfellow, 2015, arXiv 1510.01799; memory, age and candidates are nint's own.
+    Passes: none.
+
+    Source: Zhang, Zuo, Cheng, Wang, Kou, Wu, Wong, "NTK-Guided Implicit Neural Teaching", CVPR
+    2026, arXiv 2511.15487, whose second mechanism is self-leverage.
+
+    Differs: the diagonal alone, from the norms of Goodfellow, 2015, arXiv 1510.01799; memory, age
+    and candidates are nint's own.
 
     Args:
         batch: How many points.
