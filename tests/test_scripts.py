@@ -103,6 +103,7 @@ EXPERIMENTS = (
     "ntk_cost",
     "frequencies",
     "cheap_scores",
+    "kernel_in_training",
 )
 QUICK_EXPERIMENTS = ("ntk_cost",)
 
