@@ -73,9 +73,9 @@ class Observer:
         found.append(kernel.spearman(error_then, error) or 0.0)
 
 
-def along_a_run(source: str, size: int, steps: int, seed: int) -> dict[int, list[float]]:
-    """Return the figures of the moments of a run, those `LAG` steps before its end among them."""
-    given = ["sampler=nint", f"steps={steps}", f"seed={seed}", f"image.size={size}"]
+def along_a_run(source: str, *settings: str) -> dict[int, list[float]]:
+    """Return the figures of a run at each moment that is `LAG` steps before its end or earlier."""
+    given = ["sampler=nint", *settings]
     config = resolve([preset_layer("paper"), set_layer(given)]).config
     signal = read_input("image", source, config, torch.device("cpu")).signal
     assert isinstance(signal, GridSignal)
@@ -84,7 +84,9 @@ def along_a_run(source: str, size: int, steps: int, seed: int) -> dict[int, list
     observer = Observer(torch.from_numpy(steepness.reshape(-1)))
     observer.look(trainer, 0)
     trainer.fit(observer)
-    return {number: found for number, found in observer.found.items() if number + LAG <= steps}
+    return {
+        number: found for number, found in observer.found.items() if number + LAG <= config.steps
+    }
 
 
 def main() -> None:
@@ -92,8 +94,10 @@ def main() -> None:
     steps = MOMENTS[-1] + LAG
     parser = experiment.arguments(__doc__, "kernel_in_training", size=64, steps=steps)
     options = parser.parse_args()
-    runs = [along_a_run(options.source, options.size, options.steps, seed)
-            for seed in range(options.seeds)]  # fmt: skip
+    if options.steps < LAG:
+        parser.error(f"--steps {options.steps} ends before scores are {LAG} steps old; give more")
+    given = [f"steps={options.steps}", f"image.size={options.size}", *options.set]
+    runs = [along_a_run(options.source, *given, f"seed={seed}") for seed in range(options.seeds)]
     rows, edges = [], []
     for moment in runs[0]:
         columns = zip(*(run[moment] for run in runs), strict=True)
