@@ -40,7 +40,7 @@ types: $(READY) ## check types
 
 check: lint types test ## what CI runs
 
-EXPERIMENTS := nint_vs_uniform xi_sweep siren_vs_mlp ntk_cost frequencies cheap_scores
+EXPERIMENTS := nint_vs_uniform xi_sweep siren_vs_mlp ntk_cost frequencies cheap_scores kernel_in_training
 
 experiments: $(EXPERIMENTS:%=experiment-%) ## put the claims that NINT rests on to the test, most of an hour
 

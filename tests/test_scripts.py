@@ -1,5 +1,6 @@
 """The scripts run, are listed, and have the options that the documents call them with."""
 
+import copy
 import json
 import shlex
 import subprocess
@@ -7,9 +8,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
+from scipy.stats import spearmanr
 
+from nint_cli.config.layers import resolve
+from nint_cli.config.presets import preset_layer
+from nint_cli.config.yaml_text import set_layer
+from nint_cli.runs.build import build_trainer
+from nint_cli.runs.inputs import read_input
+from nint_cli.schedules.clock import Clock
+from tests import oracles
 from tests.conftest import smooth_pixels
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +74,8 @@ def test_every_script_is_listed():
     others = {"same_bits.py", "reference.py", "tables.py"}
     # What bench.py is made of.
     others |= {"costs.py", "processes.py", "rates.py", "size.py", "timing.py"}
-    others |= {"targets.py", "target_tables.py"}
+    others |= {"floors.py", "targets.py", "target_tables.py"}
+    others |= {"intervals.py"}  # of statistics, not of fits
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
 
 
@@ -103,6 +115,7 @@ EXPERIMENTS = (
     "ntk_cost",
     "frequencies",
     "cheap_scores",
+    "kernel_in_training",
 )
 QUICK_EXPERIMENTS = ("ntk_cost",)
 
@@ -125,9 +138,66 @@ def test_an_experiment_ends_with_a_verdict(name):
     assert json.loads(Path(name, "verdict.json").read_text())["held"] in {True, False}
 
 
+class Unwatched:
+    def after_step(self, trainer, step):
+        return None
+
+    def after_rescue(self, trainer, rescue):
+        return None
+
+
+def looked_at(field, signal):
+    """Each point's diagonal, score, own part of it and residual; and the share of others."""
+    field = copy.deepcopy(field).double()
+    coords, values = (each.double() for each in oracles.all_points(signal))
+    ntk = oracles.dense_ntk(field, coords)
+    error = field(coords).detach() - values
+    diagonal = torch.einsum("icic->ic", ntk)
+    product = torch.einsum("icjd,jd->ic", ntk, error)
+    own = diagonal * error
+    others = (product - own).norm(dim=1)
+    share = float((others / (others + own.norm(dim=1))).mean())
+    figures = (diagonal.sum(1), product.norm(dim=1), own.norm(dim=1), error.norm(dim=1))
+    return *figures, share
+
+
+def test_the_kernel_along_a_run_is_that_of_a_dense_one(monkeypatch):
+    """Trains again, as long as scores are to last, and ranks by a kernel of float64."""
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "experiments")
+    import kernel_in_training as script
+
+    Image.fromarray(smooth_pixels(9, 8)).save("photo.png")
+    given = ["steps=10", "siren.hidden_features=8", "siren.hidden_layers=2", "optimiser.lr=1e-3"]
+    found = script.along_a_run("photo.png", *given)
+    assert list(found) == [0]
+
+    config = resolve([preset_layer("paper"), set_layer(given)]).config
+    signal = read_input("image", "photo.png", config, torch.device("cpu")).signal
+    trainer = build_trainer(config, signal, Clock())
+    diagonal, score, own, error, share = looked_at(trainer.field, signal)
+    trainer.fit(Unwatched())
+    _, score_later, _, error_later, _ = looked_at(trainer.field, signal)
+    values = oracles.all_points(signal)[1].double().numpy().reshape(9, 8, 3)
+    steps = [np.gradient(values, axis=axis) for axis in (0, 1)]
+    steepness = np.sqrt(sum(np.square(each).sum(axis=-1) for each in steps)).reshape(-1)
+    tops = [set(each.argsort().tolist()[-14:]) for each in (score, score_later)]  # of 72
+    expected = [
+        spearmanr(diagonal, steepness)[0],
+        share,
+        spearmanr(score, own)[0],
+        spearmanr(score, error)[0],
+        spearmanr(score, score_later)[0],
+        len(tops[0] & tops[1]) / 14,
+        spearmanr(error, error_later)[0],
+    ]
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert abs(expected[4]) < 0.999  # the scores did change
+
+
 def test_every_experiment_is_listed():
     found = {path.stem for path in (ROOT / "scripts" / "experiments").glob("*.py")}
-    assert found == {*EXPERIMENTS, "experiment"}
+    # guidance.py measures and has no verdict.
+    assert found == {*EXPERIMENTS, "experiment", "guidance"}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert f"EXPERIMENTS := {' '.join(EXPERIMENTS)}\n" in makefile
 
