@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nint_cli.fields.base import ChainField, Encoding, depth, width
 from nint_cli.fields.mlp import Relu, torch_default_
-from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
+from nint_cli.fields.recipe import BY_ERROR, GUIDED, Recipes, published, tuned
 from nint_cli.settings import Section
 
 
@@ -86,11 +86,11 @@ class Ffn(ChainField):
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-3, "INT's release"),
-            "tuned": tuned(6e-3, 1024, 3600, warmup=0.2, by_root=True),
+            "tuned": tuned(6e-3, 1024, 3600, BY_ERROR, warmup=0.2, by_root=True),
         },
         "audio": {
             "published": published(1e-4, "INT's release"),
-            "tuned": tuned(3e-3, 1024, 5000, GUIDED),
+            "tuned": tuned(3e-3, 1024, 5000, {**GUIDED, **BY_ERROR}),
         },
         "sdf": {
             "published": published(1e-4, "INT's release"),

@@ -13,7 +13,7 @@ from torch.nn.functional import embedding_bag
 
 from nint_cli.fields.base import ChainField, Encoding, depth, uniform_, width
 from nint_cli.fields.mlp import Relu, torch_default_
-from nint_cli.fields.recipe import GRID_DECAYS, UNGUIDED, Recipes, published, tuned
+from nint_cli.fields.recipe import BY_ERROR, GRID_DECAYS, UNGUIDED, Recipes, published, tuned
 from nint_cli.settings import Circumstances, Section
 
 # The authors' factors of the spatial hash, one per axis. Only the low bits of a product count, so
@@ -247,7 +247,7 @@ class HashGrid(ChainField):
     recipes: ClassVar[Recipes] = {
         "image": {
             "published": published(1e-2, "Müller et al., 2022"),
-            "tuned": tuned(2e-2, 4096, 8000, decays=GRID_DECAYS),
+            "tuned": tuned(2e-2, 4096, 8000, BY_ERROR, decays=GRID_DECAYS),
         },
         "audio": {
             "published": published(1e-2, "Müller et al., 2022"),

@@ -39,6 +39,9 @@ LARGE: Mapping[str, Any] = {"optimiser.lr_side": 256, "optimiser.beta1_steps": 2
 # By most fields sounds gain from guidance; by others some lose, or learn nothing by any sampler
 # (docs/lab/recipe.md).
 GUIDED: Mapping[str, Any] = {"sampler": "nint_diagonal"}
+# By these fields points that the error alone chose were worth more than those that error and the
+# NTK's diagonal chose (docs/lab/recipe.md).
+BY_ERROR: Mapping[str, Any] = {"nint_diagonal.score": "error"}
 UNGUIDED: Mapping[str, Any] = {"sampler": "uniform"}
 
 
