@@ -4,7 +4,7 @@ A user who gives one is told why it is gone. A run folder that an earlier versio
 loads, for none of these settings decides what its network computes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nint_cli.config.schema import dotted_keys
@@ -83,6 +83,19 @@ def by_its_name(values: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("sampler") == "nint":
         found["sampler"] = "nint_diagonal"
     return found
+
+
+def rules_by_name(rules: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return what the rules of guidance by remembered errors are called today.
+
+    Args:
+        rules: (rule, points that it chose), as an earlier version or this one wrote them.
+
+    Returns:
+        The same without the NTK slot where that was empty, as it was by default.
+    """
+    kept = (each for each in rules if tuple(each) != ("ntk", 0))
+    return [("error", each[1]) if each[0] == "residual" else each for each in kept]
 
 
 def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save
@@ -172,11 +173,18 @@ def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
         for name in ("scores", "trained"):
             assert f"sampler.{name}" in tensors
         tensors["sampler.errors"] = tensors.pop("sampler.scores")
+        tensors["sampler.ntk"] = torch.empty(0, dtype=torch.int64)  # written, though unused
         about["config"] = by_the_old_name(about["config"])
         about["numbers"] = {
             key: value
             for key, value in about["numbers"].items()
             if key not in {"choosing_passes", "trained"}
+        }
+        names = {"error": "residual", "uniform": "uniform"}
+        assert about["numbers"]["slots"]["last"][0][0] == "error"
+        about["numbers"]["slots"] = {
+            when: [("ntk", 0), *((names[rule], count) for rule, count in rules)]
+            for when, rules in about["numbers"]["slots"].items()
         }
         about["sha256"] = checkpoint.digest(about, tensors)
         path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
