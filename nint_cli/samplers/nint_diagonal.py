@@ -103,6 +103,8 @@ class NintDiagonal(Sampler):
     A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
     scores would outgrow the signal's own.
 
+    Passes: none; every fourth step's own backward pass says more of its batch.
+
     Source: the kernel's diagonal is the second mechanism of Zhang et al., "NTK-Guided Implicit
     Neural Teaching", CVPR 2026, arXiv 2511.15487, section 3 (self-leverage); the norms are those
     of Goodfellow, 2015, arXiv 1510.01799; memory, age and candidates are nint's own.
@@ -173,6 +175,14 @@ class NintDiagonal(Sampler):
     def from_settings(cls, settings: NintDiagonalSettings, setup: Setup) -> Sampler:
         """Build it; see `Sampler.from_settings`."""
         return cls(setup.batch, reshuffle=setup.batch.reshuffle, **settings.model_dump())
+
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        if self.xi == 1:
+            return "nint_diagonal.xi is 1"
+        if population > MOST_REMEMBERED:
+            return f"the signal has more than {MOST_REMEMBERED:,} points"
+        return super().unranked(population)
 
     @classmethod
     def depends_on_steps(cls, settings: NintDiagonalSettings) -> Mapping[str, object]:
