@@ -200,6 +200,15 @@ def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
         assert tensor.equal(theirs[name]), name
 
 
+def test_what_moved_with_guidances_name_is_in_one_place():
+    own = {"xi": 0.4, "pool": 6, "start": 0.3, "weight": 0.7, "max_chosen": 0.2}
+    old = by_the_old_name({"sampler": "nint_diagonal", "nint": {"alpha": 3}, "nint_diagonal": own})
+    found = without_removed(old)
+    assert found["nint_diagonal"] == own | {"score": "error"}
+    built_in = {"xi": 0.7, "start": 0.0, "weight": 1.0, "max_chosen": 1.0}
+    assert found["nint"] == built_in | {"alpha": 3, "min_share": 1}
+
+
 def test_an_edit_of_an_old_folder_counts_all_the_same(old_run):
     age(old_run)
     written = old_run / "config.yaml"
