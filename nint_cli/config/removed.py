@@ -4,10 +4,10 @@ A user who gives one is told why it is gone. A run folder that an earlier versio
 loads, for none of these settings decides what its network computes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from nint_cli.config.schema import dotted_keys
+from nint_cli.config.schema import RunConfig, dotted_keys
 
 REMOVED: Mapping[str, str] = {
     "batch.fill": "larger batches for a GPU were never measured on one",
@@ -22,6 +22,9 @@ REMOVED: Mapping[str, str] = {
 
 RENAMED: Mapping[str, str] = {"optimiser.guard": "optimiser.rescue"}
 """By the old dotted key, the new one."""
+
+MOVED = ("pool", "xi", "start", "weight", "max_chosen")
+"""Keys of `nint` that guidance by remembered errors has in a section of its own."""
 
 _OF_ENVIRONMENT = ("compiled", "filled_batch")  # what metrics.json said of their effect
 
@@ -75,14 +78,26 @@ def by_its_name(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if values.get("nint.scoring") != "pool":
         return {}
-    kept = ("pool", "xi", "start", "weight", "max_chosen")
     found = {
-        f"nint_diagonal.{key}": values[f"nint.{key}"] for key in kept if f"nint.{key}" in values
+        f"nint_diagonal.{key}": values[f"nint.{key}"] for key in MOVED if f"nint.{key}" in values
     }
     found["nint_diagonal.score"] = "error"
     if values.get("sampler") == "nint":
         found["sampler"] = "nint_diagonal"
     return found
+
+
+def rules_by_name(rules: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return what the rules of guidance by remembered errors are called today.
+
+    Args:
+        rules: (rule, points that it chose), as an earlier version or this one wrote them.
+
+    Returns:
+        The same without the NTK slot where that was empty, as it was by default.
+    """
+    kept = (each for each in rules if tuple(each) != ("ntk", 0))
+    return [("error", each[1]) if each[0] == "residual" else each for each in kept]
 
 
 def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +108,10 @@ def _diagonal_by_its_name(config: Mapping[str, Any]) -> dict[str, Any]:
     named = by_its_name(values | {"sampler": config.get("sampler")})
     if named:
         found["sampler"] = named.pop("sampler", config.get("sampler"))
+        # What moved is nobody's there any more, and no difference between two runs.
+        built_in = RunConfig().model_dump(mode="json")["nint"]
+        left = {key: built_in[key] for key in MOVED if key in section and key in built_in}
+        found["nint"] = {**section, **left}
         found["nint_diagonal"] = {key.partition(".")[2]: value for key, value in named.items()}
     return found
 

@@ -368,7 +368,10 @@ class _Examination:
         signal, step = self._subject.signal, saved.state.numbers["step"]
         lags = min(alpha, _draw_again(signal, step) or alpha)
         trainer = build_trainer(config, signal, Clock())
-        trainer.load_state_dict(_for_cpu(saved.state))
+        try:
+            trainer.load_state_dict(_for_cpu(saved.state))
+        except ValueError as error:
+            return None, f"training does not go on from the checkpoint: {error}"
         observer = _Scores(trainer, PointSignal(*signal.at(self._indices)), lags)
         trainer.fit(observer)
         if len(observer.found) < 2:

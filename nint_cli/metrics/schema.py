@@ -100,7 +100,7 @@ class PassCount(Part):
 class GuidanceRecord(Part):
     """What chose the points that trained, and what that cost."""
 
-    ranked_by: str = Field(description="what points are ranked by, in words")
+    ranked_by: str = Field(description="what points were ranked by, in words")
     points: dict[str, int] | None = Field(
         description="points that trained, by the rule that chose them, over all steps; null for a "
         "run that an earlier version began"

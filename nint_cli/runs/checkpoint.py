@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nint_cli.config.removed import without_removed
+from nint_cli.config.removed import rules_by_name, without_removed
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field, load_parameters
@@ -250,6 +250,8 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     saved = dict(about["numbers"])
     if about["format"] < FORMAT:
         saved = _upgraded(saved)
+    if config.sampler == "nint_diagonal":
+        saved["slots"] = {when: rules_by_name(each) for when, each in saved["slots"].items()}
     numbers = _Numbers.model_validate_json(json.dumps(saved))
     _check_field(config, signal, tensors, numbers)
     _check_indices(config, signal, tensors, numbers)

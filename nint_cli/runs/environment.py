@@ -99,7 +99,7 @@ def describe_precision(config: RunConfig, trainer: Trainer) -> PrecisionRecord:
     if switch is not None and switch.left_after is not None:
         reason = came_near(switch.floor_db)
     elif switch is not None:
-        reason = f"auto: the loss stayed {MARGIN_DB:g} dB and more from {switch.floor_db:g} dB"
+        reason = f"auto: the loss stayed {MARGIN_DB:g} dB and more from {_floor(switch.floor_db)}"
     elif chosen == "auto" and trainer.field.bf16_floor_db is None:
         reason = f"auto: the field {config.field} never takes bfloat16"
     elif chosen == "auto":
@@ -112,7 +112,13 @@ def describe_precision(config: RunConfig, trainer: Trainer) -> PrecisionRecord:
 
 def came_near(floor_db: float) -> str:
     """Say why a run has left bfloat16."""
-    return f"auto: the loss came within {MARGIN_DB:g} dB of {floor_db:g} dB, where rounding ends"
+    return (
+        f"auto: the loss came within {MARGIN_DB:g} dB of {_floor(floor_db)}, where rounding ends"
+    )
+
+
+def _floor(floor_db: float) -> str:
+    return f"{floor_db:g} dB below the range of the values"
 
 
 def _type_name(products: torch.dtype | None) -> str | None:

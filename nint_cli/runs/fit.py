@@ -26,6 +26,7 @@ from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder, default_folder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
 from nint_cli.schedules.clock import device_clock
+from nint_cli.training.trainer import Trainer
 from nint_cli.version import __version__
 
 _WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
@@ -251,7 +252,7 @@ class Fit:
         sampler = self.trainer.sampler
         found = sampler.self_leverage()
         return GuidanceRecord(
-            ranked_by=sampler.ranked_by,
+            ranked_by=_ranking(self.trainer),
             points=self.trainer.trained,
             passes=_counted(self.trainer.choosing),
             self_leverage_mean=None if found is None else finite(found.mean),
@@ -347,8 +348,22 @@ def _describe(fit: Fit) -> str:
     return (
         f"{fit.source}, {fit.subject.describe()}, {config.field} with "
         f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler} (ranked by "
-        f"{fit.trainer.sampler.ranked_by}), on {fit.device}"
+        f"{_ranking(fit.trainer)}), on {fit.device}"
     )
+
+
+def _ranking(trainer: Trainer) -> str:
+    """Return what points are ranked by, in words, as far as is known or was seen."""
+    sampler, trained = trainer.sampler, trainer.trained
+    why = sampler.unranked(len(trainer.signal))
+    chosen = any(
+        count and not sampler.slots[rule].uniform for rule, count in (trained or {}).items()
+    )
+    if sampler.ranked_by.startswith("nothing"):
+        return sampler.ranked_by
+    if why is None and trained and not chosen:
+        why = "no batch chose points"
+    return sampler.ranked_by if why is None else f"nothing: {why}"
 
 
 def _why_not_the_same(path: Path, fit: Fit) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nint_cli.config.layers import Layer, Resolved, Setting, resolve
-from nint_cli.config.removed import RENAMED, by_its_name, removed_keys
+from nint_cli.config.removed import MOVED, RENAMED, by_its_name, removed_keys
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
@@ -181,7 +181,10 @@ def _of_today(layer: Layer) -> Layer:
         RENAMED.get(key, key): value for key, value in layer.settings.items() if key not in gone
     }
     given = {key: setting.value for key, setting in layer.settings.items()}
-    for key, value in by_its_name(given).items():
+    named = by_its_name(given)
+    for key in MOVED if named else ():
+        settings.pop(f"nint.{key}", None)
+    for key, value in named.items():
         settings[key] = Setting(value, layer.settings["nint.scoring"].origin)
     return Layer(settings, layer.faults)
 

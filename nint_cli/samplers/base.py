@@ -102,6 +102,9 @@ class Slot(NamedTuple):
 UNIFORM = Slot("at random", (240, 228, 66), uniform=True)
 EVERY = Slot("all points", (240, 228, 66), uniform=True)
 
+EVERY_POINT = "every point trains"
+"""Why points are not ranked where a batch has all of them."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -191,6 +194,17 @@ class Sampler(ABC):
     def needs_fixed_points(self) -> bool:
         """Whether it holds on to points, so that a signal must not draw others meanwhile."""
         return False
+
+    def unranked(self, population: int) -> str | None:
+        """Return why none of a signal's points is ever ranked; None if some may be.
+
+        Args:
+            population: N.
+        """
+        plan = getattr(self, "batch", None)
+        if plan is None or plan.adaptive_batch_size is not None:
+            return None
+        return EVERY_POINT if plan.count(0, population) == population else None
 
     def self_leverage(self) -> SelfLeverage | None:
         """Return what was seen of the kernel's diagonal; None where the sampler uses none."""

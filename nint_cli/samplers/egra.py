@@ -131,6 +131,12 @@ class Egra(Sampler):
         self.radius_max = radius_max
         self.both_sides = both_sides
 
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        if self.boosted_weight == self.base_weight:
+            return "egra.p is 0"
+        return super().unranked(population)
+
     @property
     def needs_fixed_points(self) -> bool:
         """True: its edges are points."""

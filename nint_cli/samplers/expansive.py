@@ -96,6 +96,12 @@ class Expansive(Sampler):
         others[anchors] = False
         self.others = others.nonzero().flatten()
 
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        if self.planned == 0:
+            return "expansive.anchor_share is 0"
+        return super().unranked(population)
+
     @property
     def needs_fixed_points(self) -> bool:
         """True: its anchors are points."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.samplers.base import EVERY, Sampler, Selection, Setup, Slot
+from nint_cli.samplers.base import EVERY, EVERY_POINT, Sampler, Selection, Setup, Slot
 from nint_cli.settings import Section
 
 
@@ -16,7 +16,7 @@ class Full(Sampler):
     Passes: none besides the step's own, a forward and a backward over N.
     """
 
-    ranked_by = "nothing: every point trains"
+    ranked_by = f"nothing: {EVERY_POINT}"
     slots: ClassVar[Mapping[str, Slot]] = {"full": EVERY}
     sized: ClassVar[bool] = False
 

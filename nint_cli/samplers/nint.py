@@ -242,6 +242,10 @@ class Nint(Sampler):
             return "|error| of all points, without the NTK: nint.min_share leaves it no share"
         return f"{_SCORED[self.score]} and |error| of all points"
 
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        return "nint.xi is 1" if self.mixture.xi == 1 else super().unranked(population)
+
     @property
     def needs_fixed_points(self) -> bool:
         """Whether a selection is kept between refreshes."""

@@ -30,6 +30,7 @@ _RANKED_BY = {
 }
 # The name of the scores in checkpoints that were written when they were errors alone.
 _OLD_SCORES = "errors"
+_OLD_SLOT = "ntk"
 
 # Steps between those that measure the diagonal: it changes slowly, and reading what a backward
 # pass holds once more costs some 5 % of a step.
@@ -177,6 +178,14 @@ class NintDiagonal(Sampler):
         """Build it; see `Sampler.from_settings`."""
         return cls(setup.batch, reshuffle=setup.batch.reshuffle, **settings.model_dump())
 
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        if self.xi == 1:
+            return "nint_diagonal.xi is 1"
+        if population > MOST_REMEMBERED:
+            return f"the signal has more than {MOST_REMEMBERED:,} points"
+        return super().unranked(population)
+
     @classmethod
     def depends_on_steps(cls, settings: NintDiagonalSettings) -> Mapping[str, object]:
         """Return the start of guidance; see the base class."""
@@ -314,7 +323,8 @@ class NintDiagonal(Sampler):
         if began is not None and (began.shape != (1,) or began.dtype != torch.int64):
             raise ValueError(f"unexpected sampler state {_BEGAN} {tuple(began.shape)}")
         self._began = None if began is None else int(began)
-        if "ntk" in rest:
+        # An earlier version wrote this slot even where it was empty.
+        if len(rest.pop(_OLD_SLOT, ())):
             raise ValueError("the run had an NTK slot by Adam's first moment, which is gone")
         if rest:
             raise ValueError(f"unexpected sampler state {sorted(rest)}")

@@ -47,7 +47,7 @@ class NintReleased(Sampler):
 
     Settings = NintSettings
     section: ClassVar[str] = "nint"
-    ranked_by = "brightness and |error| of all points"
+    ranked_by = "|prediction|, which is brightness, and |error| of all points"
     reads: ClassVar[frozenset[str]] = frozenset({"xi", "alpha", "lambda", "min_share"})
     slots: ClassVar[Mapping[str, Slot]] = {
         "bright": Slot("by brightness", (213, 94, 0)),
@@ -73,6 +73,10 @@ class NintReleased(Sampler):
         self.lambda_ = lambda_
         self.min_share = min_share
         self._bright: dict[str, Tensor] = {}
+
+    def unranked(self, population: int) -> str | None:
+        """Return why no point is ranked; see `Sampler.unranked`."""
+        return "nint.xi is 1" if self.xi == 1 else super().unranked(population)
 
     def forget(self) -> None:
         """Score anew at the next step; see `Sampler.forget`."""

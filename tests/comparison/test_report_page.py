@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.comparison.page import gallery, media
 from nint_cli.comparison.page.document import render, verdict
+from nint_cli.comparison.page.plots import quality_plot
 from nint_cli.comparison.page.template import environment
 from nint_cli.comparison.record import Comparison
 from tests.comparison.test_comparison import compared, run
@@ -305,6 +307,16 @@ def test_a_name_of_several_lines_stays_a_command_that_can_be_copied(comparison, 
     code = re.findall(r"<code>(.*?)</code>", page, re.DOTALL)
     commands = [command, *(each.command for each in comparison.runs)]
     assert [html.unescape(each) for each in code] == ["\n".join(filter(None, commands))]
+
+
+def test_long_names_leave_the_curves_room(comparison):
+    long = " ".join(f"nint.setting_{each}=0.123" for each in range(9))
+    runs = [
+        each.model_copy(update={"variant": f"{each.variant} {long}"}) for each in comparison.runs
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert quality_plot(runs, [each.variant for each in runs], "train_s", "PSNR, dB", "a")
 
 
 def test_a_template_without_a_value_is_an_error():

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save
@@ -172,11 +173,18 @@ def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
         for name in ("scores", "trained"):
             assert f"sampler.{name}" in tensors
         tensors["sampler.errors"] = tensors.pop("sampler.scores")
+        tensors["sampler.ntk"] = torch.empty(0, dtype=torch.int64)  # written, though unused
         about["config"] = by_the_old_name(about["config"])
         about["numbers"] = {
             key: value
             for key, value in about["numbers"].items()
             if key not in {"choosing_passes", "trained"}
+        }
+        names = {"error": "residual", "uniform": "uniform"}
+        assert about["numbers"]["slots"]["last"][0][0] == "error"
+        about["numbers"]["slots"] = {
+            when: [("ntk", 0), *((names[rule], count) for rule, count in rules)]
+            for when, rules in about["numbers"]["slots"].items()
         }
         about["sha256"] = checkpoint.digest(about, tensors)
         path.write_bytes(save(tensors, metadata={"nint": json.dumps(about)}))
@@ -190,6 +198,15 @@ def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
         assert tensor.equal(theirs[name]), name
+
+
+def test_what_moved_with_guidances_name_is_in_one_place():
+    own = {"xi": 0.4, "pool": 6, "start": 0.3, "weight": 0.7, "max_chosen": 0.2}
+    old = by_the_old_name({"sampler": "nint_diagonal", "nint": {"alpha": 3}, "nint_diagonal": own})
+    found = without_removed(old)
+    assert found["nint_diagonal"] == own | {"score": "error"}
+    built_in = {"xi": 0.7, "start": 0.0, "weight": 1.0, "max_chosen": 1.0}
+    assert found["nint"] == built_in | {"alpha": 3, "min_share": 1}
 
 
 def test_an_edit_of_an_old_folder_counts_all_the_same(old_run):

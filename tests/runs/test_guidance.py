@@ -3,11 +3,14 @@
 import pytest
 
 from nint_cli.api import fit
+from nint_cli.cli import run
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError
 from nint_cli.fields.wire import Wire
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.resume import resume
+from nint_cli.samplers.nint_diagonal import MOST_REMEMBERED, NintDiagonal
+from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.schedules.clock import Clock
 from tests.conftest import tiny_signal
 
@@ -60,6 +63,40 @@ def test_other_samplers_say_what_they_rank_by_and_what_that_costs(
     assert {key: found["passes"][key] for key in passes} == passes
     assert found["self_leverage_mean"] is None
     assert "does not use it" in found["self_leverage_reason"]
+
+
+EVERY = {"batch__size": 4096}
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (EVERY, "every point trains"),
+        ({**EVERY, "sampler": "int"}, "every point trains"),
+        ({"nint_diagonal__xi": 1}, "nint_diagonal.xi is 1"),
+        ({"nint_diagonal__max_chosen": 1e-9}, "no batch chose points"),
+        ({"sampler": "nint", "nint__xi": 1}, "nint.xi is 1"),
+        ({"sampler": "nint_released", "nint__xi": 1}, "nint.xi is 1"),
+        ({"sampler": "egra", "egra__p": 0}, "egra.p is 0"),
+        ({"sampler": "expansive", "expansive__anchor_share": 0}, "expansive.anchor_share is 0"),
+    ],
+)
+def test_where_nothing_was_ranked_that_is_said(picture, tmp_path, settings, why):
+    found = guidance_of(picture, tmp_path / "a", **settings)
+    assert found["ranked_by"] == f"nothing: {why}"
+
+
+def test_the_first_line_says_so_too(picture, tmp_path, capsys):
+    words = ["fit", "image", str(picture), "--steps=2", "-o", str(tmp_path / "a")]
+    assert run([*words, "--set=siren.hidden_features=16", "--set=batch.size=4096"]) == 0
+    line = "sampler nint_diagonal (ranked by nothing: every point trains)"
+    assert line in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_signal_of_which_nothing_is_remembered_has_nothing_ranked():
+    sampler = NintDiagonal(BatchPlan(0.1, "constant", 64, 10))
+    assert sampler.unranked(MOST_REMEMBERED) is None
+    assert "more than 16,777,216 points" in str(sampler.unranked(MOST_REMEMBERED + 1))
 
 
 def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):

@@ -225,7 +225,7 @@ def test_a_run_says_once_when_and_why_it_left_bfloat16(capsys, smoke, near):
     assert 10 <= steps < 60
     assert f"float32 instead of bfloat16 after {steps} steps" in err
     assert err.count("instead of bfloat16") == 1
-    assert "within 5 dB of 11.5 dB" in found["reason"]
+    assert "within 5 dB of 11.5 dB below the range of the values, where" in found["reason"]
     rows = [json.loads(row) for row in Path("a/log.jsonl").read_text().splitlines()]
     told = {"event": "precision", "step": steps, "products": "float32"}
     assert [row for row in rows if "event" in row] == [told]
@@ -234,7 +234,11 @@ def test_a_run_says_once_when_and_why_it_left_bfloat16(capsys, smoke, near):
 @pytest.mark.parametrize(
     ("words", "products", "reason"),
     [
-        (["auto"], "bfloat16", "auto: the loss stayed 5 dB and more from 62 dB"),
+        (
+            ["auto"],
+            "bfloat16",
+            "auto: the loss stayed 5 dB and more from 62 dB below the range of the values",
+        ),
         (["bf16"], "bfloat16", "engine.precision=bf16"),
         (["full"], None, "engine.precision=full"),
         (["auto", "--field", "wire"], None, "auto: the field wire never takes bfloat16"),

@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +18,7 @@ from nint_cli.comparison.record import Curve, RunEntry
 # Okabe and Ito's palette, less its yellow and black, which are hard to see on white or on dark.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1, 1.5), (6, 2, 1, 2))
+_LEGEND_WIDTH = 44  # letters of a line; longer ones would leave the curves no room
 _INK = "#010203"  # replaced by the colour of the page's text
 
 # Text stays text, and names are no formulas.
@@ -81,7 +83,7 @@ def _quality_plot(
             color=colour,
             dashes=dashes or (None, None),
             lw=1.8,
-            label=f" {visible(variant)}",
+            label=f" {fill(visible(variant), _LEGEND_WIDTH)}",
         )
         if len(curves) > 1:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
