@@ -16,6 +16,7 @@ class Circumstances:
 
     Attributes:
         modality: What is fitted, such as ``image``.
+        on_grid: Whether its points are those of a grid.
         device: ``cpu`` or ``cuda``.
         field: Name of the field.
         by_hand: Whether the field's derivatives are written by hand.
@@ -27,6 +28,7 @@ class Circumstances:
     """
 
     modality: str
+    on_grid: bool
     device: str
     field: str
     by_hand: bool

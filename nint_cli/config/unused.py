@@ -83,6 +83,7 @@ def circumstances(config: RunConfig, modality: str) -> Circumstances:
     batch, sampler = config.batch, sampler_class(config.sampler)
     return Circumstances(
         modality=modality,
+        on_grid=MODALITIES[modality].on_grid,
         device=device_kind(config.device),
         field=config.field,
         by_hand=issubclass(field_class(config.field), ChainField),

@@ -79,6 +79,7 @@ class Modality:
         files: What the files of such inputs are called, at the beginning of a sentence.
         targets: The figures that can end a run, by key; the first is the headline, which decides
             what the best evaluation is and what runs are compared by.
+        on_grid: Whether its points are those of a grid.
         own_flags: The flags of `nint fit`, besides those of the targets.
         exhibit: How a report shows results: the pictures themselves, sounds in players, or the
             previews that runs leave.
@@ -99,6 +100,7 @@ class Modality:
     inputs: str
     files: str
     targets: Mapping[str, Target]
+    on_grid: bool = True
     own_flags: tuple[Flag, ...] = ()
     exhibit: Literal["pictures", "sounds", "previews"] = "previews"
     extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

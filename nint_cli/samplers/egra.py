@@ -61,7 +61,7 @@ class EgraSettings(Section):
         if around.modality != "image":
             why = "Canny's edges are of pictures; leave it out"
             found |= {"low": why, "high": why}
-        if around.modality == "sdf":
+        if not around.on_grid:
             why = "points of a shape have no neighbours by index; leave it out"
             found |= {"radius_min": why, "radius_max": why}
         return found

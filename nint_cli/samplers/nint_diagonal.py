@@ -268,20 +268,23 @@ class NintDiagonal(Sampler):
     def self_leverage(self) -> SelfLeverage | None:
         """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
         found = self._summary()
-        return None if found is None else SelfLeverage(*found.tolist())
+        if found is None:
+            return None
+        mean, variation = found.tolist()
+        return SelfLeverage(mean, variation) if mean > 0 else None
 
     def _summary(self) -> Tensor | None:
-        """Compute `SelfLeverage` of the last batch as a tensor (2,)."""
+        """Compute `SelfLeverage` of the last batch, (2,), without waiting; zeros for no error."""
         if self._seen is None:
             return self._leverage
         errors, leveraged = (each.double() for each in self._seen)
         known = errors > 0
-        if not known.any():
-            return None
-        leverage = leveraged[known] / errors[known]
-        mean = leverage.mean()
-        variation = leverage.std(correction=0) / mean if mean > 0 else torch.zeros_like(mean)
-        return torch.stack([leveraged.sum() / errors.sum(), variation])
+        count = known.sum()
+        leverage = torch.where(known, leveraged / errors, 0.0)
+        mean = leverage.sum() / count
+        variance = torch.where(known, (leverage - mean).square(), 0.0).sum() / count
+        found = torch.stack([leveraged.sum() / errors.sum(), variance.sqrt() / mean])
+        return found.nan_to_num(0.0)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what is remembered; see `Sampler.state_dict`."""

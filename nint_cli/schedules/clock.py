@@ -53,7 +53,7 @@ class Clock:
     earlier_s: float = 0.0
     synchronise: Callable[[], None] = field(default=lambda: None, repr=False)
     stamp: Callable[[], Stamp] | None = field(default=None, repr=False)
-    now: Callable[[], float] = field(default=time.monotonic, repr=False)
+    now: Callable[[], float] = field(default=lambda: time.monotonic(), repr=False)
     _unread: list[tuple[str, Stamp, Stamp]] = field(default_factory=list, repr=False)
     _began: float = field(init=False, repr=False)
     _within_s: float = field(default=0.0, repr=False)  # of blocks inside the one that is open

@@ -329,9 +329,9 @@ class Trainer:
             tensors[f"selection.{when}"] = selection.indices
         numbers = {
             "step": self.step,
-            "passes": asdict(self.passes),
+            "passes": asdict(self.updates),
             "choosing_passes": asdict(self.choosing),
-            "trained": self.trained,
+            "trained": None if self.trained is None else dict(self.trained),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         if self.average is not None:
@@ -372,16 +372,16 @@ class Trainer:
             slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
-        passes = Passes(**state.numbers["passes"])
-        if "choosing_passes" in state.numbers:
-            self.choosing = Passes(**state.numbers["choosing_passes"])
-        else:  # older: an update is one forward and one backward, and nothing else is backward
-            more = passes.forward - passes.backward
-            self.choosing = Passes(more, 0.0, passes.vjp, passes.jvp)
-        self.updates = Passes(
-            passes.forward - self.choosing.forward, passes.backward - self.choosing.backward
-        )
-        self.trained = state.numbers.get("trained")
+        self.updates = Passes(**state.numbers["passes"])
+        choosing = state.numbers.get("choosing_passes")
+        if choosing is not None:
+            self.choosing = Passes(**choosing)
+        else:  # older: all passes; an update is a forward and a backward, and all that is backward
+            share = self.updates.backward
+            self.choosing = replace(self.updates, forward=self.updates.forward - share, backward=0)
+            self.updates = Passes(share, share)
+        trained = state.numbers.get("trained")
+        self.trained = None if trained is None else dict(trained)
         if state.numbers.get("duration") is not None:
             self.duration.load_state_dict(state.numbers["duration"])
         if (

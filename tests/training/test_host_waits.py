@@ -69,7 +69,7 @@ def default_trainer(field, sampler):
     return build_trainer(resolve(layers).config, SIGNAL, Clock())
 
 
-@pytest.mark.parametrize("sampler", ["uniform", "nint"])
+@pytest.mark.parametrize("sampler", ["uniform", "nint_diagonal"])
 @pytest.mark.parametrize("field", FIELD_NAMES)
 def test_steps_wait_for_nothing_but_the_end_of_an_epoch(field, sampler):
     trainer = default_trainer(field, sampler)
@@ -77,7 +77,7 @@ def test_steps_wait_for_nothing_but_the_end_of_an_epoch(field, sampler):
         trainer.fit(observer := ByStep(watch))
     assert len(observer.steps) == STEPS
     guided = dict(trainer.selections["last"].slots).keys() > {"uniform"}
-    assert guided == (sampler == "nint")
+    assert guided == (sampler == "nint_diagonal")
     ends = [seen for seen, seed in observer.steps if seed]
     assert 1 < len(ends) < STEPS / 8
     assert [seen for seen, seed in observer.steps if not seed] == [[]] * (STEPS - len(ends))

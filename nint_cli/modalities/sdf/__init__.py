@@ -6,6 +6,7 @@ MODALITY = Modality(
     name="sdf",
     noun="shape",
     plural="shapes",
+    on_grid=False,
     summary="Fit a field to the signed distance of each shape and write its run folder.",
     inputs="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
     "(sample:torus, sample:knot, sample:gear).",
