@@ -112,14 +112,17 @@ class ByHand(Derivatives):
     ) -> Tensor:
         """Add the gradient by weights and biases; return that by the first layer's z."""
         totals = self.totals()
-        by_point = None if norms is None else self.layer_norms(norms)
+        scales = [layer.scale for layer in self._layers]
         return _backward(
-            delta, inputs, slopes, self._factors, totals["weights"], totals["biases"], by_point
+            delta,
+            inputs,
+            slopes,
+            self._factors,
+            totals["weights"],
+            totals["biases"],
+            scales,
+            norms,
         )
-
-    def layer_norms(self, norms: PointNorms) -> "_LayerNorms":
-        """Return what adds the layers' shares to norms."""
-        return _LayerNorms(norms, [layer.scale for layer in self._layers])
 
     def _encode(self, coords: Tensor) -> tuple[Place, Tensor]:
         if self._encoding is None:
@@ -193,12 +196,12 @@ class ByHand(Derivatives):
             delta = torch.zeros_like(block.prediction)
             delta[:, channel] = 1
             norms = PointNorms.zeros(len(coords), delta)
-            by_point = self.layer_norms(norms)
-            for index in range(len(self._layers) - 1, -1, -1):
-                slope = block.slopes[index]
+            final = len(self._layers) - 1
+            for index in range(final, -1, -1):
+                slope, layer = block.slopes[index], self._layers[index]
                 if slope is not None:
                     delta *= slope
-                by_point.add(index, block.inputs[index], delta)
+                norms.add(block.inputs[index], delta, last=index == final, scale=layer.scale)
                 if index or self._encoding is not None:
                     delta = delta @ self._weights[index]
             if self._encoding is not None:
@@ -290,7 +293,8 @@ def _backward(
     factors: Sequence[Tensor],
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
-    norms: "_LayerNorms | None" = None,
+    scales: Sequence[float],
+    norms: PointNorms | None,
 ) -> Tensor:
     """Add the gradient to `weights` and `biases`, and return that by the first layer's z.
 
@@ -301,7 +305,7 @@ def _backward(
         if slope is not None:
             delta = slope.mul_(delta)
         if norms is not None:
-            norms.add(index, h, delta)
+            norms.add(h, delta, last=index == len(slopes) - 1, scale=scales[index])
         biases[index].add_(delta.sum(0, dtype=total.dtype))
         if h.dtype == total.dtype:
             total.addmm_(delta.T, h)
@@ -311,33 +315,6 @@ def _backward(
             total.add_(rounded.T @ h)
             delta = rounded @ factor
     return delta
-
-
-class _LayerNorms:
-    """Adds the layers' shares to the squared norms of the points' own gradients.
-
-    Args:
-        norms: Added to.
-        scales: The layers' fixed factors: each stands in front of W h + b, and so multiplies the
-            gradient by W and b.
-    """
-
-    def __init__(self, norms: PointNorms, scales: Sequence[float]) -> None:
-        self._norms = norms
-        self._scales = scales
-
-    def add(self, index: int, h: Tensor, delta: Tensor) -> None:
-        """Add a layer's share, scale^2 (||h||^2 + 1) ||delta||^2, from its input and delta."""
-        total = self._norms.last if index == len(self._scales) - 1 else self._norms.inner
-        reach = _row_norms(h, total.dtype).square_().add_(1)
-        share = _row_norms(delta, total.dtype).square_().mul_(self._scales[index] ** 2)
-        total.addcmul_(reach, share)
-
-
-def _row_norms(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the norms of rows (B,); those of bfloat16 are rounded once, to 8 binary digits."""
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
-    return norms.to(dtype)
 
 
 def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:

@@ -121,20 +121,12 @@ class _BlockByAutograd(Block):
         torch._foreach_add_(self._total, found[:count])
         for each, delta in zip(maps, found[count + 1 :], strict=True):
             assert norms is not None
-            total = norms.last if each is maps[-1] else norms.inner
-            total.addcmul_(_squared(each.input.detach()).add_(1), _squared(delta))
+            norms.add(each.input.detach(), delta, last=each is maps[-1])
 
     def coord_gradient(self) -> Tensor:
         """Give the gradient by the coords; see `Block.coord_gradient`."""
         assert self._by_coords is not None, "pull comes first"
         return self._by_coords
-
-
-def _squared(rows: Tensor) -> Tensor:
-    """Compute the squared norms of real or complex rows, (B,)."""
-    parts = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
-    squared: Tensor = torch.linalg.vector_norm(parts, dim=1).square_()
-    return squared
 
 
 def jacobian_of_one(field: Field) -> Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]]:

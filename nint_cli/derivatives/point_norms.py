@@ -38,6 +38,19 @@ class PointNorms:
         """Return the part of some points, in the same memory."""
         return type(self)(self.inner[start:stop], self.last[start:stop])
 
+    def add(self, h: Tensor, delta: Tensor, *, last: bool, scale: float = 1.0) -> None:
+        """Add the share of one layer z = scale (W h + b), scale^2 (||h||^2 + 1) ||delta||^2.
+
+        Args:
+            h: The layer's input (B, fan_in), real or complex.
+            delta: The gradient by z (B, fan_out).
+            last: Whether it is the last layer.
+            scale: Its fixed factor.
+        """
+        total = self.last if last else self.inner
+        reach = _squared(h, total.dtype).add_(1)
+        total.addcmul_(reach, _squared(delta, total.dtype), value=scale**2)
+
     def total(self) -> Tensor:
         """Return ||J_i^T R_i||^2 = R_i^T K(x_i, x_i) R_i, (B,)."""
         return self.inner + self.last
@@ -63,3 +76,10 @@ class PointNorms:
         average = residual.square().sum(1).mul_(gram.diagonal().mean())
         tiny = torch.finfo(residual.dtype).tiny
         return self.last + self.inner * (average / reaching.clamp(min=tiny))
+
+
+def _squared(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Compute the squared norms of rows (B,); a norm of bfloat16 is rounded to it once."""
+    parts = torch.view_as_real(rows).flatten(1) if rows.is_complex() else rows
+    norms: Tensor = torch.linalg.vector_norm(parts, dim=1)
+    return norms.to(dtype).square()

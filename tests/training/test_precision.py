@@ -113,6 +113,25 @@ def test_values_have_one_range_over_points_and_channels():
     assert value_range(PointSignal(coords, values, half_range=2)) == pytest.approx(1.5)
 
 
+def test_the_range_of_a_large_signal_takes_no_look_at_all_of_it():
+    asked = []
+
+    class Large:
+        device = torch.device("cpu")
+
+        def __len__(self):
+            return 1 << 28
+
+        def at(self, indices):
+            asked.append(indices)
+            return indices[:, None], (indices[:, None] % 7).float()
+
+    assert value_range(Large()) == 6
+    (indices,) = asked
+    assert (1 << 16) <= len(indices) <= (1 << 17)
+    assert indices[-1] > (1 << 28) * 0.99
+
+
 def test_floors_are_those_of_chains_and_lower_where_more_is_lost():
     floors = {name: field_class(name).bf16_floor_db for name in FIELDS}
     assert floors["wire"] is None
