@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Setting
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -72,13 +72,22 @@ class _Numbers(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
     step: int = Setting(ge=0)
-    passes: dict[str, float]
+    passes: dict[str, float] | None = None  # of both kinds, as earlier versions had them
+    update_passes: dict[str, float] | None = None
+    choosing_passes: dict[str, float] | None = None
+    trained: dict[str, int] | None = None
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     detector: DetectorState | None = None
     average: AverageState | None = None
     duration: DurationState | None = None
     precision: PrecisionState | None = None
     adaptive_batch_size: AdaptiveBatchSizeState | None = None
+
+    @model_validator(mode="after")
+    def _counts_passes(self) -> Self:
+        if self.passes is None and None in (self.update_passes, self.choosing_passes):
+            raise ValueError("the passes of the run are missing")
+        return self
 
     @property
     def restore_step(self) -> int | None:

@@ -354,16 +354,15 @@ def _describe(fit: Fit) -> str:
 
 def _ranking(trainer: Trainer) -> str:
     """Return what points are ranked by, in words, as far as is known or was seen."""
-    sampler, trained = trainer.sampler, trainer.trained
+    sampler, trained = trainer.sampler, trainer.trained or {}
     why = sampler.unranked(len(trainer.signal))
-    chosen = any(
-        count and not sampler.slots[rule].uniform for rule, count in (trained or {}).items()
-    )
-    if sampler.ranked_by.startswith("nothing"):
-        return sampler.ranked_by
-    if why is None and trained and not chosen:
-        why = "no batch chose points"
-    return sampler.ranked_by if why is None else f"nothing: {why}"
+    if why is not None:
+        return f"nothing: {why}"
+    if sampler.ranked_by is None:
+        return "nothing"
+    if trained and all(sampler.slots[rule].uniform for rule, count in trained.items() if count):
+        return "nothing: no batch chose points"
+    return sampler.ranked_by
 
 
 def _why_not_the_same(path: Path, fit: Fit) -> str | None:

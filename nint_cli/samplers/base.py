@@ -103,7 +103,7 @@ UNIFORM = Slot("at random", (240, 228, 66), uniform=True)
 EVERY = Slot("all points", (240, 228, 66), uniform=True)
 
 EVERY_POINT = "every point trains"
-"""Why points are not ranked where a batch has all of them."""
+"""Why nothing is ranked where a batch has all points."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Sampler(ABC):
 
     Attributes:
         Settings: The settings that it reads, a section of a run's configuration.
-        ranked_by: What its points are ranked by, in a few words; "nothing" where they are not.
+        ranked_by: What its points are ranked by, in a few words; None where they never are.
         section: Name of that section, where it is not the sampler's own name.
         reads: Names of the settings of that section that it reads; None for all.
         slots: The rules that fill its batches, by the name that `Selection.slots` has.
@@ -150,7 +150,7 @@ class Sampler(ABC):
 
     Settings: ClassVar[type[Section]] = Section
     section: ClassVar[str | None] = None
-    ranked_by: str = "what it says of itself"
+    ranked_by: str | None = "a rule of its own"
     reads: ClassVar[frozenset[str] | None] = None
     slots: ClassVar[Mapping[str, Slot]] = {}
     sized: ClassVar[bool] = True
@@ -201,8 +201,8 @@ class Sampler(ABC):
         Args:
             population: N.
         """
-        plan = getattr(self, "batch", None)
-        if plan is None or plan.adaptive_batch_size is not None:
+        plan = getattr(self, "batch", None)  # not every sampler has one
+        if plan is None or plan.adaptive_batch_size is not None:  # which may shrink it later
             return None
         return EVERY_POINT if plan.count(0, population) == population else None
 

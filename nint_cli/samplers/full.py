@@ -16,9 +16,13 @@ class Full(Sampler):
     Passes: none besides the step's own, a forward and a backward over N.
     """
 
-    ranked_by = f"nothing: {EVERY_POINT}"
+    ranked_by = None
     slots: ClassVar[Mapping[str, Slot]] = {"full": EVERY}
     sized: ClassVar[bool] = False
+
+    def unranked(self, population: int) -> str:
+        """Return that it has no choice; see `Sampler.unranked`."""
+        return EVERY_POINT
 
     @classmethod
     def from_settings(cls, settings: Section, setup: Setup) -> "Full":

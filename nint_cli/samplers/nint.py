@@ -225,22 +225,13 @@ class Nint(Sampler):
         self.gradient = gradient
         self.interval = interval
         self.every = every
+        self.ranked_by = (
+            f"{_SCORED.get(score, score)} and |error| of all points"
+            if mixture.ntk_share(0)
+            else "|error| of all points, without the NTK: nint.min_share leaves it no share"
+        )
         self._draws = UniformDraws(reshuffle)
         self._ranked: dict[str, Tensor] = {}
-
-    @property
-    def ranked_by(self) -> str:  # type: ignore[override]
-        """What its points are ranked by; see `Sampler`."""
-        share = laws.ntk_share(
-            self.mixture.share_law,
-            0,
-            xi=self.mixture.xi,
-            alpha=self.mixture.alpha,
-            lambda_=self.mixture.lambda_,
-        )
-        if share < self.mixture.min_share or share == 0:
-            return "|error| of all points, without the NTK: nint.min_share leaves it no share"
-        return f"{_SCORED[self.score]} and |error| of all points"
 
     def unranked(self, population: int) -> str | None:
         """Return why no point is ranked; see `Sampler.unranked`."""

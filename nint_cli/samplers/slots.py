@@ -41,6 +41,22 @@ class Mixture:
     weight: float = 1.0
     max_chosen: float = 1.0
 
+    def ntk_share(self, age: int, xi: float | None = None) -> float:
+        """Return the share of a batch that is chosen by NTK score; 0 below `min_share`.
+
+        Args:
+            age: Steps t since guidance began.
+            xi: Share that is drawn uniformly, where it is not `xi`.
+        """
+        share = laws.ntk_share(
+            self.share_law,
+            age,
+            xi=self.xi if xi is None else xi,
+            alpha=self.alpha,
+            lambda_=self.lambda_,
+        )
+        return share if share >= self.min_share else 0.0
+
     def slots(self, age: int, count: int, population: int) -> tuple[int, int]:
         """Tell how many points each rule chooses.
 
@@ -53,8 +69,7 @@ class Mixture:
             How many by NTK score, and how many by residual.
         """
         xi = max(self.xi, 1 - self.max_chosen * population / count)
-        share = laws.ntk_share(self.share_law, age, xi=xi, alpha=self.alpha, lambda_=self.lambda_)
-        share = share if share >= self.min_share else 0.0
+        share = self.ntk_share(age, xi)
         return int(count * share), int(count * (1 - xi - share) + 1e-9)
 
 

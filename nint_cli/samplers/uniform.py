@@ -25,7 +25,7 @@ class Uniform(Sampler):
         reshuffle: Whether every point comes once before any comes again; see `UniformDraws`.
     """
 
-    ranked_by = "nothing"
+    ranked_by = None
     slots: ClassVar[Mapping[str, Slot]] = {"uniform": UNIFORM}
 
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries

@@ -329,7 +329,7 @@ class Trainer:
             tensors[f"selection.{when}"] = selection.indices
         numbers = {
             "step": self.step,
-            "passes": asdict(self.updates),
+            "update_passes": asdict(self.updates),
             "choosing_passes": asdict(self.choosing),
             "trained": None if self.trained is None else dict(self.trained),
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
@@ -372,14 +372,13 @@ class Trainer:
             slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
             self.selections[when] = Selection(indices, slots=slots)
         self.step = state.numbers["step"]
-        self.updates = Passes(**state.numbers["passes"])
-        choosing = state.numbers.get("choosing_passes")
-        if choosing is not None:
-            self.choosing = Passes(**choosing)
-        else:  # older: all passes; an update is a forward and a backward, and all that is backward
-            share = self.updates.backward
-            self.choosing = replace(self.updates, forward=self.updates.forward - share, backward=0)
-            self.updates = Passes(share, share)
+        if "passes" in state.numbers:  # older: of both; all that is backward is of updates
+            both = Passes(**state.numbers["passes"])
+            self.updates = Passes(both.backward, both.backward)
+            self.choosing = replace(both, forward=both.forward - both.backward, backward=0)
+        else:
+            self.updates = Passes(**state.numbers["update_passes"])
+            self.choosing = Passes(**state.numbers["choosing_passes"])
         trained = state.numbers.get("trained")
         self.trained = None if trained is None else dict(trained)
         if state.numbers.get("duration") is not None:

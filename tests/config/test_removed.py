@@ -178,8 +178,8 @@ def test_a_run_by_guidances_old_name_is_measured_and_goes_on_to_the_same_bits(
         about["numbers"] = {
             key: value
             for key, value in about["numbers"].items()
-            if key not in {"choosing_passes", "trained"}
-        }
+            if key not in {"choosing_passes", "update_passes", "trained"}
+        } | {"passes": about["numbers"]["update_passes"]}
         names = {"error": "residual", "uniform": "uniform"}
         assert about["numbers"]["slots"]["last"][0][0] == "error"
         about["numbers"]["slots"] = {
