@@ -105,7 +105,7 @@ def validate(
 
 
 def _dead_for_all(layer: "Layer", preset: str, modalities: list[str]) -> list[str]:
-    """Say which settings of a file have no effect over a preset, whatever is fitted."""
+    """Return a line for each setting of a file that has no effect, whatever is fitted."""
     from nint_cli.config.layers import resolve
     from nint_cli.config.presets import preset_layer
     from nint_cli.config.unused import unused
@@ -161,7 +161,7 @@ def tell_unused(
     replaced: Mapping[str, str] | None = None,
     passed_over: Collection[str] = (),
 ) -> None:
-    """Say on stderr which settings were given and have no effect.
+    """Write to stderr a line for each setting that was given and has no effect.
 
     Args:
         resolved: The configuration.

@@ -117,7 +117,7 @@ def compare(
 
 
 def left_out(run: RunEntry) -> str | None:
-    """Say why a run is in no mean, pair, equal time or target.
+    """Return why a run is left out of means, pairs, equal times and targets.
 
     A run that diverged broke off early: its time would be the equal time of all others, and its
     figure is that of no whole run.
@@ -237,7 +237,7 @@ class _Summariser:
 
 
 def _independent(name: str | None) -> Independent:
-    """Say of which pairs another is worth as much: of an input its seeds, of all the inputs."""
+    """Return what the independent values are: inputs, or the seeds of a single one."""
     return "input" if name is None else "seed"
 
 

@@ -63,7 +63,7 @@ def table(comparison: Comparison) -> tuple[str, list[str], list[list[str]]]:
 
 
 def intervals(summaries: Sequence[Summary]) -> str:
-    """Say over what the means of differences are, and where they have no intervals.
+    """Return what the mean differences are over, and why some have no interval.
 
     Args:
         summaries: Of all variants on one input, or on all.
@@ -80,7 +80,7 @@ def intervals(summaries: Sequence[Summary]) -> str:
 
 
 def said(gain: Interval) -> str:
-    """Say over what a mean difference is, and whether it has an interval."""
+    """Return what a mean difference is over, and whether it has an interval."""
     return f"over {gain.over}, with " + (gain.reason or "95 % intervals")
 
 

@@ -89,7 +89,7 @@ def circumstances(config: RunConfig, modality: str) -> Circumstances:
         by_hand=issubclass(field_class(config.field), ChainField),
         sampler=config.sampler,
         shrinks=sampler.sized,
-        # Whoever goes by epochs keeps the place in one.
+        # A sampler that draws by epochs has their state.
         reshuffles=UniformDraws.host_entries <= sampler.host_entries,
         whole=config.sampler == "full" or (batch.size is None and batch.fraction == 1),
         timed=config.stop.time_budget_s is not None,
@@ -107,7 +107,7 @@ def _sections(config: RunConfig) -> Iterator[tuple[str, Section]]:
 def _nobody_reads(
     name: str, keys: Sequence[str], config: RunConfig, modality: str
 ) -> dict[str, str]:
-    """Say of a section's keys that another modality, field or sampler reads them, not this run."""
+    """Return why this run does not read keys of a section, and who does, by key."""
     if name in MODALITIES:
         why = f"the input is a {MODALITIES[modality].noun}; nint fit {name} reads it"
         return {} if name == modality else dict.fromkeys(keys, why)

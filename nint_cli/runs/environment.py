@@ -88,7 +88,7 @@ def products_of(trainer: Trainer) -> torch.dtype | None:
 
 
 def describe_precision(config: RunConfig, trainer: Trainer) -> PrecisionRecord:
-    """Say in which type the products of training were taken, until when, and why.
+    """Return the type of the products in training, until which step, and why.
 
     Args:
         config: Of the run.
@@ -111,7 +111,7 @@ def describe_precision(config: RunConfig, trainer: Trainer) -> PrecisionRecord:
 
 
 def came_near(floor_db: float) -> str:
-    """Say why a run has left bfloat16."""
+    """Return why a run has left bfloat16."""
     return (
         f"auto: the loss came within {MARGIN_DB:g} dB of {_floor(floor_db)}, where rounding ends"
     )

@@ -244,7 +244,7 @@ class RunObserver:
             )
 
     def _tell_of_precision(self, trainer: Trainer) -> None:
-        """Say once that steps are no longer rounded to bfloat16."""
+        """Note once, and log, that steps are no longer rounded to bfloat16."""
         if self._told_of_precision or not _has_left_rounding(trainer):
             return
         self._told_of_precision = True

@@ -106,7 +106,7 @@ class NintSettings(Section):
         return found | self._empty_slots()
 
     def _unread_scores(self) -> dict[str, str]:
-        """Say what concerns another score than the one in use."""
+        """Return why settings of scores that are not in use have no effect."""
         found: dict[str, str] = {}
         if self.score != "product":
             found["gradient"] = f"nint.score is {self.score}; product reads it"
@@ -115,7 +115,7 @@ class NintSettings(Section):
         return found
 
     def _empty_slots(self) -> dict[str, str]:
-        """Say what concerns slots that are empty at every step."""
+        """Return why settings of slots that are always empty have no effect."""
         scoring = ("alpha", "score", "gradient", "score_norm", "sketches")
         if self.xi == 1:
             why = "nint.xi is 1, so that all points are uniform; lower it"

@@ -226,7 +226,7 @@ class BatchSettings(Section):
         return found | (dict.fromkeys(("least_steps", "full_steps"), fixed) if fixed else {})
 
     def _fixed(self, around: Circumstances) -> str | None:
-        """Say why batches do not become smaller where there is little time; None if they do."""
+        """Return why batches do not shrink where there is little time; None if they do."""
         if not around.shrinks:
             return f"sampler {around.sampler} has no smaller batches; choose another sampler"
         if not around.timed:
