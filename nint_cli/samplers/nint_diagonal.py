@@ -32,8 +32,8 @@ _RANKED_BY = {
 _OLD_SCORES = "errors"
 _OLD_SLOT = "ntk"
 
-# Steps between those that measure the diagonal: it changes slowly, and reading what a backward
-# pass holds once more costs some 5 % of a step.
+# Steps between those that measure the diagonal: it changes slowly, and to read what a backward
+# pass holds once more takes time, too (docs/lab/performance.md).
 _MEASURED_EVERY = 4
 
 MOST_REMEMBERED = 1 << 24

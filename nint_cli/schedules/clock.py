@@ -41,7 +41,6 @@ class Clock:
         earlier_s: All time of the parts of a run before this one.
         synchronise: Waits for the device.
         stamp: Asks the device to note the moment; None where it does not lag behind.
-        now: Returns seconds; by default those of a clock on the wall.
     """
 
     load_s: float = 0.0
@@ -53,7 +52,6 @@ class Clock:
     earlier_s: float = 0.0
     synchronise: Callable[[], None] = field(default=lambda: None, repr=False)
     stamp: Callable[[], Stamp] | None = field(default=None, repr=False)
-    now: Callable[[], float] = field(default=lambda: time.monotonic(), repr=False)
     _unread: list[tuple[str, Stamp, Stamp]] = field(default_factory=list, repr=False)
     _began: float = field(init=False, repr=False)
     _within_s: float = field(default=0.0, repr=False)  # of blocks inside the one that is open
@@ -61,7 +59,7 @@ class Clock:
     KINDS = ("load_s", "prepare_s", "sampler_s", "update_s", "evaluation_s", "save_s")
 
     def __post_init__(self) -> None:
-        self._began = self.now()
+        self._began = time.monotonic()
 
     @property
     def train_s(self) -> float:
@@ -72,7 +70,7 @@ class Clock:
     @property
     def total_s(self) -> float:
         """All time since the clock was made, with that of earlier parts of the run."""
-        return self.earlier_s + self.now() - self._began
+        return self.earlier_s + time.monotonic() - self._began
 
     @contextmanager
     def measure(self, kind: str) -> Iterator[None]:
@@ -94,12 +92,12 @@ class Clock:
         self.synchronise()
         self._read()
         outside, self._within_s = self._within_s, 0.0
-        start = self.now()
+        start = time.monotonic()
         try:
             yield
         finally:
             self.synchronise()
-            taken = self.now() - start
+            taken = time.monotonic() - start
             self._add(kind, taken - self._within_s)
             self._within_s = outside + taken
 

@@ -3,8 +3,8 @@
 Fits every input by every field with its tuned recipe and writes a row per field: what the diagonal
 gains over both, with 95 % intervals over inputs, seeds averaged. All have as many steps (--steps),
 so that other work on the machine counts for nothing: `bench.py --only guidance` says what a step
-costs. Or they have the same processor time (--seconds), one thread. Finished fits are kept in
---output, a file per field, so that several calls can share the fields out.
+costs. Finished fits are kept in --output, a file per field, so that several calls can share the
+fields out.
 
     python scripts/experiments/guidance.py image a.png b.png c.png d.png --steps 400 --seeds 3
 """
@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,19 +59,15 @@ class Watch:
 def fit(
     options: argparse.Namespace, field: str, source: str, variant: str, seed: int
 ) -> dict[str, float]:
-    """Fit an input for the given processor time, and measure it in full."""
+    """Fit an input, and measure it in full."""
     given = dict(setting.split("=", 1) for setting in options.set)
     settings = {**{key: json.loads(value) for key, value in given.items()}, **VARIANTS[variant]}
-    settings |= {"field": field, "seed": seed}
-    if options.seconds is None:
-        settings["steps"] = options.steps
-    else:
-        settings["stop.time_budget_s"] = options.seconds
+    settings |= {"field": field, "seed": seed, "steps": options.steps}
     own = Layer({key: Setting(value, "--set") for key, value in settings.items()})
     kind = options.modality
     config = resolve([preset_layer("default", kind), own], kind).config
     subject = read_input(kind, source, config, torch.device("cpu"))
-    trainer = build_trainer(config, subject.signal, Clock(now=time.process_time))
+    trainer = build_trainer(config, subject.signal, Clock())
     trainer.fit(watch := Watch())
     with trainer.measured():
         figures = subject.evaluate(trainer.field).figures
@@ -140,7 +135,6 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/experiments/guidance"))
     parser.add_argument("--fields", nargs="+", choices=FIELD_NAMES, default=list(FIELD_NAMES))
     parser.add_argument("--steps", type=int, default=400, help="of each fit")
-    parser.add_argument("--seconds", type=float, help="of a processor, training, instead of steps")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON")
     options = parser.parse_args()
