@@ -1,7 +1,7 @@
 """WIRE, a network of complex Gabor wavelets."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -144,23 +144,29 @@ class Wire(Field):
 
     def forward(self, coords: Tensor) -> Tensor:
         """Predict values; see `Field.forward`."""
-        return self.linear_maps(coords)[0]
+        for last in self._maps(coords):  # one layer at a time, so that others can be freed
+            z = last.output
+        return z.real
 
     def linear_maps(self, coords: Tensor) -> tuple[Tensor, list[LinearMap]]:
         """Predict, and return the layers' maps; see `Field.linear_maps`."""
+        maps = list(self._maps(coords))
+        return maps[-1].output.real, maps
+
+    def _maps(self, coords: Tensor) -> Iterator[LinearMap]:
+        """Compute layer after layer."""
         # Autocast knows no complex products.
         with torch.autocast(coords.device.type, enabled=False):
             (weight, bias), *rest = self._pairs()
             h = coords.to(weight.dtype)
             z = linear(h, weight, bias)
-            maps = [LinearMap(h, z)]
+            yield LinearMap(h, z)
             h = torch.exp(torch.complex(-(self.first_scale**2) * z.square(), self.omega_0 * z))
             for index, layer in enumerate(rest):
                 if index:
                     h = self._wavelet(z)
                 z = _complex_linear(h, *layer)
-                maps.append(LinearMap(h, z))
-            return z.real, maps
+                yield LinearMap(h, z)
 
     def _wavelet(self, z: Tensor) -> Tensor:
         square = z.real.square() + z.imag.square()
