@@ -20,6 +20,7 @@ ROOMS = [
     "version",
     "settings",
     "atomic",
+    "random",
     "schedules",
     "metrics",
     "signals",

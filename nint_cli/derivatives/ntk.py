@@ -9,6 +9,7 @@ Legend: N coordinates, D coordinate dimensions, C channels, P parameters.
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -18,6 +19,7 @@ from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.derivatives.sweep import pull_residual, pullback, pushforward
 from nint_cli.errors import NintError
 from nint_cli.fields.base import Field
+from nint_cli.random import moved
 from nint_cli.signals.base import Signal
 
 # The largest kernel that `dense_ntk` builds, in numbers.
@@ -88,7 +90,7 @@ def sketched_products(
     field: Field,
     signal: Signal,
     residual: Tensor,
-    generator: torch.Generator,
+    stream: np.random.Generator,
     sketches: int,
     *,
     engine: Engine = EXACT,
@@ -102,7 +104,7 @@ def sketched_products(
         field: The network.
         signal: The points.
         residual: R (N, C).
-        generator: Source of w, on the field's device.
+        stream: Source of w.
         sketches: How many w.
         engine: How the field is computed.
 
@@ -111,7 +113,7 @@ def sketched_products(
     """
     for _ in range(sketches):
         direction = [
-            torch.randn(p.shape, generator=generator, device=p.device, dtype=p.dtype)
+            moved(stream.standard_normal(p.shape), p.device).to(p.dtype)
             for p in field.parameters()
         ]
         projection = pushforward(field, signal, direction, engine=engine)

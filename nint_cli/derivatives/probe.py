@@ -6,6 +6,7 @@ yield together: nothing is remembered from one call to the next.
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -147,13 +148,13 @@ class Probe:
         self._passes.forward += 2
         yield from _in_blocks(product, residual)
 
-    def sketched_blocks(self, generator: torch.Generator, sketches: int) -> ScoredBlocks:
+    def sketched_blocks(self, stream: np.random.Generator, sketches: int) -> ScoredBlocks:
         """Estimate K R from random projections of the Jacobian; see `ntk.sketched_products`.
 
         It takes a forward sweep, and a JVP sweep for each projection.
 
         Args:
-            generator: Source of the projections.
+            stream: Source of the projections.
             sketches: How many.
 
         Yields:
@@ -162,7 +163,7 @@ class Probe:
         _, residual = self.prediction_and_residual()
         product = torch.zeros_like(residual)
         for part in sketched_products(
-            self._field, self._signal, residual, generator, sketches, engine=self._engine
+            self._field, self._signal, residual, stream, sketches, engine=self._engine
         ):
             product += part / sketches
         self._passes.jvp += sketches

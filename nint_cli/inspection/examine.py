@@ -41,7 +41,7 @@ from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.stratified import spread_indices
 from nint_cli.training.divergence import Rescue
-from nint_cli.training.trainer import Step, Trainer, TrainerState
+from nint_cli.training.trainer import Step, Trainer
 
 PICTURES = ("self-leverage.png", "score.png", "blocks.png", "density.png")
 """Names of all pictures that there may be."""
@@ -369,7 +369,7 @@ class _Examination:
         lags = min(alpha, _draw_again(signal, step) or alpha)
         trainer = build_trainer(config, signal, Clock())
         try:
-            trainer.load_state_dict(_for_cpu(saved.state))
+            trainer.load_state_dict(saved.state)
         except ValueError as error:
             return None, f"training does not go on from the checkpoint: {error}"
         observer = _Scores(trainer, PointSignal(*signal.at(self._indices)), lags)
@@ -446,14 +446,6 @@ def _draw_again(signal: Signal, step: int) -> int | None:
         return None
     signal.redraw(step // every)
     return every - step % every
-
-
-def _for_cpu(state: TrainerState) -> TrainerState:
-    """Give a state that a trainer on the CPU takes; a GPU's generator is none that it could."""
-    fresh = torch.Generator().manual_seed(state.numbers["step"]).get_state()
-    if state.tensors["generator"].shape == fresh.shape:
-        return state
-    return TrainerState({**state.tensors, "generator": fresh}, state.numbers)
 
 
 class _Scores:

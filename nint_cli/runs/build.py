@@ -133,10 +133,8 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         A trainer at step 0.
     """
     device = signal.device
-    # The field starts alike on every device; what training draws, it draws on its device.
-    weights = torch.Generator().manual_seed(config.seed)
-    field = field_for(config, signal, weights)
-    draws = int(torch.randint(2**62, (), generator=weights))
+    # The field starts alike on every device.
+    field = field_for(config, signal, torch.Generator().manual_seed(config.seed))
     optimiser, stop = config.optimiser, config.stop
     duration = Duration(
         config.steps,
@@ -169,7 +167,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
         learning_rate=rate,
         duration=duration,
         adaptive_batch_size=adaptive_batch_size,
-        generator=torch.Generator(device).manual_seed(draws),
+        seed=config.seed,
         clock=clock,
         detector=detector,
         check_every=_CHECK_EVERY if device.type == "cuda" and optimiser.rescue else 1,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Setting
@@ -30,8 +31,11 @@ from nint_cli.training.precision import PrecisionState
 from nint_cli.training.trainer import TrainerState
 from nint_cli.version import __version__
 
-FORMAT = 4
-_READABLE = {1, 2, 3, 4}  # 1 had no detector, 2 no average
+FORMAT = 5
+_READABLE = {1, 2, 3, 4, 5}  # 1 had no detector, 2 no average
+_RENAMING = 4  # the format that gave them new names
+# Up to format 4: the generator of a device, and a uniform draw's epoch in its terms.
+_OF_GENERATOR = {"generator", "sampler.seed", "sampler.place"}
 # Up to format 3: what a level of the loss held besides, and what the parts were called.
 _OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
 _RENAMED = {"guard": "detector", "pace": "duration", "brevity": "adaptive_batch_size"}
@@ -51,6 +55,7 @@ class Origin(BaseModel):
     Attributes:
         nint: Version of nint.
         torch: Version of PyTorch.
+        numpy: Version of NumPy, which draws; up to format 4 nobody needed it.
         threads: Threads that PyTorch splits sums over.
     """
 
@@ -58,6 +63,7 @@ class Origin(BaseModel):
 
     nint: str
     torch: str
+    numpy: str = np.__version__
     threads: int
 
     @classmethod
@@ -257,8 +263,10 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     config = RunConfig.model_validate(without_removed(about["config"]))
     signal = signal_record().validate_python(about["signal"])
     saved = dict(about["numbers"])
-    if about["format"] < FORMAT:
+    if about["format"] < _RENAMING:
         saved = _upgraded(saved)
+    if about["format"] < FORMAT:
+        tensors = {name: each for name, each in tensors.items() if name not in _OF_GENERATOR}
     if config.sampler == "nint_diagonal":
         saved["slots"] = {when: rules_by_name(each) for when, each in saved["slots"].items()}
     numbers = _Numbers.model_validate_json(json.dumps(saved))
@@ -300,10 +308,7 @@ def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
 def _check_indices(
     config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
 ) -> None:
-    """Check the generator, and that what was selected or ranked are points of the signal."""
-    generator = tensors.get("generator")
-    if generator is None or generator.dtype != torch.uint8 or generator.ndim != 1:
-        raise ValueError("the state of its generator is missing or damaged")
+    """Check that what was selected or ranked are points of the signal."""
     population = signal.population
     entries = sampler_class(config.sampler).index_entries
     for key, tensor in tensors.items():

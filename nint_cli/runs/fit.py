@@ -25,6 +25,7 @@ from nint_cli.runs.control import Control
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder, default_folder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
+from nint_cli.samplers.base import EVERY_POINT
 from nint_cli.schedules.clock import device_clock
 from nint_cli.training.trainer import Trainer
 from nint_cli.version import __version__
@@ -347,9 +348,20 @@ def _describe(fit: Fit) -> str:
     config = fit.resolved.config
     return (
         f"{fit.source}, {fit.subject.describe()}, {config.field} with "
-        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler} (ranked by "
-        f"{_ranking(fit.trainer)}), on {fit.device}"
+        f"{fit.trainer.field.parameter_count():,} parameters, sampler {config.sampler} "
+        f"({_choice(fit.trainer)}), on {fit.device}"
     )
+
+
+def _choice(trainer: Trainer) -> str:
+    """Return how points are chosen, in words, before any were."""
+    why = trainer.sampler.unranked(len(trainer.signal))
+    if why == EVERY_POINT:
+        return why
+    if why is not None:
+        return f"points at random, for {why}"
+    ranked_by = trainer.sampler.ranked_by
+    return "points at random" if ranked_by is None else f"ranked by {ranked_by}"
 
 
 def _ranking(trainer: Trainer) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.settings import Section
 from nint_cli.signals.base import Signal
@@ -225,13 +226,13 @@ class Sampler(ABC):
         """
 
     @abstractmethod
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose the points of a step.
 
         Args:
             step: The step, from 0.
             probe: What may be asked of the field as it is before the step.
-            generator: The only source of randomness.
+            draws: The only source of randomness, that of this step.
 
         Returns:
             The selection.

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws, moved
 from nint_cli.samplers import priors
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
@@ -156,12 +157,11 @@ class Egra(Sampler):
         both_sides = len(signal.shape) == 1
         return cls(setup.batch, edges.to(signal.device), both_sides=both_sides, **more)
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Draw by weight, the points beside edges first; see `Sampler.select`."""
         population = len(probe)
-        beside = self._beside_edges(population, generator)
-        arrival = torch.empty(population, dtype=torch.float64, device=probe.device)
-        arrival.exponential_(self.base_weight, generator=generator)
+        beside = self._beside_edges(population, draws)
+        arrival = moved(draws.stream("arrival").standard_exponential(population), probe.device)
         arrival[beside] *= self.base_weight / self.boosted_weight
         count = self.batch.count(step, population)
         indices = arrival.topk(count, largest=False, sorted=False).indices
@@ -170,15 +170,12 @@ class Egra(Sampler):
         edge_count = int(near.sum())
         return Selection(indices, slots=(("edge", edge_count), ("uniform", count - edge_count)))
 
-    def _beside_edges(self, population: int, generator: torch.Generator) -> Tensor:
+    def _beside_edges(self, population: int, draws: Draws) -> Tensor:
         """Give E' as a mask (N)."""
-        device, size = self.edges.device, (len(self.edges),)
-        distance = torch.randint(
-            self.radius_min, self.radius_max + 1, size, generator=generator, device=device
-        )
+        device, stream = self.edges.device, draws.stream("edges")
+        distance = stream.integers(self.radius_min, self.radius_max + 1, len(self.edges))
         if self.both_sides:
-            side = torch.randint(2, size, generator=generator, device=device)
-            distance *= 2 * side - 1
+            distance *= 2 * stream.integers(2, size=len(self.edges)) - 1
         beside = torch.zeros(population, dtype=torch.bool, device=device)
-        beside[(self.edges + distance) % population] = True
+        beside[(self.edges + moved(distance, device)) % population] = True
         return beside

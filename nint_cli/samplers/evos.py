@@ -8,6 +8,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers.base import EVERY, UNIFORM, Observation, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.priors import grey_weights
@@ -215,7 +216,7 @@ class Evos(Sampler):
         """Return the sampler, whose intervals follow the run; see the base class."""
         return {"sampler": "evos"}
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Take all points, or survivors and mutants; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step + 1, population)
@@ -225,7 +226,13 @@ class Evos(Sampler):
                 indices, slots=(("full", population),), loss=self._loss(step, indices)
             )
         survivors = self._state[_ORDER][: self._survivors(step, population)]
-        mutants = draw_distinct(population, count - len(survivors), generator, exclude=survivors)
+        mutants = draw_distinct(
+            population,
+            count - len(survivors),
+            draws.stream("mutants"),
+            probe.device,
+            exclude=survivors,
+        )
         indices = torch.cat([survivors, mutants])
         return Selection(
             indices,

@@ -8,6 +8,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers import priors
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import draw_distinct
@@ -113,9 +114,9 @@ class Expansive(Sampler):
         signal, batch = setup.signal, setup.batch
         planned = settings.anchor_share * batch.share(0, len(signal))
         if signal.on_grid:
-            generator = torch.Generator().manual_seed(setup.seed)
+            stream = Draws(setup.seed).stream("anchors")
             grey = priors.grey_of(signal)
-            anchors = priors.anchors(grey, planned, generator, released=settings.released)
+            anchors = priors.anchors(grey, planned, stream, released=settings.released)
         else:
             anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
         return cls(
@@ -132,7 +133,7 @@ class Expansive(Sampler):
         """Return the loss if its factor follows the run; see the base class."""
         return {"expansive.loss": settings.loss} if settings.loss == "expanded" else {}
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Join the anchors with random others; see `Sampler.select`."""
         population = len(probe)
         if self.released:
@@ -140,7 +141,8 @@ class Expansive(Sampler):
             wanted = min(int(share * population), len(self.others))
         else:
             wanted = self.batch.count(step, population) - len(self.anchors)
-        source = self.others[draw_distinct(len(self.others), wanted, generator)]
+        places = draw_distinct(len(self.others), wanted, draws.stream("source"), probe.device)
+        source = self.others[places]
         weights = self._weights(step, len(source)) if self.loss == "expanded" else None
         return Selection(
             torch.cat([self.anchors, source]),

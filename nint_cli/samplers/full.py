@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers.base import EVERY, EVERY_POINT, Sampler, Selection, Setup, Slot
 from nint_cli.settings import Section
 
@@ -29,7 +30,7 @@ class Full(Sampler):
         """Build it; it has no settings and no size; see `Sampler.from_settings`."""
         return cls()
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose all points; see `Sampler.select`."""
         indices = torch.arange(len(probe), device=probe.device)
         return Selection(indices, slots=(("full", len(indices)),))

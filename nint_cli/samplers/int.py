@@ -8,6 +8,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers.base import Sampler, Selection, Slot, load_indices
 from nint_cli.samplers.topk import TopK
 from nint_cli.schedules import laws
@@ -87,7 +88,7 @@ class Int(Sampler):
         phased = settings.interval in laws.PHASED_INTERVALS
         return {"int.interval": settings.interval} if phased else {}
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose the points with the largest residual; see `Sampler.select`."""
         total = self.batch.total_steps
         if laws.refreshes(self.interval, step, total, every=self.every):

@@ -10,6 +10,7 @@ from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe, ScoredBlocks
+from nint_cli.random import Draws
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot, load_indices
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.samplers.int import residual_score
@@ -264,7 +265,7 @@ class Nint(Sampler):
             found["nint.interval"] = settings.interval
         return found
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Fill the three slots, or keep them as they are; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
@@ -272,19 +273,20 @@ class Nint(Sampler):
             began = step if self.batch.timed else self._planned
             self._ranked[_BEGAN] = torch.tensor([began])
         if step < self._begins or (count == population and self._refreshes(step)):
-            indices = self._draws.draw(population, count, generator)
+            indices = self._draws.draw(population, count, draws, probe.device)
             return self._remembered(Selection(indices, slots=(("uniform", count),)), step)
         if not self._refreshes(step):
             kept = tuple(zip(_SLOTS, self._ranked[_SIZES].tolist(), strict=True))
             return self._weighed(self._ranked[_SELECTED].clone(), kept)
-        self._refresh(step, probe, generator)
+        self._refresh(step, probe, draws)
         ntk_count, residual_count = self._slots(step, population)
         empty = torch.empty(0, dtype=torch.int64, device=probe.device)
         ntk = self._ranked.get(_NTK, empty)[:ntk_count]
         hard = self._ranked.get(_RESIDUAL, empty)
         residual = hard[torch.isin(hard, ntk, invert=True)][:residual_count]
         guided = torch.cat([ntk, residual])
-        rest = self._draws.draw(population, count - len(guided), generator, exclude=guided)
+        left = count - len(guided)
+        rest = self._draws.draw(population, left, draws, probe.device, exclude=guided)
         sizes = (len(ntk), len(residual), len(rest))
         slots = tuple(zip(_SLOTS, sizes, strict=True))
         return self._remembered(self._weighed(torch.cat([guided, rest]), slots), step)
@@ -325,7 +327,7 @@ class Nint(Sampler):
         count = self.batch.count(step, population)
         return self.mixture.slots(step - self._begins, count, population)
 
-    def _refresh(self, step: int, probe: Probe, generator: torch.Generator) -> None:
+    def _refresh(self, step: int, probe: Probe, draws: Draws) -> None:
         """Recompute the rankings that are due, each as long as any step until its next needs."""
         population, void = len(probe), self._ranked.pop(_VOID, None) is not None
         wanted = {
@@ -345,7 +347,7 @@ class Nint(Sampler):
         if not rankings:
             return
         if _NTK in rankings:
-            for start, scores, residual in self._scored_blocks(probe, generator):
+            for start, scores, residual in self._scored_blocks(probe, draws):
                 rankings[_NTK].add(start, self._norm(scores))
                 if _RESIDUAL in rankings:
                     rankings[_RESIDUAL].add(start, residual_score(residual))
@@ -354,7 +356,7 @@ class Nint(Sampler):
                 rankings[_RESIDUAL].add(start, residual_score(residual))
         self._ranked |= {slot: ranking.indices() for slot, ranking in rankings.items()}
 
-    def _scored_blocks(self, probe: Probe, generator: torch.Generator) -> ScoredBlocks:
+    def _scored_blocks(self, probe: Probe, draws: Draws) -> ScoredBlocks:
         """Compute what the first slot ranks, by channel, and the residual."""
         match self.score:
             case "product":
@@ -366,7 +368,7 @@ class Nint(Sampler):
             case "last_layer":
                 return probe.last_layer_blocks()
             case "sketch":
-                return probe.sketched_blocks(generator, self.sketches)
+                return probe.sketched_blocks(draws.stream("sketches"), self.sketches)
         raise ValueError(f"unknown NTK score {self.score!r}")
 
     def _norm(self, scores: Tensor) -> Tensor:

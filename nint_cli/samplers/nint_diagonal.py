@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws, moved
 from nint_cli.samplers.base import (
     UNIFORM,
     Observation,
@@ -18,12 +20,13 @@ from nint_cli.samplers.base import (
     Slot,
 )
 from nint_cli.samplers.drawing import UniformDraws
+from nint_cli.samplers.order import Order
 from nint_cli.samplers.slots import chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _SCORES, _TRAINED, _BEGAN = "scores", "trained", "began"
-_RELATIVE, _LEVERAGE = "relative", "leverage"
+_RELATIVE, _LEVERAGE, _OWNERS = "relative", "leverage", "owners"
 _RANKED_BY = {
     "diagonal": "squared error x NTK diagonal of points as they train",
     "error": "squared error of points as they train, without the NTK",
@@ -37,7 +40,9 @@ _OLD_SLOT = "ntk"
 _MEASURED_EVERY = 4
 
 MOST_REMEMBERED = 1 << 24
-"""Points of a signal beyond which nothing is remembered, and batches are uniform."""
+"""Points of a signal up to which each has a place in memory of its own."""
+
+_SHARED = 1 << 20  # places of a larger signal, each for the last of its points that has trained
 
 
 class NintDiagonalSettings(Section):
@@ -100,8 +105,10 @@ class NintDiagonal(Sampler):
       measured, and 1 before;
     - ``error``: r_i^T r_i, the ablation without a kernel.
 
-    A signal of more than `MOST_REMEMBERED` points gets uniform batches, for a memory of all their
-    scores would outgrow the signal's own.
+    A signal of more than `MOST_REMEMBERED` points has 2^20 places of memory, for one of all scores
+    would outgrow the signal's own, and a run comes to few of its points. Point i is remembered at
+    place i modulo 2^20 until another point of that place trains. The candidates are then points
+    that are remembered, from all places in turn and in random order.
 
     Passes: none.
 
@@ -133,12 +140,14 @@ class NintDiagonal(Sampler):
     }
 
     observes: ClassVar[bool] = True
+    index_entries: ClassVar[frozenset[str]] = frozenset({_OWNERS})
     host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
     lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {
         _SCORES,
         _TRAINED,
         _RELATIVE,
         _LEVERAGE,
+        _OWNERS,
     }
 
     def __init__(
@@ -163,12 +172,15 @@ class NintDiagonal(Sampler):
         self.weight = weight
         self.max_chosen = max_chosen
         self._draws = UniformDraws(reshuffle)
-        # By point: the score when it last trained, -1 before, and the step of that.
+        # By place: the score when its point last trained, -1 before, and the step of that.
         self._scores: Tensor | None = None
         self._trained: Tensor | None = None
         self._relative: Tensor | None = None  # k_i / k when it was last measured
+        self._owners: Tensor | None = None  # the point, where several share a place
+        self._places: Order | None = None  # in which such places are gone through
         self._began: int | None = None  # the first step with guidance
         self._population = 0
+        self._step = 0
         # Of the last batch, (errors, leveraged errors); of a run that goes on its summary alone.
         self._seen: tuple[Tensor, Tensor] | None = None
         self._leverage: Tensor | None = None
@@ -182,8 +194,6 @@ class NintDiagonal(Sampler):
         """Return why no point is ranked; see `Sampler.unranked`."""
         if self.xi == 1:
             return "nint_diagonal.xi is 1"
-        if population > MOST_REMEMBERED:
-            return f"the signal has more than {MOST_REMEMBERED:,} points"
         return super().unranked(population)
 
     @classmethod
@@ -193,7 +203,7 @@ class NintDiagonal(Sampler):
 
     def forget(self) -> None:
         """Remember no score of the points that were; see `Sampler.forget`."""
-        self._scores = self._trained = self._relative = None
+        self._scores = self._trained = self._relative = self._owners = None
         self._draws.forget()
 
     def undo(self, step: int) -> None:
@@ -201,69 +211,99 @@ class NintDiagonal(Sampler):
         if self._scores is not None and self._trained is not None:
             self._scores[self._trained >= step] = -1.0
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose the points that are owed most, and draw the rest; see `Sampler.select`."""
-        self._population = population = len(probe)
+        self._population, self._step = len(probe), step
+        population = self._population
         self.wants_leveraged_errors = self.score == "diagonal" and step % _MEASURED_EVERY == 0
         count = self.batch.count(step, population)
         if self._began is None and step >= self.start * self.batch.total_steps:
             self._began = step
-        blind = population > MOST_REMEMBERED or count == population
-        if blind or self._scores is None or self._began is None:
-            indices = self._draws.draw(population, count, generator)
+        if count == population or self._scores is None or self._began is None:
+            indices = self._draws.draw(population, count, draws, probe.device)
             return Selection(indices, slots=(("uniform", count),))
         xi = max(self.xi, 1 - self.max_chosen * population / count)
-        chosen_count = int(count * (1 - xi) + 1e-9)
-        # The uniform points are drawn first, so that the host waits for no device.
-        rest = self._draws.draw(population, count - chosen_count, generator)
-        chosen = self._owed_most(step, chosen_count, rest, generator)
-        slots = ((self.score, chosen_count), ("uniform", len(rest)))
-        weights = chosen_weights(self.weight, chosen_count, count, probe.device)
+        wanted = int(count * (1 - xi) + 1e-9)
+        if self._owners is None:
+            # The uniform points are drawn first, so that the host waits for no device.
+            rest = self._draws.draw(population, count - wanted, draws, probe.device)
+            others = min(population - len(rest), self.pool * wanted)
+            chosen = self._owed_most(wanted, self._draws.others(population, others, draws, rest))
+        else:
+            places = self._shared_places(self.pool * wanted, draws, probe.device)
+            chosen = self._owners[self._owed_most(min(wanted, len(places)), places)]
+            left = count - len(chosen)
+            rest = self._draws.draw(population, left, draws, probe.device, exclude=chosen)
+        slots = ((self.score, len(chosen)), ("uniform", len(rest)))
+        weights = chosen_weights(self.weight, len(chosen), count, probe.device)
         return Selection(torch.cat([chosen, rest]), weights, slots=slots)
 
-    def _owed_most(
-        self, step: int, count: int, taken: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """Return the candidates that have been owed most for longest, (count,)."""
+    def _owed_most(self, count: int, places: Tensor) -> Tensor:
+        """Return those of some places whose points have been owed most for longest, (count,)."""
         assert self._scores is not None
         assert self._trained is not None
-        left = self._population - len(taken)
-        candidates = self._draws.others(
-            self._population, min(left, self.pool * count), step, generator, taken
-        )
-        owed = self._scores[candidates] * (step - self._trained[candidates])
-        return candidates[owed.topk(count).indices]
+        owed = self._scores[places] * (self._step - self._trained[places])
+        return places[owed.topk(count).indices]
+
+    def _shared_places(self, count: int, draws: Draws, device: torch.device) -> Tensor:
+        """Return places to choose from, at most all; from step to step the next ones."""
+        if self._places is None:
+            self._places = Order(_SHARED, draws.at(0).stream("places"))
+        count = min(count, _SHARED)
+        window = (np.arange(count) + draws.step * count) % _SHARED
+        return moved(self._places.at(window), device)
 
     def observe(self, step: int, observation: Observation) -> None:
         """Remember the scores of a batch; see `Sampler.observe`."""
-        if self._population > MOST_REMEMBERED:
-            return
-        indices = observation.selection.indices
+        points, shared = observation.selection.indices, self._population > MOST_REMEMBERED
+        size = _SHARED if shared else self._population
+        like = observation.values
         if self._scores is None:
-            self._scores = torch.full(
-                (self._population,), -1.0, dtype=observation.values.dtype, device=indices.device
-            )
+            self._scores = torch.full((size,), -1.0, dtype=like.dtype, device=points.device)
+            if shared:  # at first a place is that of the point with its number
+                self._owners = torch.arange(size, device=points.device)
         if self._trained is None:
-            self._trained = torch.zeros(self._population, dtype=torch.int32, device=indices.device)
-        self._scores[indices] = self._score(observation)
-        self._trained[indices] = step
+            self._trained = torch.zeros(size, dtype=torch.int32, device=points.device)
+        if self._relative is None and self.score == "diagonal":
+            self._relative = torch.ones(size, dtype=like.dtype, device=points.device)
+        places = points % size if shared else points
+        before = self._relative_of(points, places)
+        scores, relative = self._score(observation, before)
+        if self._owners is not None:
+            # Of several points of a batch the place is that of the largest number, everywhere.
+            self._owners.scatter_reduce_(0, places, points, "amax", include_self=False)
+            won = self._owners[places] == points
+            places, scores = places[won], scores[won]
+            relative = None if relative is None else relative[won]
+        self._scores[places] = scores
+        self._trained[places] = step
+        if self._relative is not None and relative is not None:
+            self._relative[places] = relative
 
-    def _score(self, observation: Observation) -> Tensor:
-        """Return the scores of a batch (B,)."""
-        errors = (observation.prediction - observation.values).square().sum(1)
-        if self.score == "error":
-            return errors
+    def _relative_of(self, points: Tensor, places: Tensor) -> Tensor | None:
+        """Return k_i / k of points (B,) when it was last measured, 1 before; None without k."""
         if self._relative is None:
-            self._relative = errors.new_ones(self._population)
-        indices, leveraged = observation.selection.indices, observation.leveraged_errors
+            return None
+        found = self._relative[places]
+        if self._owners is None:
+            return found
+        return torch.where(self._owners[places] == points, found, 1.0)
+
+    def _score(
+        self, observation: Observation, relative: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the scores of a batch (B,), and what is known of its k_i / k now."""
+        errors = (observation.prediction - observation.values).square().sum(1)
+        leveraged = observation.leveraged_errors
+        if relative is None:
+            return errors, None
         if leveraged is None:
-            return errors * self._relative[indices]
+            return errors * relative, relative
         self._seen = errors, leveraged
         # Where all of them are 0 there is no error, or nothing that moves.
         tiny = torch.finfo(leveraged.dtype).tiny
         scores = leveraged * (errors.sum() / leveraged.sum().clamp(min=tiny))
-        self._relative[indices] = torch.where(errors > 0, scores / errors, 1.0)
-        return scores
+        return scores, torch.where(errors > 0, scores / errors, 1.0)
 
     def self_leverage(self) -> SelfLeverage | None:
         """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
@@ -293,6 +333,7 @@ class NintDiagonal(Sampler):
             _SCORES: self._scores,
             _TRAINED: self._trained,
             _RELATIVE: self._relative,
+            _OWNERS: self._owners,
             _BEGAN: began,
             _LEVERAGE: self._summary(),
         }
@@ -317,6 +358,14 @@ class NintDiagonal(Sampler):
             or not self._relative.is_floating_point()
         ):
             raise ValueError(f"unexpected sampler state {_RELATIVE}")
+        self._owners = rest.pop(_OWNERS, None)
+        if self._owners is not None and (
+            scores is None
+            or self._owners.shape != (_SHARED,)
+            or self._owners.shape != scores.shape
+            or self._owners.dtype != torch.int64
+        ):
+            raise ValueError(f"unexpected sampler state {_OWNERS}")
         self._seen, self._leverage = None, rest.pop(_LEVERAGE, None)
         if self._leverage is not None and self._leverage.shape != (2,):
             raise ValueError(f"unexpected sampler state {_LEVERAGE} {tuple(self._leverage.shape)}")

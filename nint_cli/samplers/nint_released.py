@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot, load_indices
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.int import residual_score
@@ -93,7 +94,7 @@ class NintReleased(Sampler):
             min_share=settings.min_share,
         )
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Fill the slots as the released code does; see `Sampler.select`."""
         population = len(probe)
         count = self.batch.count(step, population)
@@ -114,7 +115,13 @@ class NintReleased(Sampler):
         residual_count = min(int(count * (1 - share - self.xi)), population - len(bright))
         hard = score.topk(residual_count, sorted=False).indices
         guided = torch.cat([bright, hard])
-        rest = draw_distinct(population, count - len(guided), generator, exclude=guided)
+        rest = draw_distinct(
+            population,
+            count - len(guided),
+            draws.stream("uniform"),
+            probe.device,
+            exclude=guided,
+        )
         return Selection(
             torch.cat([guided, rest]),
             slots=(("bright", len(bright)), ("residual", len(hard)), ("uniform", len(rest))),

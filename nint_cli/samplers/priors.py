@@ -90,7 +90,7 @@ def edges(image: Grid, low: float, high: float) -> Tensor:
 
 
 def anchors(
-    image: Grid, share: float, generator: torch.Generator, *, released: bool = False
+    image: Grid, share: float, stream: np.random.Generator, *, released: bool = False
 ) -> Tensor:
     """Choose the anchors of Expansive Supervision.
 
@@ -100,7 +100,7 @@ def anchors(
     Args:
         image: One channel.
         share: a, the share of all points to choose at most, in (0, 1].
-        generator: Thins at random; on the CPU.
+        stream: Thins at random.
         released: Search the thresholds as the released code does, from Otsu's threshold by a rule
             that need not converge; otherwise by bisection.
 
@@ -116,8 +116,8 @@ def anchors(
     found = _released_search(image, share) if released else _bisected(image, share)
     chosen = torch.from_numpy(np.flatnonzero(dilation(found, np.ones((2, 2), bool))))
     if len(chosen) > wanted:
-        kept = torch.randperm(len(chosen), generator=generator)[:wanted]
-        chosen = chosen[kept].sort().values
+        kept = stream.choice(len(chosen), wanted, replace=False, shuffle=False)
+        chosen = chosen[torch.from_numpy(kept)].sort().values
     return chosen
 
 

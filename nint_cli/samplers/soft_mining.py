@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
 from nint_cli.errors import ConfigError
+from nint_cli.random import Draws, moved
 from nint_cli.samplers import priors
 from nint_cli.samplers.base import Observation, Sampler, Selection, Setup, Slot
 from nint_cli.schedules.batch_size import BatchPlan
@@ -195,16 +196,14 @@ class SoftMining(Sampler):
             **settings.model_dump(),
         )
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Move the particles and give the points below them; see `Sampler.select`."""
         if _PARTICLES not in self._state:
             count = self.batch.count(step, len(probe))
-            start = torch.randint(
-                len(probe), (count,), generator=generator, device=self.density.device
-            )
-            self._state[_PARTICLES] = self._positions(start)
+            start = draws.stream("start").integers(len(probe), size=count)
+            self._state[_PARTICLES] = self._positions(moved(start, self.density.device))
         elif _DRIFT in self._state:
-            self._move(generator)
+            self._move(draws)
         indices = self._indices(self._state[_PARTICLES])
         softness = min(step / self.warmup, self.alpha)
         return Selection(indices, slots=(("mined", len(indices)),), loss=SoftMiningLoss(softness))
@@ -227,35 +226,29 @@ class SoftMining(Sampler):
         self._state[_DRIFT] = drift.to(like)
         self._state[_LOSS] = particle_loss.to(like)
 
-    def _move(self, generator: torch.Generator) -> None:
+    def _move(self, draws: Draws) -> None:
         particles, loss = self._state[_PARTICLES], self._state[_LOSS]
-        noise = torch.randn(
-            particles.shape, generator=generator, dtype=particles.dtype, device=particles.device
-        )
-        moved = particles + self.step_size * self._state[_DRIFT] + self.noise * noise
-        count = len(moved)
+        device = particles.device
+        noise = moved(draws.stream("noise").standard_normal(particles.shape), device)
+        places = particles + self.step_size * self._state[_DRIFT] + self.noise * noise
+        count = len(places)
         rank = min(count, int(self.restart_share * count) + 1)
         easy = loss <= loss.kthvalue(rank).values
         # A drift that is not a number is outside too.
-        bad = easy | ~((moved >= 0) & (moved <= 1)).all(dim=1)
+        bad = easy | ~((places >= 0) & (places <= 1)).all(dim=1)
         fresh = int(self.uniform_share * count)
-        moved[count - fresh :] = torch.rand(
-            (fresh, moved.shape[1]), generator=generator, dtype=moved.dtype, device=moved.device
-        )
-        moved[bad] = self._positions(self._edge_points(int(bad.sum()), generator))
-        self._state[_PARTICLES] = moved.clamp(0, 1)
-
-    def _edge_points(self, count: int, generator: torch.Generator) -> Tensor:
-        draws = torch.rand(
-            count, generator=generator, dtype=self.density.dtype, device=self.density.device
-        )
-        return torch.searchsorted(self.density, draws, right=True) - 1
+        anywhere = draws.stream("anywhere").random((fresh, places.shape[1]))
+        places[count - fresh :] = moved(anywhere, device)
+        # One number for every row, so that those of some do not depend on how many others are bad.
+        heights = moved(draws.stream("edges").random(count), device)[bad]
+        places[bad] = self._positions(torch.searchsorted(self.density, heights, right=True) - 1)
+        self._state[_PARTICLES] = places.clamp(0, 1)
 
     def _positions(self, indices: Tensor) -> Tensor:
-        """Give the place of grid points in the unit box, (B, D)."""
+        """Give the place of grid points in the unit box, (B, D), in float64, for axes are long."""
         columns = []
         for size in reversed(self.shape):
-            columns.append((indices % size).float() / max(1, size - 1))
+            columns.append((indices % size).double() / max(1, size - 1))
             indices = indices // size
         return torch.stack(columns[::-1], dim=1)
 

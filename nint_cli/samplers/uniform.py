@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
+from nint_cli.random import Draws
 from nint_cli.samplers.base import UNIFORM, Sampler, Selection, Setup, Slot
 from nint_cli.samplers.drawing import UniformDraws
 from nint_cli.schedules.batch_size import BatchPlan
@@ -44,10 +44,10 @@ class Uniform(Sampler):
         """Build it, by epochs where the batch says so; see `Sampler.from_settings`."""
         return cls(setup.batch, reshuffle=setup.batch.reshuffle)
 
-    def select(self, step: int, probe: Probe, generator: torch.Generator) -> Selection:
+    def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose points at random; see `Sampler.select`."""
         count = self.batch.count(step, len(probe))
-        indices = self._draws.draw(len(probe), count, generator)
+        indices = self._draws.draw(len(probe), count, draws, probe.device)
         return Selection(indices, slots=(("uniform", count),))
 
     def state_dict(self) -> dict[str, Tensor]:

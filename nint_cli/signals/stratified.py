@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from nint_cli.random import Draws
+
 
 def spread_indices(population: int, count: int, seed: int) -> Tensor:
     """Choose points, one at random from each of so many equal stretches.
@@ -13,12 +15,11 @@ def spread_indices(population: int, count: int, seed: int) -> Tensor:
     Args:
         population: N.
         count: How many; up to N.
-        seed: Decides which; the global random state is left alone.
+        seed: Decides which.
 
     Returns:
         (count,) int64, ascending and distinct, on the CPU.
     """
     edges = torch.arange(count + 1) * population // count
-    generator = torch.Generator().manual_seed(seed)
-    within = torch.rand(count, generator=generator, dtype=torch.float64)
+    within = torch.from_numpy(Draws(seed).stream("spread").random(count))
     return edges[:-1] + (within * edges.diff()).long()

@@ -13,6 +13,7 @@ from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.fields.base import Field
+from nint_cli.random import Draws
 from nint_cli.samplers.base import Observation, Sampler, Selection
 from nint_cli.schedules.batch_size import AdaptiveBatchSize
 from nint_cli.schedules.clock import Clock
@@ -53,7 +54,7 @@ class TrainerState:
     """A trainer at one step.
 
     Attributes:
-        tensors: Parameters, moments, caches and generator by dotted name; not copies.
+        tensors: Parameters, moments and caches by dotted name; not copies.
         numbers: The rest, as plain JSON data.
     """
 
@@ -76,8 +77,8 @@ class Trainer:
 
     A step selects points, computes the gradient of the mean squared error over them (mean over
     points and channels, each point times its weight; or the selection's own loss) in blocks, and
-    updates the parameters. Everything random comes from one generator; all state goes into a
-    checkpoint.
+    updates the parameters. Everything random is a function of the seed and the step; all state
+    goes into a checkpoint.
 
     Args:
         field: The network.
@@ -86,7 +87,7 @@ class Trainer:
         learning_rate: The rate and Adam's decays at each step.
         duration: When to stop.
         adaptive_batch_size: Sets the size of batches in a short run; None where it is fixed.
-        generator: For the sampler; on the field's device.
+        seed: Of what the sampler draws.
         clock: Bills the time; sampler, update and new points count as training.
         detector: Brings a fit that has diverged back; None lets it end.
         check_every: Steps between looks at the losses; they stay on the device in between, so that
@@ -105,7 +106,7 @@ class Trainer:
         learning_rate: LearningRate,
         duration: Duration,
         adaptive_batch_size: AdaptiveBatchSize | None = None,
-        generator: torch.Generator,
+        seed: int,
         clock: Clock,
         detector: DivergenceDetector | None = None,
         check_every: int = 1,
@@ -119,7 +120,7 @@ class Trainer:
         self.learning_rate = learning_rate
         self.duration = duration
         self.adaptive_batch_size = adaptive_batch_size
-        self.generator = generator
+        self.seed = seed
         self.clock = clock
         self.detector = detector
         self.check_every = check_every
@@ -190,7 +191,7 @@ class Trainer:
         with self.clock.measure("sampler_s"):
             moment = self.optimiser.first_moment
             probe = Probe(self.field, self.signal, self.choosing, moment, self.engine)
-            selection = self.sampler.select(self.step, probe, self.generator)
+            selection = self.sampler.select(self.step, probe, Draws(self.seed, self.step))
         with self.clock.measure("update_s"):
             healthy, observation = self._update(selection)
         if not healthy:
@@ -215,7 +216,7 @@ class Trainer:
     def _rescue(self, step: int, observer: Observer) -> bool:
         """Go back to the last good state, and on with half the rate, if that is still worth it.
 
-        The steps count, and generator and epoch go on, so that the next batches are others.
+        The steps count, and the epoch goes on, so that the next batches are others.
         """
         if self.detector is None or self.detector.restore_point is None:
             return False
@@ -324,7 +325,6 @@ class Trainer:
         The clock is not among it, so that equal runs have equal states.
         """
         tensors = self.optimiser.state_dict() | self._sampler_state()
-        tensors["generator"] = self.generator.get_state()
         for when, selection in self.selections.items():
             tensors[f"selection.{when}"] = selection.indices
         numbers = {
@@ -367,7 +367,6 @@ class Trainer:
             average = state.numbers.get("average") or {}
             self.average.load_state_dict({**average, "mean": groups.get("average", {})})
         self._load_sampler(groups.get("sampler", {}))
-        self.generator.set_state(groups["generator"][""].cpu())
         for when, indices in groups.get("selection", {}).items():
             slots = tuple((str(slot), int(size)) for slot, size in state.numbers["slots"][when])
             self.selections[when] = Selection(indices, slots=slots)

@@ -89,7 +89,7 @@ def test_where_nothing_was_ranked_that_is_said(picture, tmp_path, settings, why)
 def test_the_first_line_says_so_too(picture, tmp_path, capsys):
     words = ["fit", "image", str(picture), "--steps=2", "-o", str(tmp_path / "a")]
     assert run([*words, "--set=siren.hidden_features=16", "--set=batch.size=4096"]) == 0
-    line = "sampler nint_diagonal (ranked by nothing: every point trains)"
+    line = "sampler nint_diagonal (every point trains)"
     assert line in " ".join(capsys.readouterr().err.split())
 
 
