@@ -15,7 +15,7 @@ from nint_cli.cli import console
 from nint_cli.cli.processes import Ended, Processes
 from nint_cli.fields.siren import Siren
 from nint_cli.modalities.audio.signal import Sound
-from nint_cli.signals.base import GridSignal
+from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
 
 
@@ -81,6 +81,33 @@ def tiny_points(
     coords = 2 * torch.rand(count, 3, generator=generator(3), dtype=torch.float64) - 1
     values = coords.norm(dim=1, keepdim=True) - 0.7
     return PointSignal(coords.to(dtype), values.to(dtype), half_range=half_range)
+
+
+class Waves(Signal):
+    """A long sound of a slow sine under a faster one, of which no sample is kept."""
+
+    value_dim = 1
+    on_grid = True
+
+    def __init__(self, samples: int, dtype: torch.dtype = torch.float64) -> None:
+        self.grid = GridSignal(torch.empty(samples, 0, dtype=torch.uint8), (samples,), dtype=dtype)
+        self.shape = self.grid.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def at(self, indices):
+        coords, _ = self.grid.at(indices)
+        phase = 6 * indices.double() / len(self)
+        values = 0.5 * torch.sin(phase) + 0.2 * torch.sin(9 * phase)
+        return coords, values[:, None].to(self.grid.dtype)
+
+    def slice(self, start, stop):
+        return self.at(torch.arange(start, stop))
 
 
 def smooth_pixels(height: int = 24, width: int = 32, channels: int = 3, bits: int = 8):

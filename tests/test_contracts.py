@@ -7,6 +7,7 @@ from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import ConfigError
+from nint_cli.random import Draws
 from nint_cli.runs.build import build_field, build_sampler
 from nint_cli.schedules import laws
 from tests import oracles
@@ -61,12 +62,12 @@ def sampler_of(name, signal, **batch):
     return build_sampler(RunConfig.model_validate(config), signal)
 
 
-def choose(sampler, signal, rng, first=0, last=STEPS, field=None):
+def choose(sampler, signal, seed=0, first=0, last=STEPS, field=None):
     """Select for some steps from a field that does not change, and tell what was seen."""
     field = field or tiny_field(signal.value_dim, dims=signal.coord_dim)
     chosen = []
     for step in range(first, last):
-        selection = sampler.select(step, Probe(field, signal, Passes()), rng)
+        selection = sampler.select(step, Probe(field, signal, Passes()), Draws(seed, step))
         chosen.append(selection.indices.clone())
         if sampler.observes:
             sampler.observe(step, oracles.observation(field, signal, selection))
@@ -88,7 +89,7 @@ def takes_all(name, step):
 def test_right_count_in_range_and_distinct(name, shape):
     signal = tiny_signal(shape)
     sampler, count = sampler_of(name, signal), len(signal)
-    for step, indices in enumerate(choose(sampler, signal, generator())):
+    for step, indices in enumerate(choose(sampler, signal)):
         expected = count if takes_all(name, step) else max(1, int(0.3 * count))
         assert indices.dtype == torch.int64
         assert len(indices) == expected, step
@@ -102,7 +103,7 @@ def test_right_count_in_range_and_distinct(name, shape):
 def test_points_anywhere_are_chosen_as_those_of_a_grid_are(name, count):
     signal = tiny_points(count)
     sampler = sampler_of(name, signal)
-    for step, indices in enumerate(choose(sampler, signal, generator())):
+    for step, indices in enumerate(choose(sampler, signal)):
         expected = count if takes_all(name, step) else max(1, int(0.3 * count))
         assert len(indices) == len(indices.unique()) == expected, step
         assert 0 <= indices.min()
@@ -129,7 +130,7 @@ def test_only_soft_mining_repeats_points():
 def test_any_batch_works_and_a_full_one_is_everything(name, batch):
     signal = tiny_signal((5, 6))
     sampler = sampler_of(name, signal, **batch)
-    for indices in choose(sampler, signal, generator()):
+    for indices in choose(sampler, signal):
         if batch != {"fraction": 0.2}:
             assert len(indices) == 30
             assert not sampler.distinct or sorted(indices.tolist()) == list(range(30))
@@ -146,7 +147,7 @@ def test_growing_batches_are_filled(name, schedule):
     sampler = sampler_of(name, signal, fraction=0.2, schedule=schedule)
     counts = [
         len(indices)
-        for step, indices in enumerate(choose(sampler, signal, generator()))
+        for step, indices in enumerate(choose(sampler, signal))
         if name == "full" or not takes_all(name, step)
     ]
     assert counts == sorted(counts)
@@ -155,14 +156,14 @@ def test_growing_batches_are_filled(name, schedule):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_generator_decides_and_the_global_rng_does_not(name):
+def test_the_seed_decides_and_the_global_rng_does_not(name):
     signal = tiny_signal((9, 9))
     state = torch.get_rng_state()
-    first = choose(sampler_of(name, signal), signal, generator(3))
+    first = choose(sampler_of(name, signal), signal, 3)
     torch.rand(5)
-    second = choose(sampler_of(name, signal), signal, generator(3))
+    second = choose(sampler_of(name, signal), signal, 3)
     torch.set_rng_state(state)
-    third = choose(sampler_of(name, signal), signal, generator(4))
+    third = choose(sampler_of(name, signal), signal, 4)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     if VARIANTS.get(name, (name,))[0] not in {"full", "int"}:
@@ -172,15 +173,13 @@ def test_a_generator_decides_and_the_global_rng_does_not(name):
 @pytest.mark.parametrize("stop", range(1, STEPS, 1))
 @pytest.mark.parametrize("name", EVERY)
 def test_restored_state_goes_on_alike(name, stop):
-    signal, rng = tiny_signal((6, 7)), generator(3)
+    signal, seed = tiny_signal((6, 7)), 3
     before = sampler_of(name, signal)
-    choose(before, signal, rng, 0, stop)
+    choose(before, signal, seed, 0, stop)
     after = sampler_of(name, signal)
     after.load_state_dict({key: value.clone() for key, value in before.state_dict().items()})
-    position = rng.get_state()
-    through = choose(before, signal, rng, stop, min(STEPS, stop + 8))
-    rng.set_state(position)
-    for a, b in zip(through, choose(after, signal, rng, stop, min(STEPS, stop + 8)), strict=True):
+    through = choose(before, signal, seed, stop, min(STEPS, stop + 8))
+    for a, b in zip(through, choose(after, signal, seed, stop, min(STEPS, stop + 8)), strict=True):
         assert torch.equal(a, b)
     for key, value in before.state_dict().items():
         assert torch.equal(after.state_dict()[key], value)
@@ -189,14 +188,12 @@ def test_restored_state_goes_on_alike(name, stop):
 @pytest.mark.parametrize("stop", [1, 8, 13])
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_restored_state_goes_on_alike_at_points_anywhere(name, stop):
-    signal, rng = tiny_points(), generator(3)
+    signal, seed = tiny_points(), 3
     before, after = sampler_of(name, signal), sampler_of(name, signal)
-    choose(before, signal, rng, 0, stop)
+    choose(before, signal, seed, 0, stop)
     after.load_state_dict({key: value.clone() for key, value in before.state_dict().items()})
-    position = rng.get_state()
-    through = choose(before, signal, rng, stop, stop + 8)
-    rng.set_state(position)
-    for a, b in zip(through, choose(after, signal, rng, stop, stop + 8), strict=True):
+    through = choose(before, signal, seed, stop, stop + 8)
+    for a, b in zip(through, choose(after, signal, seed, stop, stop + 8), strict=True):
         assert torch.equal(a, b)
 
 
@@ -205,7 +202,7 @@ def test_a_sampler_says_which_of_its_state_are_points(name):
     """So that a checkpoint in which one is no point is refused; `trained` has steps."""
     signal = tiny_signal((9, 9))
     sampler = sampler_of(name, signal)
-    choose(sampler, signal, generator(), 0, 7)
+    choose(sampler, signal, 0, 0, 7)
     integers = {
         key for key, value in sampler.state_dict().items() if not value.is_floating_point()
     }
@@ -225,7 +222,7 @@ def test_selecting_leaves_the_field_alone(name):
     field.train()
     before = [parameter.detach().clone() for parameter in field.parameters()]
     sampler = sampler_of(name, signal)
-    selection = sampler.select(0, Probe(field, signal, Passes()), generator())
+    selection = sampler.select(0, Probe(field, signal, Passes()), Draws(0, 0))
     seen = oracles.observation(field, signal, selection)
     copies = seen.prediction.clone(), seen.values.clone(), seen.coord_gradient.clone()
     sampler.observe(0, seen)
@@ -252,7 +249,7 @@ def test_a_loss_of_its_own_has_the_gradient_that_autograd_finds(name, shape, cha
     field = tiny_field(channels, dims=len(shape))
     sampler = sampler_of(name, signal)
     for step in range(4):
-        selection = sampler.select(step, Probe(field, signal, Passes()), generator(step))
+        selection = sampler.select(step, Probe(field, signal, Passes()), Draws(step, step))
         seen = oracles.observation(field, signal, selection)
         if selection.loss is not None:
             total, gradient = selection.loss(seen.prediction, seen.values)
@@ -278,7 +275,7 @@ def test_a_sound_is_chosen_from_whatever_its_coords_run_to(name, value_range):
         field = build_field(config, (30,), 2, generator(), half_range=half_range).double()
         with torch.no_grad():
             field.encoding.table.normal_(generator=generator(3))
-        chosen.append(choose(sampler_of(name, signal), signal, generator(4), field=field))
+        chosen.append(choose(sampler_of(name, signal), signal, 4, field=field))
     for step, (one, eight) in enumerate(zip(*chosen, strict=True)):
         if name != "soft_mining-released":  # which moves by x, as the port to pictures does
             assert torch.equal(one, eight), step

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
 from nint_cli.derivatives.probe import Probe
-from nint_cli.random import Draws, moved
+from nint_cli.random import Draws
 from nint_cli.samplers.base import (
     UNIFORM,
     Observation,
@@ -20,13 +19,13 @@ from nint_cli.samplers.base import (
     Slot,
 )
 from nint_cli.samplers.drawing import UniformDraws
-from nint_cli.samplers.order import Order
+from nint_cli.samplers.recent import Recent
 from nint_cli.samplers.slots import chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.settings import WHOLE, Circumstances, Section, Share
 
 _SCORES, _TRAINED, _BEGAN = "scores", "trained", "began"
-_RELATIVE, _LEVERAGE, _OWNERS = "relative", "leverage", "owners"
+_RELATIVE, _LEVERAGE = "relative", "leverage"
 _RANKED_BY = {
     "diagonal": "squared error x NTK diagonal of points as they train",
     "error": "squared error of points as they train, without the NTK",
@@ -42,7 +41,8 @@ _MEASURED_EVERY = 4
 MOST_REMEMBERED = 1 << 24
 """Points of a signal up to which each has a place in memory of its own."""
 
-_SHARED = 1 << 20  # places of a larger signal, each for the last of its points that has trained
+# Of a larger signal the last so many points are remembered, and at least so many batches.
+_LAST, _LAST_BATCHES = 1 << 20, 4
 
 
 class NintDiagonalSettings(Section):
@@ -105,10 +105,9 @@ class NintDiagonal(Sampler):
       measured, and 1 before;
     - ``error``: r_i^T r_i, the ablation without a kernel.
 
-    A signal of more than `MOST_REMEMBERED` points has 2^20 places of memory, for one of all scores
-    would outgrow the signal's own, and a run comes to few of its points. Point i is remembered at
-    place i modulo 2^20 until another point of that place trains. The candidates are then points
-    that are remembered, from all places in turn and in random order.
+    Of a signal of more than `MOST_REMEMBERED` points the last 2^20 that were drawn are remembered,
+    for a memory of all would outgrow the signal's own, and a run comes to few of its points. They
+    are then the candidates, evenly spread over the time since they were drawn.
 
     Passes: none.
 
@@ -140,15 +139,16 @@ class NintDiagonal(Sampler):
     }
 
     observes: ClassVar[bool] = True
-    index_entries: ClassVar[frozenset[str]] = frozenset({_OWNERS})
-    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
-    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {
-        _SCORES,
-        _TRAINED,
-        _RELATIVE,
-        _LEVERAGE,
-        _OWNERS,
-    }
+    index_entries: ClassVar[frozenset[str]] = Recent.index_entries
+    host_entries: ClassVar[frozenset[str]] = (
+        UniformDraws.host_entries | Recent.host_entries | {_BEGAN}
+    )
+    lasting_entries: ClassVar[frozenset[str]] = (
+        UniformDraws.host_entries
+        | Recent.host_entries
+        | Recent.index_entries
+        | {_SCORES, _TRAINED, _RELATIVE, _LEVERAGE}
+    )
 
     def __init__(
         self,
@@ -176,11 +176,11 @@ class NintDiagonal(Sampler):
         self._scores: Tensor | None = None
         self._trained: Tensor | None = None
         self._relative: Tensor | None = None  # k_i / k when it was last measured
-        self._owners: Tensor | None = None  # the point, where several share a place
-        self._places: Order | None = None  # in which such places are gone through
+        # Which point has which place; None where each has one of its own.
+        self._recent: Recent | None = None
+        self._chosen: Tensor | None = None  # the places of those that the last batch chose
         self._began: int | None = None  # the first step with guidance
         self._population = 0
-        self._step = 0
         # Of the last batch, (errors, leveraged errors); of a run that goes on its summary alone.
         self._seen: tuple[Tensor, Tensor] | None = None
         self._leverage: Tensor | None = None
@@ -203,7 +203,7 @@ class NintDiagonal(Sampler):
 
     def forget(self) -> None:
         """Remember no score of the points that were; see `Sampler.forget`."""
-        self._scores = self._trained = self._relative = self._owners = None
+        self._scores = self._trained = self._relative = self._recent = None
         self._draws.forget()
 
     def undo(self, step: int) -> None:
@@ -213,8 +213,7 @@ class NintDiagonal(Sampler):
 
     def select(self, step: int, probe: Probe, draws: Draws) -> Selection:
         """Choose the points that are owed most, and draw the rest; see `Sampler.select`."""
-        self._population, self._step = len(probe), step
-        population = self._population
+        self._population = population = len(probe)
         self.wants_leveraged_errors = self.score == "diagonal" and step % _MEASURED_EVERY == 0
         count = self.batch.count(step, population)
         if self._began is None and step >= self.start * self.batch.total_steps:
@@ -224,81 +223,80 @@ class NintDiagonal(Sampler):
             return Selection(indices, slots=(("uniform", count),))
         xi = max(self.xi, 1 - self.max_chosen * population / count)
         wanted = int(count * (1 - xi) + 1e-9)
-        if self._owners is None:
+        if self._recent is None:
             # The uniform points are drawn first, so that the host waits for no device.
             rest = self._draws.draw(population, count - wanted, draws, probe.device)
             others = min(population - len(rest), self.pool * wanted)
-            chosen = self._owed_most(wanted, self._draws.others(population, others, draws, rest))
+            candidates = self._draws.others(population, others, draws, rest)
+            chosen = self._owed_most(step, wanted, candidates)
         else:
-            places = self._shared_places(self.pool * wanted, draws, probe.device)
-            chosen = self._owners[self._owed_most(min(wanted, len(places)), places)]
+            candidates = self._recent.spread(self.pool * wanted, step, count)
+            self._chosen = self._recent.once(self._owed_most(step, wanted, candidates))
+            chosen = self._recent.owners[self._chosen]
             left = count - len(chosen)
             rest = self._draws.draw(population, left, draws, probe.device, exclude=chosen)
         slots = ((self.score, len(chosen)), ("uniform", len(rest)))
         weights = chosen_weights(self.weight, len(chosen), count, probe.device)
         return Selection(torch.cat([chosen, rest]), weights, slots=slots)
 
-    def _owed_most(self, count: int, places: Tensor) -> Tensor:
+    def _owed_most(self, step: int, count: int, places: Tensor) -> Tensor:
         """Return those of some places whose points have been owed most for longest, (count,)."""
         assert self._scores is not None
         assert self._trained is not None
-        owed = self._scores[places] * (self._step - self._trained[places])
-        return places[owed.topk(count).indices]
-
-    def _shared_places(self, count: int, draws: Draws, device: torch.device) -> Tensor:
-        """Return places to choose from, at most all; from step to step the next ones."""
-        if self._places is None:
-            self._places = Order(_SHARED, draws.at(0).stream("places"))
-        count = min(count, _SHARED)
-        window = (np.arange(count) + draws.step * count) % _SHARED
-        return moved(self._places.at(window), device)
+        owed = self._scores[places] * (step - self._trained[places])
+        return places[owed.topk(min(count, len(places))).indices]
 
     def observe(self, step: int, observation: Observation) -> None:
         """Remember the scores of a batch; see `Sampler.observe`."""
-        points, shared = observation.selection.indices, self._population > MOST_REMEMBERED
-        size = _SHARED if shared else self._population
-        like = observation.values
+        points = observation.selection.indices
         if self._scores is None:
-            self._scores = torch.full((size,), -1.0, dtype=like.dtype, device=points.device)
-            if shared:  # at first a place is that of the point with its number
-                self._owners = torch.arange(size, device=points.device)
-        if self._trained is None:
-            self._trained = torch.zeros(size, dtype=torch.int32, device=points.device)
-        if self._relative is None and self.score == "diagonal":
-            self._relative = torch.ones(size, dtype=like.dtype, device=points.device)
-        places = points % size if shared else points
-        before = self._relative_of(points, places)
-        scores, relative = self._score(observation, before)
-        if self._owners is not None:
-            # Of several points of a batch the place is that of the largest number, everywhere.
-            self._owners.scatter_reduce_(0, places, points, "amax", include_self=False)
-            won = self._owners[places] == points
-            places, scores = places[won], scores[won]
-            relative = None if relative is None else relative[won]
-        self._scores[places] = scores
+            self._begin_memory(points, observation.values.dtype)
+        assert self._scores is not None
+        assert self._trained is not None
+        places = self._places_of(points)
+        if places is None:
+            return
+        before = None if self._relative is None else self._relative[places]
+        self._scores[places], relative = self._score(observation, before)
         self._trained[places] = step
         if self._relative is not None and relative is not None:
             self._relative[places] = relative
 
-    def _relative_of(self, points: Tensor, places: Tensor) -> Tensor | None:
-        """Return k_i / k of points (B,) when it was last measured, 1 before; None without k."""
-        if self._relative is None:
+    def _begin_memory(self, points: Tensor, dtype: torch.dtype) -> None:
+        """Make room for all points, or for the last ones, given those of the first batch."""
+        device, size = points.device, self._population
+        if size > MOST_REMEMBERED:
+            size = min(size, max(_LAST, _LAST_BATCHES * len(points)))
+            self._recent = Recent(size, device)
+        self._scores = torch.full((size,), -1.0, dtype=dtype, device=device)
+        self._trained = torch.zeros(size, dtype=torch.int32, device=device)
+        if self.score == "diagonal":
+            self._relative = torch.ones(size, dtype=dtype, device=device)
+
+    def _places_of(self, points: Tensor) -> Tensor | None:
+        """Return where the points of a batch are remembered, (B,); None where there is no room."""
+        if self._recent is None:
+            return points
+        known, self._chosen = self._chosen, None
+        if known is None:
+            known = points[:0]
+        if len(points) > len(self._recent.owners):
             return None
-        found = self._relative[places]
-        if self._owners is None:
-            return found
-        return torch.where(self._owners[places] == points, found, 1.0)
+        added = self._recent.add(points[len(known) :])
+        if self._relative is not None:
+            self._relative[added] = 1.0
+        return torch.cat([known, added])
 
     def _score(
         self, observation: Observation, relative: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the scores of a batch (B,), and what is known of its k_i / k now."""
+        """Return the scores of a batch (B,), and its k_i / k where they are measured."""
         errors = (observation.prediction - observation.values).square().sum(1)
         leveraged = observation.leveraged_errors
         if relative is None:
             return errors, None
         if leveraged is None:
-            return errors * relative, relative
+            return errors * relative, None
         self._seen = errors, leveraged
         # Where all of them are 0 there is no error, or nothing that moves.
         tiny = torch.finfo(leveraged.dtype).tiny
@@ -333,11 +331,12 @@ class NintDiagonal(Sampler):
             _SCORES: self._scores,
             _TRAINED: self._trained,
             _RELATIVE: self._relative,
-            _OWNERS: self._owners,
             _BEGAN: began,
             _LEVERAGE: self._summary(),
         }
         found = {name: each for name, each in remembered.items() if each is not None}
+        if self._recent is not None:
+            found |= self._recent.state_dict()
         return found | self._draws.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -358,14 +357,13 @@ class NintDiagonal(Sampler):
             or not self._relative.is_floating_point()
         ):
             raise ValueError(f"unexpected sampler state {_RELATIVE}")
-        self._owners = rest.pop(_OWNERS, None)
-        if self._owners is not None and (
-            scores is None
-            or self._owners.shape != (_SHARED,)
-            or self._owners.shape != scores.shape
-            or self._owners.dtype != torch.int64
+        names = Recent.index_entries | Recent.host_entries
+        recent = {name: rest.pop(name) for name in names if name in rest}
+        self._recent = Recent.from_state(recent) if recent else None
+        if self._recent is not None and (
+            scores is None or scores.shape != self._recent.owners.shape
         ):
-            raise ValueError(f"unexpected sampler state {_OWNERS}")
+            raise ValueError(f"unexpected sampler state {sorted(recent)}")
         self._seen, self._leverage = None, rest.pop(_LEVERAGE, None)
         if self._leverage is not None and self._leverage.shape != (2,):
             raise ValueError(f"unexpected sampler state {_LEVERAGE} {tuple(self._leverage.shape)}")

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable
 
 import experiment
+import numpy as np
 import tables
 import torch
 from torch import Tensor
@@ -20,20 +21,21 @@ from nint_cli.config.presets import preset_layer
 from nint_cli.config.yaml_text import set_layer
 from nint_cli.derivatives.probe import Probe, ScoredBlocks
 from nint_cli.derivatives.sweep import Passes
+from nint_cli.random import Draws
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.inputs import read_input
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
 
-SCORES: dict[str, tuple[str, Callable[[Probe, torch.Generator], ScoredBlocks]]] = {
+SCORES: dict[str, tuple[str, Callable[[Probe, np.random.Generator], ScoredBlocks]]] = {
     "exact": ("", lambda probe, _: probe.product_blocks()),
     "moment": ("nint.gradient=moment", lambda probe, _: probe.product_blocks(by_moment=True)),
     "diagonal": ("nint.score=self_leverage", lambda probe, _: probe.self_leverage_blocks()),
     "last layer": ("nint.score=last_layer", lambda probe, _: probe.last_layer_blocks()),
     "sketch of 4": (
         "nint.score=sketch,nint.sketches=4",
-        lambda probe, generator: probe.sketched_blocks(generator, 4),
+        lambda probe, stream: probe.sketched_blocks(stream, 4),
     ),
     "residual": ("nint.score=residual", lambda probe, _: probe.residual_score_blocks()),
 }
@@ -54,10 +56,10 @@ class Observer:
         """Compare."""
         if step.number % self._every:
             return None
-        generator = torch.Generator().manual_seed(step.number)
+        stream = Draws(0, step.number).stream("sketches")
         probe = Probe(trainer.field, trainer.signal, Passes(), trainer.optimiser.first_moment)
         scores = {
-            name: torch.cat([part.norm(dim=1) for _, part, _ in score(probe, generator)])
+            name: torch.cat([part.norm(dim=1) for _, part, _ in score(probe, stream)])
             for name, (_, score) in SCORES.items()
         }
         top = {name: score.topk(len(score) // 5).indices for name, score in scores.items()}

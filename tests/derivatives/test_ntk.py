@@ -9,6 +9,7 @@ from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import NintError
 from nint_cli.fields.base import Field
+from nint_cli.random import Draws
 from tests import oracles
 from tests.conftest import generator, tiny_field, tiny_signal
 
@@ -201,8 +202,8 @@ def test_what_a_probe_gives_is_what_the_dense_kernel_says(channels):
 def test_a_sketch_is_an_unbiased_estimate_of_the_product():
     field, signal = tiny_field(1), tiny_signal((3, 4), 1)
     probe = Probe(field, signal, passes := Passes())
-    rounds, rng = 400, generator(5)
-    draws = torch.stack([next(probe.sketched_blocks(rng, 4))[1] for _ in range(rounds)])
+    rounds, stream = 400, Draws(5).stream("sketches")
+    draws = torch.stack([next(probe.sketched_blocks(stream, 4))[1] for _ in range(rounds)])
     assert passes == Passes(forward=rounds, jvp=4 * rounds)
     exact, _ = ntk.ntk_residual_product(field, signal)
     standard_error = draws.std(0) / rounds**0.5

@@ -14,7 +14,7 @@ from nint_cli import cli
 from nint_cli.derivatives import ntk
 from nint_cli.inspection import drawing, image_structure, kernel
 from nint_cli.inspection.record import Inspection
-from nint_cli.runs import checkpoint, selections
+from nint_cli.runs import selections
 from nint_cli.runs.folder import RunFolder
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.points import PointSignal
@@ -269,17 +269,6 @@ def test_a_kernel_that_overflows_is_told_of(photo, capsys):
     assert not found.blocks
     for reason in (found.leverage_reason, found.coupling_reason, found.blocks_reason):
         assert "diverged" in (reason or "")
-
-
-def test_a_state_from_a_gpu_is_trained_on_from(photo, capsys):
-    fit("image", "photo.png", "--set=image.size=20", *KEPT)
-    for path in RunFolder(Path("run")).checkpoints():
-        saved = checkpoint.read(path)
-        saved.state.tensors["generator"] = torch.zeros(16, dtype=torch.uint8)  # of CUDA's size
-        path.write_bytes(checkpoint.encode(saved))
-    found = inspected(capsys)
-    assert found.staleness is not None
-    assert found.staleness.lags == [1, 2, 5]
 
 
 def test_an_inspection_takes_the_place_of_an_earlier_one_and_of_nothing_else(photo, capsys):

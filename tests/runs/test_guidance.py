@@ -9,8 +9,6 @@ from nint_cli.errors import ConfigError
 from nint_cli.fields.wire import Wire
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.resume import resume
-from nint_cli.samplers.nint_diagonal import MOST_REMEMBERED, NintDiagonal
-from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.schedules.clock import Clock
 from tests.conftest import tiny_signal
 
@@ -93,10 +91,19 @@ def test_the_first_line_says_so_too(picture, tmp_path, capsys):
     assert line in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_signal_of_which_nothing_is_remembered_has_nothing_ranked():
-    sampler = NintDiagonal(BatchPlan(0.1, "constant", 64, 10))
-    assert sampler.unranked(MOST_REMEMBERED) is None
-    assert "more than 16,777,216 points" in str(sampler.unranked(MOST_REMEMBERED + 1))
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sampler=full"], "sampler full (every point trains)"),
+        (["--sampler=uniform"], "sampler uniform (points at random)"),
+        (["--sampler=int"], "sampler int (ranked by |error| of all points)"),
+        (["--sampler=egra", "--set=egra.p=0"], "sampler egra (points at random, for egra.p is 0)"),
+    ],
+)
+def test_the_first_line_says_how_points_are_chosen(picture, tmp_path, capsys, words, said):
+    small = ["--steps=2", "-o", str(tmp_path / "a"), "--set=siren.hidden_features=16"]
+    assert run(["fit", "image", str(picture), *small, *words]) == 0
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):

@@ -7,17 +7,18 @@ import torch
 
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
+from nint_cli.random import Draws
 from nint_cli.samplers.egra import Egra
 from nint_cli.schedules.batch_size import BatchPlan
-from tests.conftest import generator, tiny_field, tiny_signal
+from tests.conftest import tiny_field, tiny_signal
 
 SIGNAL = tiny_signal((12, 15))
 
 
-def chosen(sampler, rng, signal=SIGNAL):
+def chosen(sampler, seed=0, signal=SIGNAL):
     passes = Passes()
     field = tiny_field(dims=signal.coord_dim)
-    selection = sampler.select(0, Probe(field, signal, passes), rng)
+    selection = sampler.select(0, Probe(field, signal, passes), Draws(seed, 0))
     assert passes == Passes()
     edge, uniform = (size for _, size in selection.slots)
     return selection.indices.split([edge, uniform])
@@ -42,7 +43,7 @@ def test_points_six_to_nine_beyond_an_edge_are_favoured(both_sides):
     )
     reached = set()
     for seed in range(200):
-        beside, others = chosen(sampler, generator(seed))
+        beside, others = chosen(sampler, seed)
         assert 1 <= len(beside) <= 3
         assert len(beside) + len(others) == 162
         reached |= set(beside.tolist())
@@ -79,10 +80,10 @@ def test_draws_are_successive_by_weight(count):
         radius_max=1,
     )
     assert sampler.boosted_weight / sampler.base_weight == pytest.approx(4.0)
-    signal, rng, rounds = tiny_signal((5,)), generator(5), 3000
+    signal, rounds = tiny_signal((5,)), 3000
     hits = torch.zeros(5)
-    for _ in range(rounds):
-        hits[torch.cat(chosen(sampler, rng, signal))] += 1
+    for seed in range(rounds):
+        hits[torch.cat(chosen(sampler, seed, signal))] += 1
     for target, p in enumerate(exact):
         spread = math.sqrt(max(p * (1 - p), 1e-9) / rounds)
         assert float(hits[target]) / rounds == pytest.approx(p, abs=4 * spread + 1e-9)
@@ -90,5 +91,5 @@ def test_draws_are_successive_by_weight(count):
 
 def test_without_edges_it_is_uniform():
     sampler = Egra(BatchPlan(0.2, "constant", None, 10), torch.empty(0, dtype=torch.int64))
-    beside, others = chosen(sampler, generator())
+    beside, others = chosen(sampler)
     assert (len(beside), len(others)) == (0, 36)

@@ -7,6 +7,7 @@ import torch
 
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
+from nint_cli.random import Draws
 from nint_cli.samplers.evos import LAPLACIAN_WEIGHT, CrossFrequencyLoss, Evos, crossover, laplacian
 from nint_cli.schedules import laws
 from nint_cli.schedules.batch_size import BatchPlan
@@ -21,10 +22,10 @@ TOTAL = 250
 
 def run(sampler, steps, signal=SIGNAL, seed=0):
     """Select and observe from a field that moves; give what each step chose and was shown."""
-    rng, history = generator(seed), []
+    history = []
     for step in range(steps):
         field, passes = perturbed(step), Passes()
-        selection = sampler.select(step, Probe(field, signal, passes), rng)
+        selection = sampler.select(step, Probe(field, signal, passes), Draws(seed, step))
         assert passes == Passes()
         observation = oracles.observation(field, signal, selection)
         sampler.observe(step, observation)
@@ -246,11 +247,11 @@ def test_other_signals_have_no_laplacian(shape):
     signal = tiny_signal(shape)
     sampler = Evos(BatchPlan(0.2, "constant", None, TOTAL), shape=None)
     field = tiny_field(dims=len(shape))
-    first = sampler.select(0, Probe(field, signal, Passes()), generator())
+    first = sampler.select(0, Probe(field, signal, Passes()), Draws(0, 0))
     observation = oracles.observation(field, signal, first)
     assert first.loss is None
     sampler.observe(0, observation)
-    second = sampler.select(1, Probe(field, signal, Passes()), generator())
+    second = sampler.select(1, Probe(field, signal, Passes()), Draws(0, 1))
     assert second.loss is None
     error = (observation.prediction - observation.values).square().mean(1)
     expected = sorted(range(180), key=lambda i: -float(error[i]))[:18]

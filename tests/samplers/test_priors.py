@@ -6,8 +6,13 @@ import torch
 from skimage.filters import threshold_otsu
 
 from nint_cli.modalities.image.files import read_picture
+from nint_cli.random import Draws
 from nint_cli.samplers import priors
-from tests.conftest import generator, tiny_points, tiny_signal
+from tests.conftest import tiny_points, tiny_signal
+
+
+def stream(seed=0):
+    return Draws(seed).stream("anchors")
 
 
 def photograph():
@@ -86,7 +91,7 @@ def test_elsewhere_the_steepest_tenth_are_edges(shape):
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.25])
 def test_anchors_fill_their_share_where_there_are_edges(share, released):
     image = photograph()
-    found = priors.anchors(image, share, generator(), released=released)
+    found = priors.anchors(image, share, stream(), released=released)
     wanted = int(share * image.size)
     assert len(found) == len(found.unique()) <= wanted
     assert released or len(found) == wanted
@@ -104,7 +109,7 @@ def test_anchors_are_drawn_from_the_seed_alone():
     state = torch.get_rng_state()
     image = photograph()
     first, again, other = (
-        priors.anchors(image, 0.05, generator(seed)).tolist() for seed in (3, 3, 4)
+        priors.anchors(image, 0.05, stream(seed)).tolist() for seed in (3, 3, 4)
     )
     assert first == again
     assert first != other
@@ -115,9 +120,9 @@ def test_scarce_edges_give_few_anchors_and_a_flat_picture_none():
     image = np.zeros((40, 40), np.float32)
     image[:, 20:] = 1
     for released in (False, True):
-        assert 0 < len(priors.anchors(image, 0.3, generator(), released=released)) <= 160
+        assert 0 < len(priors.anchors(image, 0.3, stream(), released=released)) <= 160
         flat = np.full((40, 40), 0.5, np.float32)
-        assert len(priors.anchors(flat, 0.3, generator(), released=released)) == 0
+        assert len(priors.anchors(flat, 0.3, stream(), released=released)) == 0
 
 
 def test_the_released_search_begins_at_otsus_threshold_and_stops_within_a_fifth(monkeypatch):
@@ -130,11 +135,11 @@ def test_the_released_search_begins_at_otsus_threshold_and_stops_within_a_fifth(
         return mask
 
     monkeypatch.setattr(priors, "_canny", canny)
-    priors.anchors(image, 0.25, generator(), released=True)
+    priors.anchors(image, 0.25, stream(), released=True)
     otsu = threshold_otsu((image * 255).round().astype(np.uint8)) * np.pi / 4 / 255
     assert asked == [(pytest.approx(otsu / 2), pytest.approx(otsu))]
     asked.clear()
-    priors.anchors(image, 0.1, generator(), released=True)
+    priors.anchors(image, 0.1, stream(), released=True)
     assert len(asked) == 100
     assert asked[1] == (pytest.approx(otsu / 2), pytest.approx(4 * otsu, rel=1e-3))
 

@@ -6,6 +6,7 @@ import torch
 from nint_cli.derivatives.engine import Engine
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes, predict
+from nint_cli.random import Draws
 from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.samplers.int import Int
 from nint_cli.samplers.nint import Nint
@@ -38,6 +39,13 @@ def slots(selection):
     return dict(zip(names, selection.indices.split(sizes), strict=True))
 
 
+CPU = torch.device("cpu")
+
+
+def stream(seed=0):
+    return Draws(seed).stream("any")
+
+
 # Drawing
 
 
@@ -54,7 +62,7 @@ def slots(selection):
 )
 def test_draws_are_distinct_in_range_and_never_excluded(population, count, excluded):
     exclude = torch.randperm(population, generator=generator(9))[:excluded]
-    drawn = draw_distinct(population, count, generator(), exclude=exclude)
+    drawn = draw_distinct(population, count, stream(), CPU, exclude=exclude)
     assert drawn.shape == (count,)
     assert len(drawn.unique()) == count
     assert 0 <= drawn.min()
@@ -62,32 +70,14 @@ def test_draws_are_distinct_in_range_and_never_excluded(population, count, exclu
     assert not torch.isin(drawn, exclude).any()
 
 
-@pytest.mark.parametrize(("population", "count"), [(80, 1), (80, 10), (800, 100)])
-def test_up_to_an_eighth_is_drawn_by_rejection(population, count):
-    """A seed keeps its points only as long as the bound and the sizes of the draws stay."""
-    rng = generator(5)
-    found = torch.empty(0, dtype=torch.int64)
-    while len(found) < count:
-        more = torch.randint(population, (count + count // 8 + 16,), generator=rng)
-        found = torch.unique(torch.cat([found, more]))
-    expected = found[torch.randperm(len(found), generator=rng)[:count]]
-    assert draw_distinct(population, count, generator(5)).tolist() == expected.tolist()
-
-
-@pytest.mark.parametrize("count", [11, 12, 80])
-def test_beyond_an_eighth_a_draw_is_the_beginning_of_a_permutation(count):
-    expected = torch.randperm(80, generator=generator(5))[:count]
-    assert draw_distinct(80, count, generator(5)).tolist() == expected.tolist()
-
-
 @pytest.mark.parametrize(("count", "exclude"), [(3, []), (25, []), (3, [0, 1, 7, 39]), (20, [5])])
 def test_every_point_is_equally_likely(count, exclude):
     """Pearson's statistic over 4000 draws of both ways to draw, sparse and dense."""
-    population, rounds, rng = 40, 4000, generator(11)
+    population, rounds, rng = 40, 4000, stream(11)
     hits = torch.zeros(population)
     excluded = torch.tensor(exclude, dtype=torch.int64)
     for _ in range(rounds):
-        hits[draw_distinct(population, count, rng, exclude=excluded)] += 1
+        hits[draw_distinct(population, count, rng, CPU, exclude=excluded)] += 1
     left = population - len(exclude)
     allowed = torch.ones(population, dtype=torch.bool)
     allowed[excluded] = False
@@ -119,7 +109,7 @@ def test_batch_size_is_truncated_and_at_least_one(plan, population, expected):
 
 def test_int_chooses_the_largest_residuals():
     field, passes = tiny_field(), Passes()
-    selection = Int(PLAN).select(0, Probe(field, SIGNAL, passes), generator())
+    selection = Int(PLAN).select(0, Probe(field, SIGNAL, passes), Draws(0, 0))
     error = oracles.residual(field, SIGNAL).abs().sum(1)
     expected = sorted(range(180), key=lambda i: -float(error[i]))[:36]
     assert set(selection.indices.tolist()) == set(expected)
@@ -145,7 +135,7 @@ def test_int_chooses_anew_when_its_interval_says_so(interval, refreshed):
     expected = set()
     for step in range(40):
         field, passes = perturbed(step), Passes()
-        indices = sampler.select(step, Probe(field, SIGNAL, passes), generator()).indices
+        indices = sampler.select(step, Probe(field, SIGNAL, passes), Draws(0, step)).indices
         if step in refreshed:
             count = int((0.2 + step / 40 * 0.8) * 180)
             error = oracles.residual(field, SIGNAL).abs().sum(1)
@@ -157,7 +147,7 @@ def test_int_chooses_anew_when_its_interval_says_so(interval, refreshed):
 
 def test_int_ranks_no_batch_that_is_everything():
     probe = Probe(tiny_field(), SIGNAL, passes := Passes())
-    selection = Int(BatchPlan(1.0, "constant", None, 40)).select(0, probe, generator())
+    selection = Int(BatchPlan(1.0, "constant", None, 40)).select(0, probe, Draws(0, 0))
     assert selection.indices.tolist() == list(range(180))
     assert passes == Passes()
 
@@ -171,7 +161,7 @@ def test_nint_fills_its_slots_as_the_slow_version_does():
     cached: list[int] = []
     for step in range(75):
         field, passes = perturbed(step), Passes()
-        found = slots(sampler.select(step, Probe(field, SIGNAL, passes), generator(step)))
+        found = slots(sampler.select(step, Probe(field, SIGNAL, passes), Draws(step, step)))
         share = 0.3 * math.exp(-step / 10)
         share = share if share >= 1e-3 else 0.0
         if step % 10 == 0:
@@ -198,7 +188,7 @@ def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
     sampler, scored = Nint(plan, Mixture(share_law=law)), []
     for step in range(90):
         passes = Passes()
-        sampler.select(step, Probe(tiny_field(), signal, passes), generator())
+        sampler.select(step, Probe(tiny_field(), signal, passes), Draws(0, step))
         if passes.jvp:
             scored.append(step)
             assert passes == Passes(vjp=1, jvp=1)  # the residual came with the scores
@@ -217,7 +207,9 @@ def test_scoring_passes_run_when_due_and_never_below_the_least_share(law):
 def test_cached_points_are_reused_between_refreshes():
     sampler = Nint(BatchPlan(0.9, "constant", None, 1000), Mixture(lambda_=0.0))
     chosen = [
-        slots(sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), generator()))["ntk"]
+        slots(sampler.select(step, Probe(perturbed(step), SIGNAL, Passes()), Draws(0, step)))[
+            "ntk"
+        ]
         for step in range(21)
     ]
     assert all(torch.equal(chosen[0], other) for other in chosen[1:10])
@@ -226,14 +218,14 @@ def test_cached_points_are_reused_between_refreshes():
 
 def test_nint_without_guidance_is_uniform_and_with_residual_alone_is_int():
     field = tiny_field()
-    uniform = Uniform(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1)).indices
+    uniform = Uniform(PLAN).select(0, Probe(field, SIGNAL, Passes()), Draws(1, 0)).indices
     probe = Probe(field, SIGNAL, passes := Passes())
-    assert torch.equal(Nint(PLAN, Mixture(xi=1.0)).select(0, probe, generator(1)).indices, uniform)
+    assert torch.equal(Nint(PLAN, Mixture(xi=1.0)).select(0, probe, Draws(1, 0)).indices, uniform)
     assert passes == Passes()
     probe = Probe(field, SIGNAL, Passes())
-    hardest = Int(PLAN).select(0, Probe(field, SIGNAL, Passes()), generator(1))
+    hardest = Int(PLAN).select(0, Probe(field, SIGNAL, Passes()), Draws(1, 0))
     no_scores = Mixture(xi=0.0, min_share=1.0, lambda_=9.0)
-    residual_only = Nint(PLAN, no_scores).select(1, probe, generator(1))
+    residual_only = Nint(PLAN, no_scores).select(1, probe, Draws(1, 1))
     assert set(residual_only.indices.tolist()) == set(hardest.indices.tolist())
 
 
@@ -242,7 +234,7 @@ def test_guidance_can_start_late_and_the_residual_be_swept_rarely():
     forward, scored = [], []
     for step in range(30):
         passes = Passes()
-        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), generator(step))
+        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), Draws(step, step))
         if passes.forward:
             forward.append(step)
         if passes.vjp:
@@ -283,7 +275,7 @@ def test_the_ntk_slot_ranks_by_the_score_that_is_named(kind, norm):
     size = [sum(abs(x) if norm == "l1" else x * x for x in row) for row in scores.tolist()]
     expected = sorted(range(180), key=lambda i: -size[i])[:10]
     sampler = Nint(PLAN, score=kind, score_norm=norm)
-    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), generator()))
+    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), Draws(0, 0)))
     assert found["ntk"].tolist() == expected
 
 
@@ -298,23 +290,25 @@ def test_the_ntk_slot_ranks_by_the_score_that_is_named(kind, norm):
 )
 def test_a_score_asks_for_no_more_than_it_needs(kind, passes):
     sampler, counted = Nint(PLAN, score=kind, sketches=3), Passes()
-    sampler.select(0, Probe(perturbed(0), SIGNAL, counted), generator())
+    sampler.select(0, Probe(perturbed(0), SIGNAL, counted), Draws(0, 0))
     assert counted == passes
 
 
-def test_sketches_are_drawn_from_the_generator_as_many_as_are_asked_for():
+def test_sketches_are_drawn_from_their_stream_as_many_as_are_asked_for():
     field = perturbed(0)
     probe = Probe(field, SIGNAL, Passes())
-    estimate = torch.cat([part for _, part, _ in probe.sketched_blocks(generator(5), 3)])
+    estimate = torch.cat([
+        part for _, part, _ in probe.sketched_blocks(Draws(5).stream("sketches"), 3)
+    ])
     expected = estimate.square().sum(1).topk(10).indices
     sampler = Nint(PLAN, score="sketch", sketches=3)
-    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), generator(5)))
+    found = slots(sampler.select(0, Probe(field, SIGNAL, Passes()), Draws(5, 0)))
     assert torch.equal(found["ntk"], expected)
 
 
 def test_an_unknown_score_is_refused():
     with pytest.raises(ValueError, match="unknown NTK score 'x'"):
-        Nint(PLAN, score="x").select(0, Probe(tiny_field(), SIGNAL, Passes()), generator())
+        Nint(PLAN, score="x").select(0, Probe(tiny_field(), SIGNAL, Passes()), Draws(0, 0))
 
 
 @pytest.mark.parametrize(
@@ -338,10 +332,10 @@ def test_nint_trains_on_the_same_points_between_refreshes(settings, refreshed, s
     more = {key: value for key, value in settings.items() if key != "start"}
     mixture = Mixture(lambda_=0.1, start=start)
     sampler = Nint(BatchPlan(0.5, "constant", None, 60), mixture, **more)
-    rng, before, swept, ranked = generator(), None, [], []
+    seed, before, swept, ranked = 0, None, [], []
     for step in range(60):
         passes = Passes()
-        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), rng)
+        selection = sampler.select(step, Probe(perturbed(step), SIGNAL, passes), Draws(seed, step))
         age = step - round(60 * start)
         if step in refreshed:
             swept.append(step)
@@ -370,7 +364,7 @@ def test_released_nint_ranks_by_brightness_with_a_stepwise_share():
     for step in range(70):
         field, passes = perturbed(step), Passes()
         probe = Probe(field, SIGNAL, passes)
-        bright = slots(sampler.select(step, probe, generator(step)))["bright"]
+        bright = slots(sampler.select(step, probe, Draws(step, step)))["bright"]
         share = 0.3 * math.exp(-max(1, (step + 1) // 10))
         assert len(bright) == int(162 * share)
         score = predict(field, SIGNAL).square().sum(1)
@@ -405,6 +399,6 @@ def test_rankings_never_hold_a_number_for_every_point(sampler, monkeypatch):
     passes = Passes()
     for step in range(3):
         probe = Probe(perturbed(step), SIGNAL, passes, engine=engine)
-        selection = sampler.select(step, probe, generator())
+        selection = sampler.select(step, probe, Draws(0, step))
         assert len(selection.indices.unique()) == 36
     assert passes.forward + passes.jvp >= 3  # all points were looked at, at every step

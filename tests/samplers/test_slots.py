@@ -7,12 +7,13 @@ import torch
 
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
+from nint_cli.random import Draws
 from nint_cli.samplers.nint import Nint
 from nint_cli.samplers.nint_diagonal import NintDiagonal
 from nint_cli.samplers.slots import PAPER, Mixture, chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
 from tests import oracles
-from tests.conftest import generator, tiny_field, tiny_signal
+from tests.conftest import tiny_field, tiny_signal
 
 PLAN = BatchPlan(0.2, "constant", None, 1000)
 SIGNAL = tiny_signal((12, 15))
@@ -44,9 +45,11 @@ def test_where_all_weigh_the_same_there_are_no_weights(guided, weight):
 )
 def test_chosen_points_weigh_less_wherever_they_lead_the_batch(sampler):
     """Also where a selection is kept for another step; and none do at uniform steps."""
-    field, rng = tiny_field(3), generator()
+    field, seed = tiny_field(3), 0
     for step in range(4):
-        selection = sampler.select(step, Probe(field, SIGNAL, Passes(), lambda: None), rng)
+        selection = sampler.select(
+            step, Probe(field, SIGNAL, Passes(), lambda: None), Draws(seed, step)
+        )
         sampler.observe(step, oracles.observation(field, SIGNAL, selection))
         chosen = len(selection.indices) - dict(selection.slots)["uniform"]
         if chosen:
@@ -99,10 +102,10 @@ def test_no_more_is_chosen_than_may_be(kind, most):
         sampler = Nint(PLAN, Mixture(xi=0.5, max_chosen=most))
     else:
         sampler = NintDiagonal(PLAN, start=0, max_chosen=most)
-    field, rng = tiny_field(3), generator()
+    field, seed = tiny_field(3), 0
     for step in range(25):
         probe = Probe(field, SIGNAL, Passes(), lambda: list(field.parameters()))
-        selection = sampler.select(step, probe, rng)
+        selection = sampler.select(step, probe, Draws(seed, step))
         sampler.observe(step, oracles.observation(field, SIGNAL, selection))
         found = dict(selection.slots)
         assert sum(found.values()) == 36

@@ -7,6 +7,7 @@ import torch
 
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
+from nint_cli.random import Draws
 from nint_cli.samplers.base import Observation, Selection
 from nint_cli.samplers.soft_mining import SoftMining, SoftMiningLoss
 from nint_cli.schedules.batch_size import BatchPlan
@@ -17,10 +18,10 @@ PLAN = BatchPlan(0.2, "constant", None, 1000)
 UNIFORM = torch.linspace(0, 1, 181, dtype=torch.float64)
 
 
-def select(sampler, step, rng, signal=SIGNAL):
+def select(sampler, step, seed=0, signal=SIGNAL):
     passes = Passes()
     field = tiny_field(dims=signal.coord_dim)
-    selection = sampler.select(step, Probe(field, signal, passes), rng)
+    selection = sampler.select(step, Probe(field, signal, passes), Draws(seed, step))
     assert passes == Passes()
     return selection
 
@@ -69,21 +70,22 @@ def test_large_errors_weigh_little_and_small_ones_no_more_than_the_spread_allows
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.0), (300, 0.3), (600, 0.6), (999, 0.6)])
 def test_softness_rises_to_alpha(step, expected):
     sampler = SoftMining(PLAN, UNIFORM, (12, 15))
-    assert select(sampler, step, generator()).loss.softness == pytest.approx(expected)
+    assert select(sampler, step).loss.softness == pytest.approx(expected)
 
 
 def test_particles_start_on_the_grid():
     sampler = SoftMining(PLAN, UNIFORM, (12, 15))
-    selection = select(sampler, 0, generator())
-    expected = torch.randint(180, (36,), generator=generator())
-    assert torch.equal(selection.indices, expected)
+    selection = select(sampler, 0)
+    expected = Draws(0, 0).stream("start").integers(180, size=36)
+    assert selection.indices.tolist() == expected.tolist()
     assert selection.slots == (("mined", 36),)
 
 
-def slow_move(particles, drift, loss, rng, cumulative, a=20.0, b=0.02):
+def slow_move(particles, drift, loss, draws, cumulative, a=20.0, b=0.02):
     """One move of all rows, one after the other; restarts on a 12x15 grid."""
-    noise = torch.randn(36, 2, generator=rng)
-    fresh = torch.rand(3, 2, generator=rng)
+    noise = draws.stream("noise").standard_normal((36, 2))
+    fresh = draws.stream("anywhere").random((3, 2))
+    heights = draws.stream("edges").random(36)
     limit = sorted(loss)[3]  # the (floor(0.1 * 36) + 1)-th smallest
     moved, bad = [], []
     for row in range(36):
@@ -95,9 +97,8 @@ def slow_move(particles, drift, loss, rng, cumulative, a=20.0, b=0.02):
         if not inside or loss[row] <= limit:
             bad.append(row)
         moved.append(fresh[row - 33].tolist() if row >= 33 else place)
-    draws = torch.rand(len(bad), generator=rng, dtype=torch.float64)
-    for row, u in zip(bad, draws.tolist(), strict=True):
-        point = max(i for i in range(180) if cumulative[i] <= u)
+    for row in bad:
+        point = max(i for i in range(180) if cumulative[i] <= heights[row])
         moved[row] = [point // 15 / 11, point % 15 / 14]
     return moved
 
@@ -107,11 +108,10 @@ def test_particles_move_as_the_slow_version_does(released):
     density = torch.rand(180, generator=generator(7), dtype=torch.float64) + 0.01
     cumulative = torch.cat([torch.zeros(1), density.cumsum(0) / density.sum()])
     sampler = SoftMining(PLAN, cumulative, (12, 15), released=released)
-    rng, slow_rng = generator(3), generator(3)
-    start = torch.randint(180, (36,), generator=slow_rng)
+    start = Draws(3, 500).stream("start").integers(180, size=36)
     particles = [[int(i) // 15 / 11, int(i) % 15 / 14] for i in start]
     for step in range(6):
-        selection = select(sampler, 500 + step, rng)
+        selection = select(sampler, 500 + step, 3)
         factor = 12 if released else 15
         expected = [
             (factor * round(row * 11) + round(column * 14)) % 180 for row, column in particles
@@ -128,14 +128,14 @@ def test_particles_move_as_the_slow_version_does(released):
             divisor = (c * loss[-1] if released else loss[-1]) + 2.0**-23
             scale = [1, 1] if released else [36 / 4096 * 2 / 11, 36 / 4096 * 2 / 14]
             drift.append([f * g / divisor for f, g in zip(scale, slope, strict=True)])
-        particles = slow_move(particles, drift, loss, slow_rng, cumulative.tolist())
+        particles = slow_move(particles, drift, loss, Draws(3, 501 + step), cumulative.tolist())
 
 
 def test_drift_is_the_gradient_of_the_log_error_whatever_the_batch():
     """Twice the batch halves the gradient of the mean; the particles move alike."""
     for size in (36, 72):
         sampler = SoftMining(BatchPlan(0.2, "constant", size, 1000), UNIFORM, (12, 15))
-        selection = select(sampler, 0, generator())
+        selection = select(sampler, 0)
         error = torch.full((size, 3), 0.5)
         sampler.observe(0, seen(selection, error, torch.full((size, 2), 3.0 / size)))
         expected = torch.tensor([2 / 11, 2 / 14]) * 3.0 / 4096 / 0.25
@@ -148,7 +148,7 @@ def test_drift_is_per_grid_step_whatever_the_coords_run_to(half_range):
     cumulative = torch.linspace(0, 1, 41, dtype=torch.float64)
     plan = BatchPlan(0.2, "constant", 8, 1000)
     sampler = SoftMining(plan, cumulative, (40,), half_range=half_range)
-    selection = select(sampler, 0, generator(), tiny_signal((40,)))
+    selection = select(sampler, 0, signal=tiny_signal((40,)))
     error = torch.full((8, 3), 0.5)
     sampler.observe(0, seen(selection, error, torch.full((8, 1), 3.0 / half_range / 8)))
     expected = torch.full((8, 1), 2 / 39 * 3.0 / 4096 / 0.25)
@@ -157,10 +157,10 @@ def test_drift_is_per_grid_step_whatever_the_coords_run_to(half_range):
 
 def test_a_drift_that_is_no_number_starts_a_particle_anew():
     sampler = SoftMining(PLAN, UNIFORM, (12, 15))
-    selection = select(sampler, 0, generator())
+    selection = select(sampler, 0)
     gradient = torch.full((36, 2), math.nan)
     sampler.observe(0, seen(selection, torch.ones(36, 3), gradient))
-    indices = select(sampler, 1, generator()).indices
+    indices = select(sampler, 1).indices
     assert 0 <= indices.min() <= indices.max() < 180
 
 
@@ -168,9 +168,9 @@ def test_restarts_prefer_what_the_density_prefers():
     cumulative = torch.zeros(181, dtype=torch.float64)
     cumulative[78:] = 1.0  # point 77 and no other
     sampler = SoftMining(PLAN, cumulative, (12, 15), restart_share=1.0)
-    selection = select(sampler, 0, generator())
+    selection = select(sampler, 0)
     sampler.observe(0, seen(selection, torch.ones(36, 3), torch.zeros(36, 2)))
-    assert set(select(sampler, 1, generator()).indices.tolist()) == {77}
+    assert set(select(sampler, 1).indices.tolist()) == {77}
 
 
 @pytest.mark.parametrize("shape", [(7,), (4, 9), (9, 4), (2, 3, 5)])
@@ -189,7 +189,7 @@ def test_the_released_index_stays_in_range_on_tall_pictures():
 
 def test_it_observes_only_its_own_selections_with_their_gradient():
     sampler = SoftMining(PLAN, UNIFORM, (12, 15))
-    selection = select(sampler, 0, generator())
+    selection = select(sampler, 0)
     foreign = Selection(selection.indices)
     for observation in (
         seen(selection, torch.ones(36, 3), None),

@@ -13,6 +13,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.modalities.image.signal import Picture
 from nint_cli.runs.build import build_trainer
 from nint_cli.samplers.base import Sampler, Selection
+from nint_cli.samplers.drawing import draw_distinct
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.trainer import TrainerState
 from tests.conftest import smooth_pixels
@@ -172,7 +173,7 @@ def test_blocks_do_not_change_the_gradient(monkeypatch):
 class Weighted(Sampler):
     """Points 0 to 3, of which two count nothing and one counts twice."""
 
-    def select(self, step, probe, generator):
+    def select(self, step, probe, draws):
         return Selection(torch.arange(4), weights=torch.tensor([1.0, 0.0, 0.0, 2.0]))
 
 
@@ -197,8 +198,8 @@ class Watching(Sampler):
         self.loss = loss
         self.seen = []
 
-    def select(self, step, probe, generator):
-        chosen = torch.randperm(256, generator=generator)[:200]
+    def select(self, step, probe, draws):
+        chosen = draw_distinct(256, 200, draws.stream("watched"), probe.device)
         return Selection(chosen, loss=self.loss)
 
     def observe(self, step, observation):

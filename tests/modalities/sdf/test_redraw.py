@@ -7,6 +7,7 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.derivatives.probe import Probe
 from nint_cli.derivatives.sweep import Passes
 from nint_cli.errors import ConfigError
+from nint_cli.random import Draws
 from nint_cli.runs.build import build_sampler, build_trainer
 from nint_cli.schedules.clock import Clock
 from nint_cli.signals.points import PointSignal
@@ -75,7 +76,7 @@ def test_a_sampler_that_holds_on_to_points_is_refused(sampler, sections):
 
 def choose(sampler, signal, step):
     field = tiny_field(1, dims=3)
-    return sampler.select(step, Probe(field, signal, Passes()), generator(step))
+    return sampler.select(step, Probe(field, signal, Passes()), Draws(step, step))
 
 
 @pytest.mark.parametrize(("sampler", "sections"), ALLOWED)
@@ -104,7 +105,7 @@ def test_the_best_are_those_of_the_new_points():
     choose(nint, signal, 0)
     signal.redraw(1)
     nint.forget()
-    selection = nint.select(1, Probe(field, signal, Passes()), generator())
+    selection = nint.select(1, Probe(field, signal, Passes()), Draws(0, 1))
     slots = dict(selection.slots)
     blocks = Probe(field, signal, Passes()).product_blocks()
     score = torch.cat([product for _, product, _ in blocks]).abs().sum(1)
