@@ -29,6 +29,11 @@ def _one_thread_and_own_rng():
     torch.set_num_threads(threads)
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
 @pytest.fixture(autouse=True)
 def _in_own_folder(tmp_path, monkeypatch):
     """Let no test leave a `runs` folder behind, or depend on the environment's CI."""

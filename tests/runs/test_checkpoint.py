@@ -176,6 +176,17 @@ def test_a_sound_content_is_read_and_that_of_earlier_versions_too(about, tensors
     assert checkpoint.read(path).state.numbers["adaptive_batch_size"]["size"] == 512
 
 
+def test_a_generator_of_earlier_formats_is_passed_over(about, tensors, tmp_path):
+    """And the epoch that it drew, for another one begins."""
+    path = tmp_path / "a.safetensors"
+    old = {"generator": torch.zeros(16, dtype=torch.uint8)}  # of CUDA's size
+    old |= {"sampler.seed": torch.tensor([1]), "sampler.place": torch.tensor([9])}
+    path.write_bytes(sealed(about | {"format": 4}, tensors | old))
+    assert checkpoint.read(path).state.tensors.keys() == tensors.keys()
+    path.write_bytes(sealed(about, tensors | old))
+    assert checkpoint.read(path).state.tensors.keys() == tensors.keys() | old.keys()
+
+
 def with_old_levels(numbers, names=("guard", "kept"), **changes):
     """The numbers of a run by format 3, with other names and more of a level."""
     old = {"smoothed": 0.2, "lowest": None, "above": 2, "stuck": 3, "early": 0.1, "late": 0.0}
@@ -233,7 +244,7 @@ def test_only_what_levels_once_held_is_passed_over_and_only_in_earlier_formats(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 5}, "format 5, this nint reads 4; update nint"),
+        ({"format": 6}, "format 6, this nint reads 5; update nint"),
         ({"config": {"steps": -1}}, "steps: Input should be greater"),
         ({"config": {"siren": {"hidden_features": 10**9}}}, "hidden_features"),
         ({"signal": {"channels": 0}}, "channels"),
