@@ -29,7 +29,7 @@ from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
 from nint_cli.derivatives.point_norms import PointNorms
-from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place
+from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place, is_finer
 
 
 class ByHand(Derivatives):
@@ -79,7 +79,14 @@ class ByHand(Derivatives):
         """Predict the values of a block; see `Derivatives.predict`."""
         _, h = self._encode(coords)
         rooms = [self._room(index, len(coords)) for index in range(len(self._layers))]
-        return _predict(h, self._activations, self._factors, self._offsets, rooms)
+        rest = slice(0, None)
+        if self._is_finer(h):
+            z, activation = self._finer_z(h), self._activations[0]
+            h = (z if activation is None else activation.value(z)).to(self._dtypes[0])
+            rest = slice(1, None)
+        return _predict(
+            h, self._activations[rest], self._factors[rest], self._offsets[rest], rooms[rest]
+        )
 
     def _room(self, index: int, rows: int) -> Tensor | None:
         """Give memory for a layer's output while predicting; None for what is handed out.
@@ -100,7 +107,17 @@ class ByHand(Derivatives):
     def linearise(self, coords: Tensor) -> "_BlockByHand":
         """Predict and remember; see `Derivatives.linearise`."""
         place, h = self._encode(coords)
-        inputs, slopes, prediction = _forward(h, self._activations, self._factors, self._offsets)
+        inputs: list[Tensor] = []
+        slopes: list[Tensor | None] = []
+        if self._is_finer(h):
+            inputs.append(h.to(self._dtypes[0]))
+            h, slope = self._finer_layer(h)
+            slopes.append(slope)
+        rest = slice(len(inputs), None)
+        more, slopes_of_more, prediction = _forward(
+            h, self._activations[rest], self._factors[rest], self._offsets[rest]
+        )
+        inputs, slopes = inputs + more, slopes + slopes_of_more
         return _BlockByHand(self, coords, place, inputs, slopes, prediction)
 
     def back(
@@ -128,7 +145,26 @@ class ByHand(Derivatives):
         if self._encoding is None:
             return None, coords
         place = self._encoding.locate(coords)
-        return place, self._encoding.read(place)
+        return place, self._encoding.read(place).to(self._weights[0].dtype)
+
+    def _is_finer(self, h: Tensor) -> bool:
+        """Whether the first layer reads coords in a type finer than its parameters'."""
+        return is_finer(h, self._weights[0].dtype)
+
+    def _finer_z(self, coords: Tensor) -> Tensor:
+        """Give z of the first layer in the type of the coords, as `ChainField` computes it."""
+        first = self._layers[0]
+        weight, bias = (
+            _scaled(first.scale, each.detach().to(coords.dtype))
+            for each in (first.weight, first.bias)
+        )
+        return linear(coords, weight, bias)
+
+    def _finer_layer(self, coords: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give act(z) and its slope of the first layer, in the type of the parameters."""
+        value, slope = _activate(self._activations[0], self._finer_z(coords))
+        own = self._weights[0].dtype
+        return value.to(own), None if slope is None else slope.to(own)
 
     def totals(self) -> dict[str, list[Tensor]]:
         """Give where blocks add up: by weights, biases and the encoding's parameters."""
@@ -170,6 +206,7 @@ class ByHand(Derivatives):
             dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
             for index, layer in enumerate(self._layers):
                 weight_change, bias_change = changes[index]
+                finer = self._finer_layer(h) if index == 0 and self._is_finer(h) else None
                 factor, h = self._factors[index], h.to(self._dtypes[index])
                 if h.dtype == bias_change.dtype:
                     change = torch.addmm(bias_change, h, weight_change)
@@ -179,8 +216,10 @@ class ByHand(Derivatives):
                     change = (h @ weight_change).to(bias_change.dtype).add_(bias_change)
                     if dh is not None:
                         change.add_(dh.to(h.dtype) @ factor.T)
-                z = _affine(h, factor, self._offsets[index])
-                h, slope = _activate(layer.activation, z)
+                if finer is None:
+                    z = _affine(h, factor, self._offsets[index])
+                    finer = _activate(layer.activation, z)
+                h, slope = finer
                 dh = change if slope is None else change.mul_(slope)
             assert dh is not None
             return h, dh
@@ -253,7 +292,7 @@ class _BlockByHand(Block):
         with torch.enable_grad():
             coords = self._coords.detach().requires_grad_()
             features = self._owner._encoding.features(coords)
-            return torch.autograd.grad(features, coords, gradient)[0]
+            return torch.autograd.grad(features, coords, gradient.to(features.dtype))[0]
 
 
 def _predict(

@@ -57,7 +57,10 @@ class Encoding(ABC):
 
     @abstractmethod
     def features(self, coords: Tensor) -> Tensor:
-        """Give the features (B, F), for autograd and `torch.func` to differentiate."""
+        """Give the features (B, F), for autograd and `torch.func` to differentiate.
+
+        They are computed in the type of the coords, and may come in it.
+        """
 
     @property
     def trained(self) -> Sequence[Tensor]:
@@ -232,10 +235,10 @@ class Field(nn.Module, ABC):
         """Predict values.
 
         Args:
-            coords: (B, D).
+            coords: (B, D), in the parameters' type or in float64.
 
         Returns:
-            (B, C).
+            (B, C), in the parameters' type.
         """
 
     @abstractmethod
@@ -280,6 +283,10 @@ class Field(nn.Module, ABC):
 class ChainField(Field):
     """Layers h' = act(scale (W h + b)) behind an encoding, the last one linear.
 
+    Coords may be in float64 where the parameters are not. Encodings and the first layer, its
+    activation included, are then computed in float64, for a phase of many thousand radians needs
+    its digits; what comes out of them has the parameters' type.
+
     Args:
         coord_dim: D.
         value_dim: C.
@@ -319,13 +326,16 @@ class ChainField(Field):
     def forward(self, coords: Tensor) -> Tensor:
         """Predict values; see `Field.forward`."""
         *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
-        h = coords if self.encoding is None else self.encoding.features(coords)
+        own = output_weight.dtype
+        h = coords if self.encoding is None else self.encoding.features(coords).to(own)
         for weight, bias in hidden:
+            if is_finer(h, own):
+                weight, bias = weight.to(h.dtype), bias.to(h.dtype)
             # Scaling the parameters instead of the activations spares a pass over B x width
             # numbers, forward and backward.
             if self.scale != 1:
                 weight, bias = self.scale * weight, self.scale * bias
-            h = self.activation(linear(h, weight, bias))
+            h = self.activation(linear(h, weight, bias)).to(own)
         return linear(h, output_weight, output_bias)
 
     def last_layer(self) -> list[Tensor]:
@@ -337,6 +347,11 @@ class ChainField(Field):
         *hidden, (output_weight, output_bias) = zip(self.weights, self.biases, strict=True)
         layers = [Layer(weight, bias, self.scale, self.activation) for weight, bias in hidden]
         return Chain([*layers, Layer(output_weight, output_bias)], self.encoding)
+
+
+def is_finer(coords: Tensor, own: torch.dtype) -> bool:
+    """Tell whether coords have more digits than the parameters of a field."""
+    return coords.dtype.itemsize > own.itemsize
 
 
 def uniform_(parameter: Tensor, bound: float, generator: torch.Generator) -> None:

@@ -31,7 +31,7 @@ class FourierFeatures(nn.Module, Encoding):
 
     def features(self, coords: Tensor) -> Tensor:
         """Give gamma; see `Encoding.features`."""
-        angles = 2 * math.pi * (coords @ self.frequencies)
+        angles = 2 * math.pi * (coords @ self.frequencies.to(coords.dtype))
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 

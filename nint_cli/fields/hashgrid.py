@@ -100,7 +100,7 @@ class GridEncoding(nn.Module, Encoding):
             cells = self.cells[:, axis].to(coords.dtype)
             position = (along + reach) * (cells / (2 * reach))
             corner = torch.minimum(position.detach().floor(), cells - 1)
-            inside = position - corner
+            inside = (position - corner).to(self.table.dtype)
             low = corner.int() * self.factors[:, axis]
             ends = (low, low + self.factors[:, axis])
             rows = [self._joined(row, end) for row in rows for end in ends] or list(ends)

@@ -10,7 +10,15 @@ from pydantic import Field as Setting
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nint_cli.fields.base import Field, LinearMap, depth, first_frequency, uniform_, width
+from nint_cli.fields.base import (
+    Field,
+    LinearMap,
+    depth,
+    first_frequency,
+    is_finer,
+    uniform_,
+    width,
+)
 from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
 from nint_cli.settings import Circumstances, Section
 
@@ -158,10 +166,12 @@ class Wire(Field):
         # Autocast knows no complex products.
         with torch.autocast(coords.device.type, enabled=False):
             (weight, bias), *rest = self._pairs()
-            h = coords.to(weight.dtype)
-            z = linear(h, weight, bias)
-            yield LinearMap(h, z)
+            # As in `ChainField`, the first layer is computed in float64 where coords are in it.
+            x = coords if is_finer(coords, weight.dtype) else coords.to(weight.dtype)
+            z = linear(x, weight.to(x.dtype), bias.to(x.dtype))
+            yield LinearMap(x, z)
             h = torch.exp(torch.complex(-(self.first_scale**2) * z.square(), self.omega_0 * z))
+            h = h.to(weight.dtype.to_complex())
             for index, layer in enumerate(rest):
                 if index:
                     h = self._wavelet(z)

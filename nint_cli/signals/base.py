@@ -10,6 +10,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+MOST_IN_FLOAT32 = 1 << 17
+"""Points along an axis that coords in float32 place to 0.002 of the distance between two."""
+
 
 class Signal(ABC):
     """What is fitted: N coordinates with a value each.
@@ -57,7 +60,8 @@ class Signal(ABC):
             indices: (B,) int64 in [0, N), on the signal's device.
 
         Returns:
-            Coords (B, D) and values (B, C).
+            Coords (B, D) and values (B, C). Coords are in float64 where their axes have too many
+            points for float32.
         """
 
     @abstractmethod
@@ -99,6 +103,8 @@ class Signal(ABC):
 class GridSignal(Signal):
     """Values on a regular grid, whose coordinates are computed and never stored.
 
+    Where an axis has more than `MOST_IN_FLOAT32` points coords are in float64.
+
     Every axis runs from -1 to 1, both ends included, in the order of the array's axes: (row,
     column) for a picture. This is the convention of NINT and INT; a picture that is not square
     is stretched.
@@ -109,7 +115,7 @@ class GridSignal(Signal):
         scale: What a stored value is divided by to give the field's value.
         offset: What is added to that.
         half_range: What the axes run to instead of 1.
-        dtype: Floating-point type of coords and values.
+        dtype: Floating-point type of values, and of coords where it can tell them apart.
     """
 
     on_grid = True
@@ -131,8 +137,12 @@ class GridSignal(Signal):
         self.half_range = half_range
         self.dtype = dtype
         self.value_dim = stored.shape[1]
+        fine = torch.float64 if max(shape) > MOST_IN_FLOAT32 else dtype
+        # A long axis is not held, for that would take more memory than the signal.
         self._axes = [
-            torch.linspace(-half_range, half_range, size, dtype=dtype, device=stored.device)
+            None
+            if size > MOST_IN_FLOAT32
+            else torch.linspace(-half_range, half_range, size, dtype=fine, device=stored.device)
             for size in shape
         ]
 
@@ -171,9 +181,14 @@ class GridSignal(Signal):
 
     def _coords(self, indices: Tensor) -> Tensor:
         columns = []
-        for axis in reversed(self._axes):
-            columns.append(axis[indices % len(axis)])
-            indices = indices // len(axis)
+        for size, axis in zip(reversed(self.shape), reversed(self._axes), strict=True):
+            places = indices % size
+            if axis is None:  # from the integer, so that neighbours of any index differ
+                steps = (2 * places - (size - 1)).double()
+                columns.append(steps * (self.half_range / (size - 1)))
+            else:
+                columns.append(axis[places])
+            indices = indices // size
         return torch.stack(columns[::-1], dim=1)
 
     def _values(self, stored: Tensor) -> Tensor:
