@@ -101,7 +101,7 @@ def test_the_first_line_says_so_too(picture, tmp_path, capsys):
     ],
 )
 def test_the_first_line_says_how_points_are_chosen(picture, tmp_path, capsys, words, said):
-    small = ["--steps=2", "-o", str(tmp_path / "a"), "--set=siren.hidden_features=16"]
+    small = ["--steps=2", "-o", str(tmp_path / "a"), "--preset=smoke", "--set=batch.size=64"]
     assert run(["fit", "image", str(picture), *small, *words]) == 0
     assert said in " ".join(capsys.readouterr().err.split())
 
