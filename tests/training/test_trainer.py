@@ -105,8 +105,8 @@ def never_stopped(sampler):
 def test_going_on_equals_never_having_stopped(sampler, stop):
     before = trainer_of(sampler)
     assert before.fit(Until(stop)) == "enough"
-    # Nothing of its own start may survive, but for draws and anchors, which follow from the seed in
-    # the configuration and so are not saved.
+    # Nothing of its own start may survive, but for draws and anchors, which follow from the seed
+    # in the configuration and so are not saved.
     after = trainer_of(sampler, seed=0 if sampler == "expansive" else 9)
     after.seed = before.seed
     after.load_state_dict(state_of(before))
