@@ -19,7 +19,6 @@ from nint_cli.samplers.base import (
     Slot,
 )
 from nint_cli.samplers.drawing import UniformDraws
-from nint_cli.samplers.recent import Recent
 from nint_cli.samplers.slots import chosen_weights
 from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.settings import WHOLE, Circumstances, Section, Share
@@ -39,10 +38,7 @@ _OLD_SLOT = "ntk"
 _MEASURED_EVERY = 4
 
 MOST_REMEMBERED = 1 << 24
-"""Points of a signal up to which each has a place in memory of its own."""
-
-# Of a larger signal the last so many points are remembered, and at least so many batches.
-_LAST, _LAST_BATCHES = 1 << 20, 4
+"""Points of a signal beyond which nothing is remembered, and batches are uniform."""
 
 
 class NintDiagonalSettings(Section):
@@ -105,9 +101,10 @@ class NintDiagonal(Sampler):
       measured, and 1 before;
     - ``error``: r_i^T r_i, the ablation without a kernel.
 
-    Of a signal of more than `MOST_REMEMBERED` points the last 2^20 that were drawn are remembered,
-    for a memory of all would outgrow the signal's own, and a run comes to few of its points. They
-    are then the candidates, evenly spread over the time since they were drawn.
+    A signal of more than `MOST_REMEMBERED` points gets uniform batches, and the run says so. A
+    memory of all their scores would outgrow the signal's own, and one of the last points that
+    trained is worse than none: where a run comes to a tenth of the points, uniform batches end as
+    high or higher (docs/lab/performance.md, Signals that a run sees little of).
 
     Passes: none.
 
@@ -139,16 +136,13 @@ class NintDiagonal(Sampler):
     }
 
     observes: ClassVar[bool] = True
-    index_entries: ClassVar[frozenset[str]] = Recent.index_entries
-    host_entries: ClassVar[frozenset[str]] = (
-        UniformDraws.host_entries | Recent.host_entries | {_BEGAN}
-    )
-    lasting_entries: ClassVar[frozenset[str]] = (
-        UniformDraws.host_entries
-        | Recent.host_entries
-        | Recent.index_entries
-        | {_SCORES, _TRAINED, _RELATIVE, _LEVERAGE}
-    )
+    host_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {_BEGAN}
+    lasting_entries: ClassVar[frozenset[str]] = UniformDraws.host_entries | {
+        _SCORES,
+        _TRAINED,
+        _RELATIVE,
+        _LEVERAGE,
+    }
 
     def __init__(
         self,
@@ -172,13 +166,10 @@ class NintDiagonal(Sampler):
         self.weight = weight
         self.max_chosen = max_chosen
         self._draws = UniformDraws(reshuffle)
-        # By place: the score when its point last trained, -1 before, and the step of that.
+        # By point: the score when it last trained, -1 before, and the step of that.
         self._scores: Tensor | None = None
         self._trained: Tensor | None = None
         self._relative: Tensor | None = None  # k_i / k when it was last measured
-        # Which point has which place; None where each has one of its own.
-        self._recent: Recent | None = None
-        self._chosen: Tensor | None = None  # the places of those that the last batch chose
         self._began: int | None = None  # the first step with guidance
         self._population = 0
         # Of the last batch, (errors, leveraged errors); of a run that goes on its summary alone.
@@ -194,6 +185,8 @@ class NintDiagonal(Sampler):
         """Return why no point is ranked; see `Sampler.unranked`."""
         if self.xi == 1:
             return "nint_diagonal.xi is 1"
+        if population > MOST_REMEMBERED:
+            return f"of more than {MOST_REMEMBERED:,} points a run comes back to few"
         return super().unranked(population)
 
     @classmethod
@@ -203,7 +196,7 @@ class NintDiagonal(Sampler):
 
     def forget(self) -> None:
         """Remember no score of the points that were; see `Sampler.forget`."""
-        self._scores = self._trained = self._relative = self._recent = None
+        self._scores = self._trained = self._relative = None
         self._draws.forget()
 
     def undo(self, step: int) -> None:
@@ -218,90 +211,59 @@ class NintDiagonal(Sampler):
         count = self.batch.count(step, population)
         if self._began is None and step >= self.start * self.batch.total_steps:
             self._began = step
-        if count == population or self._scores is None or self._began is None:
+        blind = population > MOST_REMEMBERED or count == population
+        if blind or self._scores is None or self._began is None:
             indices = self._draws.draw(population, count, draws, probe.device)
             return Selection(indices, slots=(("uniform", count),))
         xi = max(self.xi, 1 - self.max_chosen * population / count)
-        wanted = int(count * (1 - xi) + 1e-9)
-        if self._recent is None:
-            # The uniform points are drawn first, so that the host waits for no device.
-            rest = self._draws.draw(population, count - wanted, draws, probe.device)
-            others = min(population - len(rest), self.pool * wanted)
-            candidates = self._draws.others(population, others, draws, rest)
-            chosen = self._owed_most(step, wanted, candidates)
-        else:
-            candidates = self._recent.spread(self.pool * wanted, step, count)
-            self._chosen = self._recent.once(self._owed_most(step, wanted, candidates))
-            chosen = self._recent.owners[self._chosen]
-            left = count - len(chosen)
-            rest = self._draws.draw(population, left, draws, probe.device, exclude=chosen)
-        slots = ((self.score, len(chosen)), ("uniform", len(rest)))
-        weights = chosen_weights(self.weight, len(chosen), count, probe.device)
+        chosen_count = int(count * (1 - xi) + 1e-9)
+        # The uniform points are drawn first, so that the host waits for no device.
+        rest = self._draws.draw(population, count - chosen_count, draws, probe.device)
+        chosen = self._owed_most(chosen_count, rest, draws)
+        slots = ((self.score, chosen_count), ("uniform", len(rest)))
+        weights = chosen_weights(self.weight, chosen_count, count, probe.device)
         return Selection(torch.cat([chosen, rest]), weights, slots=slots)
 
-    def _owed_most(self, step: int, count: int, places: Tensor) -> Tensor:
-        """Return those of some places whose points have been owed most for longest, (count,)."""
+    def _owed_most(self, count: int, taken: Tensor, draws: Draws) -> Tensor:
+        """Return the candidates that have been owed most for longest, (count,)."""
         assert self._scores is not None
         assert self._trained is not None
-        owed = self._scores[places] * (step - self._trained[places])
-        return places[owed.topk(min(count, len(places))).indices]
+        left = self._population - len(taken)
+        wanted = min(left, self.pool * count)
+        candidates = self._draws.others(self._population, wanted, draws, taken)
+        owed = self._scores[candidates] * (draws.step - self._trained[candidates])
+        return candidates[owed.topk(count).indices]
 
     def observe(self, step: int, observation: Observation) -> None:
         """Remember the scores of a batch; see `Sampler.observe`."""
-        points = observation.selection.indices
-        if self._scores is None:
-            self._begin_memory(points, observation.values.dtype)
-        assert self._scores is not None
-        assert self._trained is not None
-        places = self._places_of(points)
-        if places is None:
+        if self._population > MOST_REMEMBERED:
             return
-        before = None if self._relative is None else self._relative[places]
-        self._scores[places], relative = self._score(observation, before)
-        self._trained[places] = step
-        if self._relative is not None and relative is not None:
-            self._relative[places] = relative
+        indices = observation.selection.indices
+        if self._scores is None:
+            self._scores = torch.full(
+                (self._population,), -1.0, dtype=observation.values.dtype, device=indices.device
+            )
+        if self._trained is None:
+            self._trained = torch.zeros(self._population, dtype=torch.int32, device=indices.device)
+        self._scores[indices] = self._score(observation)
+        self._trained[indices] = step
 
-    def _begin_memory(self, points: Tensor, dtype: torch.dtype) -> None:
-        """Make room for all points, or for the last ones, given those of the first batch."""
-        device, size = points.device, self._population
-        if size > MOST_REMEMBERED:
-            size = min(size, max(_LAST, _LAST_BATCHES * len(points)))
-            self._recent = Recent(size, device)
-        self._scores = torch.full((size,), -1.0, dtype=dtype, device=device)
-        self._trained = torch.zeros(size, dtype=torch.int32, device=device)
-        if self.score == "diagonal":
-            self._relative = torch.ones(size, dtype=dtype, device=device)
-
-    def _places_of(self, points: Tensor) -> Tensor | None:
-        """Return where the points of a batch are remembered, (B,); None where there is no room."""
-        if self._recent is None:
-            return points
-        known, self._chosen = self._chosen, None
-        if known is None:
-            known = points[:0]
-        if len(points) > len(self._recent.owners):
-            return None
-        added = self._recent.add(points[len(known) :])
-        if self._relative is not None:
-            self._relative[added] = 1.0
-        return torch.cat([known, added])
-
-    def _score(
-        self, observation: Observation, relative: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the scores of a batch (B,), and its k_i / k where they are measured."""
+    def _score(self, observation: Observation) -> Tensor:
+        """Return the scores of a batch (B,)."""
         errors = (observation.prediction - observation.values).square().sum(1)
-        leveraged = observation.leveraged_errors
-        if relative is None:
-            return errors, None
+        if self.score == "error":
+            return errors
+        if self._relative is None:
+            self._relative = errors.new_ones(self._population)
+        indices, leveraged = observation.selection.indices, observation.leveraged_errors
         if leveraged is None:
-            return errors * relative, None
+            return errors * self._relative[indices]
         self._seen = errors, leveraged
         # Where all of them are 0 there is no error, or nothing that moves.
         tiny = torch.finfo(leveraged.dtype).tiny
         scores = leveraged * (errors.sum() / leveraged.sum().clamp(min=tiny))
-        return scores, torch.where(errors > 0, scores / errors, 1.0)
+        self._relative[indices] = torch.where(errors > 0, scores / errors, 1.0)
+        return scores
 
     def self_leverage(self) -> SelfLeverage | None:
         """Return what the last batch said of the diagonal; see `Sampler.self_leverage`."""
@@ -335,8 +297,6 @@ class NintDiagonal(Sampler):
             _LEVERAGE: self._summary(),
         }
         found = {name: each for name, each in remembered.items() if each is not None}
-        if self._recent is not None:
-            found |= self._recent.state_dict()
         return found | self._draws.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -357,13 +317,6 @@ class NintDiagonal(Sampler):
             or not self._relative.is_floating_point()
         ):
             raise ValueError(f"unexpected sampler state {_RELATIVE}")
-        names = Recent.index_entries | Recent.host_entries
-        recent = {name: rest.pop(name) for name in names if name in rest}
-        self._recent = Recent.from_state(recent) if recent else None
-        if self._recent is not None and (
-            scores is None or scores.shape != self._recent.owners.shape
-        ):
-            raise ValueError(f"unexpected sampler state {sorted(recent)}")
         self._seen, self._leverage = None, rest.pop(_LEVERAGE, None)
         if self._leverage is not None and self._leverage.shape != (2,):
             raise ValueError(f"unexpected sampler state {_LEVERAGE} {tuple(self._leverage.shape)}")

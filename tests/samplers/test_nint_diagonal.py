@@ -16,16 +16,14 @@ from nint_cli.samplers import nint_diagonal
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.nint import Nint
 from nint_cli.samplers.nint_diagonal import NintDiagonal
-from nint_cli.samplers.recent import Recent
 from nint_cli.schedules.batch_size import BatchPlan
 from nint_cli.training.gradient import batch_gradient
 from tests import oracles
-from tests.conftest import Waves, generator, tiny_field, tiny_signal
+from tests.conftest import generator, tiny_field, tiny_signal
 
 SIGNAL = tiny_signal((12, 15))
 COUNT = len(SIGNAL)
 PLAN = BatchPlan(0.5, "constant", None, 60)
-REMEMBERED = {"scores": torch.zeros(4), "trained": torch.zeros(4).int()}
 AT_ONCE = {"start": 0.0, "max_chosen": 1.0}
 
 
@@ -201,97 +199,15 @@ def test_nothing_is_guided_before_its_time():
         assert (dict(selection.slots).keys() == {"uniform"}) == (step < 30), step
 
 
-@pytest.mark.parametrize("score", ["diagonal", "error"])
-def test_a_larger_signal_remembers_the_last_points_that_were_drawn(monkeypatch, score):
-    """Against a list of them; with all of these as candidates the best of them lead."""
+def test_beyond_what_is_remembered_nothing_is_guided(monkeypatch):
     monkeypatch.setattr(nint_diagonal, "MOST_REMEMBERED", COUNT - 1)
-    monkeypatch.setattr(nint_diagonal, "_LAST", 100)
-    sampler = NintDiagonal(BatchPlan(0.2, "constant", 20, 60), score=score, pool=1000, **AT_ONCE)
-    field, ring, head = tiny_field(3), [None] * 100, 0
-    for step in range(40):
-        selection, seen = train(sampler, field, step)
-        points = selection.indices.tolist()
-        assert len(set(points)) == 20
-        chosen = dict(selection.slots).get(score, 0)
-        assert (7 <= chosen <= 10) if step else chosen == 0
-        if step:
-            usable = [(head - 1 - age) % 100 for age in range(min(head, 80))]
-            owed = {place: ring[place][1] * (step - ring[place][2]) for place in usable}
-            best = sorted(usable, key=lambda place: -owed[place])[:10]
-            assert set(points[:chosen]) == {ring[place][0] for place in best}
-            places = {ring[place][0]: place for place in best}  # either, where there are two
-            assert len(places) == chosen
-            own = sampler._recent.owners.tolist()
-            known = [next(q for q in best if own[q] == p) for p in points[:chosen]]
-        errors = (seen.prediction - seen.values).square().sum(1)
-        measured = seen.leveraged_errors
-        scale = None if measured is None else float(errors.sum() / measured.sum())
-        for i, point in enumerate(points):
-            if i < chosen:
-                place = known[i]
-            else:
-                place, head = head % 100, head + 1
-            error = float(errors[i])
-            relative = ring[place][3] if i < chosen else 1.0
-            if scale is not None:
-                relative = float(measured[i]) * scale / error
-            ring[place] = point, error * relative, step, relative
-        state = sampler.state_dict()
-        filled = min(head, 100)
-        assert state["owners"][:filled].tolist() == [each[0] for each in ring[:filled]]
-        assert state["scores"][:filled].tolist() == pytest.approx([e[1] for e in ring[:filled]])
-        assert state["trained"][:filled].tolist() == [each[2] for each in ring[:filled]]
-        assert state["written"].tolist() == [head]
-    assert head > 400
-
-
-def test_a_batch_larger_than_the_memory_is_not_remembered(monkeypatch):
-    monkeypatch.setattr(nint_diagonal, "MOST_REMEMBERED", COUNT - 1)
-    monkeypatch.setattr(nint_diagonal, "_LAST", 10)
-    monkeypatch.setattr(nint_diagonal, "_LAST_BATCHES", 0)
-    sampler = NintDiagonal(PLAN, **AT_ONCE)
+    sampler, field = NintDiagonal(PLAN, **AT_ONCE), tiny_field(3)
     for step in range(3):
-        selection, _ = train(sampler, tiny_field(3), step)
-        assert dict(selection.slots)["uniform"] == 90
-    assert sampler.state_dict()["written"].tolist() == [0]
-
-
-def test_a_point_that_two_places_have_is_chosen_once():
-    recent = Recent(8, torch.device("cpu"))
-    assert recent.add(torch.tensor([5, 3, 5, 9])).tolist() == [0, 1, 2, 3]
-    assert recent.once(torch.tensor([3, 2, 1, 0])).tolist() == [1, 2, 3]
-    assert recent.add(torch.tensor([1, 2, 3, 4, 6, 7])).tolist() == [4, 5, 6, 7, 0, 1]
-    assert recent.owners.tolist() == [6, 7, 5, 9, 1, 2, 3, 4]
-    assert recent.spread(2, 0, 3).tolist() == [1, 7]
-    assert recent.spread(2, 1, 3).tolist() == [0, 6]
-    assert sorted(recent.spread(99, 0, 3).tolist()) == [0, 1, 5, 6, 7]
-    assert recent.spread(99, 0, 8).tolist() == []
-
-
-def test_a_signal_of_which_few_points_are_seen_is_guided_and_goes_on_alike():
-    """2^25 points whose values are computed; what is remembered stays small."""
-    signal, plan = Waves(1 << 25), BatchPlan(0.5, "constant", 256, 60)
-    field = tiny_field(1, dims=1)
-
-    def train_on(sampler, step):
-        selection = sampler.select(step, Probe(field, signal, Passes()), Draws(1, step))
-        sampler.observe(step, oracles.observation(field, signal, selection))
-        return selection
-
-    before, seen = NintDiagonal(plan, start=0.0, reshuffle=True), set()
-    assert before.unranked(len(signal)) is None
-    for step in range(6):
-        selection = train_on(before, step)
-        assert len(selection.indices.unique()) == 256
-        if step:
-            assert selection.slots == (("diagonal", 128), ("uniform", 128))
-            assert set(selection.indices[:128].tolist()) <= seen
-        seen |= set(selection.indices.tolist())
-    after, state = NintDiagonal(plan, start=0.0, reshuffle=True), before.state_dict()
-    assert max(len(each) for each in state.values()) == 1 << 20
-    after.load_state_dict({name: each.clone() for name, each in state.items()})
-    for step in range(6, 9):
-        assert torch.equal(train_on(before, step).indices, train_on(after, step).indices)
+        selection, _ = train(sampler, field, step)
+        assert selection.slots == (("uniform", 90),)
+    assert sampler.state_dict().keys() == {"began"}
+    assert sampler.unranked(COUNT - 1) is None
+    assert sampler.unranked(COUNT) == f"of more than {COUNT - 1} points a run comes back to few"
 
 
 def test_other_points_have_no_scores_yet():
@@ -312,9 +228,6 @@ def test_other_points_have_no_scores_yet():
         ({"began": torch.tensor([1.0])}, "began"),
         ({"leverage": torch.zeros(3)}, "leverage"),
         ({"relative": torch.zeros(3)}, "relative"),
-        ({"owners": torch.arange(3)}, "owners"),
-        ({**REMEMBERED, "owners": torch.arange(3)}, "owners"),
-        ({**REMEMBERED, "owners": torch.arange(3), "written": torch.tensor([1])}, "owners"),
         ({"what": torch.zeros(3)}, "what"),
         ({"ntk": torch.zeros(3, dtype=torch.int64)}, "Adam's first moment"),
     ],
