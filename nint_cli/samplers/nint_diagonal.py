@@ -186,7 +186,8 @@ class NintDiagonal(Sampler):
         if self.xi == 1:
             return "nint_diagonal.xi is 1"
         if population > MOST_REMEMBERED:
-            return f"of more than {MOST_REMEMBERED:,} points a run comes back to few"
+            most = f"the signal has more than {MOST_REMEMBERED:,} points"
+            return f"{most}, and a run comes back to few of them"
         return super().unranked(population)
 
     @classmethod

@@ -1,5 +1,7 @@
 """What metrics.json says of what chose the points."""
 
+import json
+
 import pytest
 
 from nint_cli.api import fit
@@ -9,6 +11,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.fields.wire import Wire
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.resume import resume
+from nint_cli.samplers import nint_diagonal
 from nint_cli.schedules.clock import Clock
 from tests.conftest import tiny_signal
 
@@ -104,6 +107,18 @@ def test_the_first_line_says_how_points_are_chosen(picture, tmp_path, capsys, wo
     small = ["--steps=2", "-o", str(tmp_path / "a"), "--preset=smoke", "--set=batch.size=64"]
     assert run(["fit", "image", str(picture), *small, *words]) == 0
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_signal_too_large_to_be_guided_is_said_to_be(picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(nint_diagonal, "MOST_REMEMBERED", 100)
+    small = ["--steps=3", "-o", str(tmp_path / "a"), "--set=siren.hidden_features=16"]
+    assert run(["fit", "image", str(picture), *small, "--set=batch.size=64"]) == 0
+    why = "the signal has more than 100 points, and a run comes back to few of them"
+    line = f"sampler nint_diagonal (points at random, for {why})"
+    assert line in " ".join(capsys.readouterr().err.split())
+    guidance = json.loads((tmp_path / "a/metrics.json").read_text())["guidance"]
+    assert guidance["ranked_by"] == f"nothing: {why}"
+    assert guidance["points"] == {"uniform": 3 * 64}
 
 
 def test_a_run_that_went_on_counts_as_one_that_never_stopped(picture, tmp_path):

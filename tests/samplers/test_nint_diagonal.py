@@ -207,7 +207,7 @@ def test_beyond_what_is_remembered_nothing_is_guided(monkeypatch):
         assert selection.slots == (("uniform", 90),)
     assert sampler.state_dict().keys() == {"began"}
     assert sampler.unranked(COUNT - 1) is None
-    assert sampler.unranked(COUNT) == f"of more than {COUNT - 1} points a run comes back to few"
+    assert f"more than {COUNT - 1} points" in str(sampler.unranked(COUNT))
 
 
 def test_other_points_have_no_scores_yet():
