@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -23,6 +23,7 @@ from nint_cli.runs.build import build_field
 from nint_cli.samplers.table import sampler_class
 from nint_cli.schedules.batch_size import AdaptiveBatchSizeState
 from nint_cli.schedules.duration import DurationState
+from nint_cli.signals.json_text import parsed
 from nint_cli.signals.record import SignalRecord
 from nint_cli.training.average import AverageState
 from nint_cli.training.divergence import DetectorState
@@ -114,6 +115,8 @@ class Checkpoint:
         state: Its trainer's state.
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
+        run_id: Tells the run from others, as its manifest.json has it; None where an earlier
+            version began it.
     """
 
     config: RunConfig
@@ -121,6 +124,7 @@ class Checkpoint:
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
+    run_id: str | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -140,6 +144,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "numbers": checkpoint.state.numbers,
         "best": checkpoint.best,
         "origin": checkpoint.origin.model_dump(),
+        "run_id": checkpoint.run_id,
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -183,12 +188,12 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+            about = _document(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         found = _checked(about, tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read checkpoint '{path}': {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         reason = _first_fault(error)
         raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
     for key, what in _REMOVED.items():
@@ -199,28 +204,38 @@ def read(path: Path) -> Checkpoint:
     return found
 
 
-def newest(paths: Sequence[Path], folder: Path) -> tuple[Checkpoint, list[str]]:
-    """Read the newest sound checkpoint of a run.
+def identity(path: Path) -> tuple[str | None, str]:
+    """Tell whose a checkpoint is, without reading its tensors.
 
     Args:
-        paths: The run's checkpoints, the newest first.
-        folder: The run's folder, for messages.
+        path: The file.
 
     Returns:
-        The checkpoint, and why each newer one was passed over.
+        The run's `run_id` and its input's hash, as `Checkpoint` has them.
 
     Raises:
-        InputError: If there is none, or none is sound.
+        InputError: If it is damaged or foreign.
     """
-    faults: list[str] = []
-    for path in paths:
-        try:
-            return read(path), faults
-        except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError(f"no sound checkpoint in '{folder}': {faults[0]}")
-    raise InputError(f"no checkpoint in '{folder}'")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = _document(file.metadata())
+        return _run_id(about), str(about["signal"]["sha256"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' is no sound checkpoint of nint: {error}") from error
+
+
+def _document(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    found = parsed((metadata or {})[_KEY])
+    if not isinstance(found, dict):
+        raise ValueError("its description is no mapping")
+    return found
+
+
+def _run_id(about: Mapping[str, Any]) -> str | None:
+    found = about.get("run_id")
+    if not isinstance(found, str | None):
+        raise ValueError("run_id is no text")
+    return found
 
 
 def rebuild_field(saved: Checkpoint) -> Field:
@@ -264,14 +279,23 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
     numbers = _Numbers.model_validate_json(json.dumps(saved))
     _check_field(config, signal, tensors, numbers)
     _check_indices(config, signal, tensors, numbers)
-    best = about["best"]
     return Checkpoint(
         config,
         signal,
         TrainerState(tensors, saved),
-        None if best is None else (float(best[0]), int(best[1])),
+        _best(about["best"]),
         Origin.model_validate(about["origin"]),
+        _run_id(about),
     )
+
+
+def _best(found: object) -> tuple[float, int] | None:
+    if found is None:
+        return None
+    match found:
+        case [int() | float() as figure, int() as step] if step >= 0:
+            return float(figure), step
+    raise ValueError("best is no figure and step")
 
 
 def _upgraded(numbers: dict[str, Any]) -> dict[str, Any]:

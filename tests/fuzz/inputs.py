@@ -148,7 +148,11 @@ def configurations() -> list[bytes]:
     """Presets and what YAML can do besides."""
     folder = Path(__file__).parents[2] / "configs"
     found = [path.read_bytes() for path in sorted(folder.rglob("*.yaml"))]
-    return [*found, b"a: &a [1, 2]\nsteps: *a\n", b'steps: 1_0\nfield: "siren"\nbatch: {size: 1}\n']
+    return [
+        *found,
+        b"a: &a [1, 2]\nsteps: *a\n",
+        b'steps: 1_0\nfield: "siren"\nbatch: {size: 1}\n',
+    ]
 
 
 def run_folders(root: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What is fed with damage: every reader of files that a user or another program may have written."""
+"""What is fed with damage: every reader of files that others may have written."""
 
 import random
 import shutil

@@ -1,4 +1,4 @@
-"""A child process that takes what may kill it: limits of time and memory, and a word on each case."""
+"""A child process with limits of time and memory, which says how each case ended."""
 
 import multiprocessing
 import os
