@@ -38,6 +38,7 @@ _OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
 _RENAMED = {"guard": "detector", "pace": "duration", "brevity": "adaptive_batch_size"}
 _KEY = "nint"
 _AVERAGE = "average."
+_SAMPLER = "sampler."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What an earlier version kept of a run that this one cannot go on with.
 _REMOVED = {
@@ -77,6 +78,7 @@ class _Numbers(BaseModel):
     update_passes: dict[str, float] | None = None
     choosing_passes: dict[str, float] | None = None
     trained: dict[str, int] | None = None
+    sampler: dict[str, list[int]] | None = None  # shapes; earlier versions did not say
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     detector: DetectorState | None = None
     average: AverageState | None = None
@@ -278,6 +280,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         saved["slots"] = {when: rules_by_name(each) for when, each in saved["slots"].items()}
     numbers = _Numbers.model_validate_json(json.dumps(saved))
     _check_field(config, signal, tensors, numbers)
+    _check_sampler(tensors, numbers)
     _check_indices(config, signal, tensors, numbers)
     return Checkpoint(
         config,
@@ -319,6 +322,21 @@ def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
         return holder if not isinstance(holder, dict) else dict(holder)
     level = {k: v for k, v in holder["level"].items() if k not in _OLD_LEVEL}
     return {**holder, "level": level}
+
+
+def _check_sampler(tensors: Mapping[str, Tensor], numbers: _Numbers) -> None:
+    """See that all is there that the sampler remembers, and nothing else."""
+    if numbers.sampler is None:
+        return
+    found = {
+        name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith(_SAMPLER)
+    }
+    for name in sorted(found.keys() ^ numbers.sampler.keys()):
+        fault = "nothing that its sampler remembers" if name in found else "missing"
+        raise ValueError(f"{name} is {fault}")
+    for name, shape in sorted(found.items()):
+        if shape != numbers.sampler[name]:
+            raise ValueError(f"{name} of shape {shape} was of {numbers.sampler[name]}")
 
 
 def _check_indices(
