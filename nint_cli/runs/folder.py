@@ -511,7 +511,7 @@ class RunFolder:
             return
         root = self.path.resolve()
         within = {root, root / CHECKPOINTS, root / SELECTIONS}
-        for name in [*manifest["files"], MANIFEST]:
+        for name in self._there([*manifest["files"], MANIFEST]):
             path = self.path / name
             if path.parent.resolve() in within and (path.is_symlink() or not path.is_dir()):
                 self.remove(name)
