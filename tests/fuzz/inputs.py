@@ -16,6 +16,17 @@ from nint_cli import cli
 from nint_cli.config.schema import SAMPLER_NAMES
 from tests.conftest import smooth_pixels
 
+PAIR = ("nint", "uniform")
+"""Samplers of two runs that can be compared."""
+
+SMALL_SHAPE = [
+    word
+    for key in ("points=256", "mc_resolution=8", "iou_resolution=8", "watch_resolution=8",
+                "surface_samples=100", "preview_size=16")
+    for word in ("--set", f"sdf.{key}")
+]  # fmt: skip
+"""Settings of a shape that is fitted and measured in a moment."""
+
 Files = dict[str, list[bytes]]
 """Contents by the name, with a suffix, that they are to be read under."""
 
@@ -155,28 +166,27 @@ def configurations() -> list[bytes]:
     ]
 
 
-def run_folders(root: Path) -> dict[str, Path]:
-    """Fit something tiny: a picture by each sampler, a sound and a shape by two.
+def run_folders(root: Path, *, every: bool) -> dict[str, Path]:
+    """Fit something tiny by two samplers: a picture, and a sound and a shape, too.
 
     Args:
         root: Where to.
+        every: Whether to fit more than the picture, and it by every sampler.
 
     Returns:
-        Run folders by name.
+        Run folders by modality and sampler.
     """
     root.mkdir(parents=True)
     Image.fromarray(smooth_pixels(12, 16)).save(root / "a.png")
     soundfile.write(root / "a.wav", 0.5 * np.sin(0.1 * np.arange(400)), 8_000)
     (root / "a.ply").write_bytes(_mesh(trimesh.creation.box((2, 1, 1)), "ply"))
-    small = [f"sdf.{key}" for key in ("points=256", "mc_resolution=8", "iou_resolution=8",
-             "watch_resolution=8", "surface_samples=100", "preview_size=16")]  # fmt: skip
-    more = [word for setting in small for word in ("--set", setting)]
     words: dict[str, list[Any]] = {
-        f"image {name}": ["image", root / "a.png", "--sampler", name] for name in SAMPLER_NAMES
+        f"image {name}": ["image", root / "a.png", "--sampler", name]
+        for name in (SAMPLER_NAMES if every else PAIR)
     }
-    for name in ("nint", "uniform"):
+    for name in PAIR if every else ():
         words[f"audio {name}"] = ["audio", root / "a.wav", "--sampler", name]
-        words[f"sdf {name}"] = ["sdf", root / "a.ply", "--sampler", name, *more]
+        words[f"sdf {name}"] = ["sdf", root / "a.ply", "--sampler", name, *SMALL_SHAPE]
     return {name: _fit(root / name.replace(" ", "-"), *each) for name, each in words.items()}
 
 

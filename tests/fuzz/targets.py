@@ -8,12 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nint_cli.config.layers import resolve
+from nint_cli.comparison.reading import read_run
+from nint_cli.config.layers import Resolved, resolve
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.sdf.files import read_shape
 from nint_cli.modalities.table import MODALITIES
+from nint_cli.runs import checkpoint, selections
+from nint_cli.runs.fit import Fit
+from nint_cli.runs.folder import RunFolder, in_use_by, is_of_another
+from nint_cli.runs.opening import newest, open_run
 from tests.fuzz import inputs
 from tests.fuzz.mutation import mutated, mutated_json, mutated_lines, mutated_safetensors
 
@@ -32,20 +37,22 @@ class Target:
         damaged: Makes damaged content.
         read: Reads it, in a folder to work in; a NintError says that it is refused.
         suffix: Of the file that a case is kept in.
+        quick: Whether a case takes milliseconds.
     """
 
     damaged: Callable[[random.Random], bytes]
     read: Callable[[bytes, Path], object]
     suffix: str
+    quick: bool = True
 
 
-def all_targets(root: Path, corpus: Path | None = None) -> dict[str, Target]:
+def all_targets(root: Path, corpus: Path | None = None, *, slow: bool) -> dict[str, Target]:
     """List what there is to damage.
 
     Args:
         root: A folder for runs that are made for this.
-        corpus: A folder of more files; those whose suffix is that of a picture, a sound or a mesh
-            are targets, each by its own.
+        corpus: A folder of more files; pictures, sounds and meshes in it are targets, too.
+        slow: Whether to list what runs whole commands.
 
     Returns:
         By name.
@@ -60,13 +67,17 @@ def all_targets(root: Path, corpus: Path | None = None) -> dict[str, Target]:
             found[f"{kind}{Path(name).suffix}"] = _reader(kind, name, contents)
     if corpus is not None:
         found |= _of_corpus(corpus)
-    found["config"] = Target(
-        partial(_of_any, inputs.configurations()), _configuration, suffix=".yaml"
-    )
-    runs = inputs.run_folders(root)
-    found |= _of_checkpoints(runs)
-    for kind in MODALITIES:
-        found |= _of_run(kind, runs[f"{kind} nint"], runs[f"{kind} uniform"])
+    found["config"] = Target(partial(_of_any, inputs.configurations()), _configuration, ".yaml")
+    runs = inputs.run_folders(root, every=slow)
+    kinds = dict.fromkeys(name.partition(" ")[0] for name in runs)
+    for kind in kinds:
+        found |= _of_run(kind, runs[f"{kind} nint"])
+    if slow:
+        for name, run in runs.items():
+            found[f"go on {name}"] = _checkpoint(run, _goes_on)
+        for kind in kinds:
+            other = runs[f"{kind} uniform"]
+            found |= _commands(kind, runs[f"{kind} nint"], other)
     return found
 
 
@@ -104,62 +115,118 @@ def _configuration(data: bytes, folder: Path) -> None:
     resolve([file_layer(folder / "a.yaml")])
 
 
-def _of_checkpoints(runs: Mapping[str, Path]) -> dict[str, Target]:
-    """Damage the newest checkpoint of runs; the ones before it are gone."""
-    found = {}
-    for name, run in runs.items():
-        path = max(run.glob("checkpoints/*"))
-        found[f"checkpoint {name}"] = Target(
-            partial(mutated_safetensors, path.read_bytes(), "nint"),
-            partial(_checkpoint, run, str(path.relative_to(run))),
-            ".safetensors",
-        )
-    return found
+_Damage = Callable[[bytes, random.Random], bytes]
 
 
-def _checkpoint(run: Path, name: str, data: bytes, folder: Path) -> None:
-    copy = _copy(run, folder)
-    for each in (copy / "checkpoints").iterdir():
-        each.unlink()
-    (copy / name).write_bytes(data)
-    _command("eval", copy)
-    _command("resume", copy, "--steps", 31)
-
-
-def _of_run(kind: str, run: Path, other: Path) -> dict[str, Target]:
-    """Damage each document of a run folder."""
-    documents: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
-        "manifest.json": mutated_json,
-        "metrics.json": mutated_json,
-        "log.jsonl": mutated_lines,
-        "config.yaml": lambda data, generator: mutated(data, (), generator),
-        "selections": lambda data, generator: mutated_safetensors(data, "slots", generator),
+def _of_run(kind: str, run: Path) -> dict[str, Target]:
+    """Damage each file of a run, and read it as the commands do."""
+    found = {
+        f"run {kind} {name}": _in_run(run, name, damage, _reads_all)
+        for name, damage in _DOCUMENTS.items()
     }
-    found = {}
-    for name, damage in documents.items():
-        path = min(run.glob("selections/*")) if name == "selections" else run / name
-        found[f"run {kind} {name}"] = Target(
-            partial(damage, path.read_bytes()),
-            partial(_run, run, other, str(path.relative_to(run))),
-            path.suffix,
-        )
+    found[f"run {kind} selection"] = _in_run(
+        run, _selection(run), _damaged_selection, _reads_selection
+    )
+    found[f"run {kind} checkpoint"] = _checkpoint(run, _loads)
     return found
 
 
-def _run(run: Path, other: Path, name: str, data: bytes, folder: Path) -> None:
-    """Read a run in which one file is damaged, in every way that there is."""
-    copy = _copy(run, folder)
-    (copy / name).write_bytes(data)
-    _command("compare", "runs", copy, other, "-o", folder / "report")
-    _command("eval", copy)
-    _command("inspect", copy)
-    _command("resume", copy, "--steps", 31)
+def _commands(kind: str, run: Path, other: Path) -> dict[str, Target]:
+    """Damage each file of a run, and give the run to every command."""
+    documents = {**_DOCUMENTS, "config.yaml": _damaged_text, _selection(run): _damaged_selection}
+    return {
+        f"commands {kind} {name}": _in_run(run, name, damage, partial(_obeys, other), quick=False)
+        for name, damage in documents.items()
+    }
 
 
-def _copy(run: Path, folder: Path) -> Path:
-    for name in ("run", "report"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    return Path(shutil.copytree(run, folder / "run"))
+def _in_run(
+    run: Path,
+    name: str,
+    damage: _Damage,
+    use: Callable[[Path, Path], object],
+    *,
+    quick: bool = True,
+) -> Target:
+    def read(data: bytes, folder: Path) -> None:
+        for each in ("run", "report"):
+            shutil.rmtree(folder / each, ignore_errors=True)
+        copy = shutil.copytree(run, folder / "run")
+        (copy / name).write_bytes(data)
+        use(copy, folder)
+
+    return Target(partial(damage, (run / name).read_bytes()), read, Path(name).suffix, quick)
+
+
+def _checkpoint(run: Path, use: Callable[[Path], object]) -> Target:
+    """Damage the newest checkpoint of a run; there is no other."""
+    path = max(run.glob("checkpoints/*"))
+
+    def without_others(copy: Path, folder: Path) -> None:
+        for each in (copy / "checkpoints").iterdir():
+            if each.name != path.name:
+                each.unlink()
+        use(copy)
+
+    damage = partial(_damaged_tensors, "nint")
+    name = str(path.relative_to(run))
+    return _in_run(run, name, damage, without_others, quick=use is _loads)
+
+
+def _selection(run: Path) -> str:
+    return str(min(run.glob("selections/*")).relative_to(run))
+
+
+def _damaged_tensors(key: str, data: bytes, generator: random.Random) -> bytes:
+    return mutated_safetensors(data, key, generator)
+
+
+def _damaged_text(data: bytes, generator: random.Random) -> bytes:
+    return mutated(data, (), generator)
+
+
+_damaged_selection = partial(_damaged_tensors, "slots")
+_DOCUMENTS: Mapping[str, _Damage] = {
+    "manifest.json": mutated_json,
+    "metrics.json": mutated_json,
+    "log.jsonl": mutated_lines,
+}
+
+
+def _reads_all(run: Path, folder: Path) -> None:
+    """Read what documents a run folder has, then put another run in its place."""
+    open_run(run)
+    is_of_another(run, "a.png")
+    in_use_by(run)
+    read_run(run, name="", variant="", root=folder)
+    with open_run(run, lock=True) as locked:
+        locked.rewind_log(20)
+    RunFolder.create(run, "a.png", overwrite=True).close()
+
+
+def _reads_selection(run: Path, folder: Path) -> None:
+    for path in RunFolder.found(run).selections():
+        selections.read(path)
+
+
+def _loads(run: Path) -> None:
+    saved, _ = newest(RunFolder.found(run))
+    checkpoint.identity(RunFolder(run).checkpoints()[0])
+    checkpoint.rebuild_field(saved)
+    signal = saved.signal
+    Fit(signal.kind, signal.source, Resolved(saved.config, {}), saved)
+
+
+def _goes_on(run: Path) -> None:
+    _command("eval", run)
+    _command("resume", run, "--steps", 33)
+
+
+def _obeys(other: Path, run: Path, folder: Path) -> None:
+    _command("compare", "runs", run, other, "-o", folder / "report")
+    _command("eval", run)
+    _command("inspect", run, "--points", 16)
+    _command("resume", run, "--steps", 33)
 
 
 def _command(*words: Any) -> None:

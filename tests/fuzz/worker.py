@@ -42,7 +42,9 @@ class Worker:
 
     def __init__(self, targets: dict[str, Target]) -> None:
         self._targets = targets
-        self._folder = Path(tempfile.mkdtemp(prefix="nint-fuzz-"))
+        # In memory where there is such a place, for what is written is flushed to the disk.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self._folder = Path(tempfile.mkdtemp(prefix="nint-fuzz-", dir=memory))
         self._start()
 
     def _start(self) -> None:

@@ -21,7 +21,7 @@ from nint_cli.errors import InputError
 from nint_cli.modalities.sdf import mesh_repair, sample_meshes
 from nint_cli.modalities.sdf.headers import FORMATS, is_binary_stl, kind_of, promised_faces
 from nint_cli.modalities.sdf.shape import BOX_SHARE, Faces, Points, Shape
-from nint_cli.signals.source import SAMPLE_PREFIX, read_up_to
+from nint_cli.signals.source import SAMPLE_PREFIX
 
 if TYPE_CHECKING:
     import trimesh
@@ -87,7 +87,8 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
     path = Path(source)
     most = max_faces * _MOST_BYTES_PER_FACE + _MOST_BYTES_BESIDE
     try:
-        data = read_up_to(path, most)
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except IsADirectoryError:
         raise InputError(f"cannot read '{source}': it is a folder; name a mesh") from None
     except (OSError, ValueError) as error:
