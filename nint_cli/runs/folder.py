@@ -1,11 +1,9 @@
 """The folder of a run: its layout, who owns which file, and writes that are all or nothing."""
 
 import contextlib
-import datetime
 import json
 import os
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +14,17 @@ from nint_cli.atomic import Writer, write_by, write_whole
 from nint_cli.config.removed import metrics_of_today
 from nint_cli.errors import InputError, OutputError
 from nint_cli.runs.log import is_evaluation, sound_rows
-from nint_cli.signals.json_text import parsed
+from nint_cli.runs.manifest import (
+    MANIFEST,
+    MARK,
+    describe_owner,
+    leads_out,
+    read_document,
+    read_manifest,
+    read_within,
+    text_of,
+    this_process,
+)
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 CONFIG = "config.yaml"
@@ -24,13 +32,9 @@ LOG = "log.jsonl"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 SELECTIONS = "selections"
-MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 
-# Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
-# nint's own lists may be removed.
-_MARK = {"written_by": "nint"}
 _NUMBERED = re.compile(r"step-\d{10}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
@@ -61,7 +65,7 @@ def is_of_another(folder: Path, source: str) -> bool:
     Returns:
         False, too, where there is no run.
     """
-    owner = _read_manifest(folder).get("input")
+    owner = read_manifest(folder).get("input")
     return owner is not None and bool(owner != identity(source))
 
 
@@ -74,13 +78,13 @@ def in_use_by(folder: Path) -> str | None:
     Returns:
         A process, in words; None where nobody does.
     """
-    if not (folder / LOCK).exists() or _leads_out(folder / LOCK, folder):
+    if not (folder / LOCK).exists() or leads_out(folder / LOCK, folder):
         return None
     lock = FileLock(folder / LOCK, blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        return _describe_owner(_read_manifest(folder))
+        return describe_owner(read_manifest(folder))
     except OSError:
         return None  # whoever is to write there will say why that cannot be done
     lock.release()
@@ -157,7 +161,7 @@ class RunFolder:
                 "input_sha256": input_sha256,
                 "run_id": run_id,
                 "files": [],
-                "owner": _owner(),
+                "owner": this_process(),
             })
         except BaseException:
             folder.close()
@@ -172,7 +176,7 @@ class RunFolder:
             found += [name for name in within if (self.path / name).is_symlink()]
             # A run would take these for its own, or write over them.
             found += [f"{name}/{path.name}" for name in within for path in self._numbered(name)]
-            manifest = _read_manifest(self.path)
+            manifest = read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
                     f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
@@ -209,7 +213,7 @@ class RunFolder:
         if lock:
             folder._acquire()
             folder._before = folder.read_saved(MANIFEST)
-            folder._write_manifest(_read_manifest(path) | {"owner": _owner()})
+            folder._write_manifest(read_manifest(path) | {"owner": this_process()})
         return folder
 
     @classmethod
@@ -232,7 +236,7 @@ class RunFolder:
             path / name for name in (MANIFEST, CONFIG, LOG, METRICS, CHECKPOINTS, SELECTIONS, LOCK)
         ]
         for each in (*own, *folder.checkpoints(), *folder.selections()):
-            if _leads_out(each, path):
+            if leads_out(each, path):
                 raise InputError(
                     f"'{each}' is a link that leads out of the run folder, which nint does not "
                     "follow; put what it points to in its place"
@@ -267,17 +271,17 @@ class RunFolder:
     @property
     def has_manifest(self) -> bool:
         """Whether there is a sound one, which says that the folder is a run's."""
-        return bool(_read_manifest(self.path))
+        return bool(read_manifest(self.path))
 
     @property
     def run_id(self) -> str | None:
         """What tells the run from others; None where an earlier version began it."""
-        return _text(_read_manifest(self.path).get("run_id"))
+        return text_of(read_manifest(self.path).get("run_id"))
 
     @property
     def input_sha256(self) -> str | None:
         """Hash of the input's content; None where an earlier version began the run."""
-        return _text(_read_manifest(self.path).get("input_sha256"))
+        return text_of(read_manifest(self.path).get("input_sha256"))
 
     def why_foreign(self, run_id: str | None, input_sha256: str) -> str | None:
         """Say why a checkpoint is another run's; None where it may be this one's.
@@ -289,27 +293,29 @@ class RunFolder:
         own, known = self.run_id, self.input_sha256
         if known is None:
             record = self.metrics().get("input")
-            known = _text(record.get("sha256")) if isinstance(record, dict) else None
+            known = text_of(record.get("sha256")) if isinstance(record, dict) else None
         if known is not None and known != input_sha256:
             return "of another input than the run"
         return "of another run" if own is not None and own != run_id else None
 
     def _acquire(self) -> None:
         """Lock the folder, and note whether its last owner left it locked."""
+        if leads_out(self.path / LOCK, self.path):
+            raise OutputError(f"'{self.path / LOCK}' is a link that leads out of the run folder")
         lock = FileLock(self.path / LOCK, blocking=False)
         try:
             lock.acquire()
         except Timeout:
-            owner = _describe_owner(_read_manifest(self.path))
+            owner = describe_owner(read_manifest(self.path))
             raise OutputError(
                 f"'{self.path}' is in use by {owner}; wait for it, or choose another folder"
             ) from None
         except OSError as error:
             raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
         self._lock = lock
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if manifest.get("owner") and not (self.path / METRICS).exists():
-            self.taken_over = _describe_owner(manifest)
+            self.taken_over = describe_owner(manifest)
         # Whoever could still be writing holds the lock, so these were left behind by the dead.
         for folder in (self.path, self.path / CHECKPOINTS, self.path / SELECTIONS):
             for litter in folder.glob(".*.tmp"):
@@ -328,7 +334,7 @@ class RunFolder:
 
     def _settle_manifest(self) -> None:
         """Have the manifest list what is there, or as it was where nothing was written."""
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         with contextlib.suppress(OutputError):  # it is no worse off than after a kill
             if self._before is not None:
                 write_whole(self.path / MANIFEST, self._before)
@@ -347,12 +353,12 @@ class RunFolder:
 
     def metrics(self) -> dict[str, Any]:
         """Read metrics.json as of today; empty where there is none that can be read."""
-        found = _read_json(self.path, METRICS)
+        found = read_document(self.path / METRICS, self.path)
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
     def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""
-        return _read(self.path, name)
+        return read_within(self.path / name, self.path)
 
     def remove(self, name: str) -> None:
         """Remove one of the run's files, if it is there.
@@ -482,7 +488,7 @@ class RunFolder:
 
     def _owned(self, paths: list[Path]) -> list[Path]:
         """Choose what nint wrote, which alone may be removed."""
-        own = set(_read_manifest(self.path).get("files", ()))
+        own = set(read_manifest(self.path).get("files", ()))
         return [path for path in paths if path.relative_to(self.path).as_posix() in own]
 
     def _drop(self, paths: list[Path]) -> None:
@@ -492,7 +498,7 @@ class RunFolder:
     def _own(self, name: str) -> None:
         """Enter a file in the manifest before it is first written."""
         self._before = None
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if not manifest:
             raise OutputError(
                 f"cannot write '{self.path / name}': the run's {MANIFEST} is gone or damaged"
@@ -501,12 +507,12 @@ class RunFolder:
             self._write_manifest(manifest | {"files": [*self._there(manifest["files"]), name]})
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        text = json.dumps(_MARK | manifest, indent=2)
+        text = json.dumps(MARK | manifest, indent=2)
         write_whole(self.path / MANIFEST, text.encode() + b"\n")
 
     def _remove_run(self) -> None:
         """Remove what the manifest says nint wrote; the manifest goes last."""
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if not manifest:
             return
         root = self.path.resolve()
@@ -515,62 +521,3 @@ class RunFolder:
             path = self.path / name
             if path.parent.resolve() in within and (path.is_symlink() or not path.is_dir()):
                 self.remove(name)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a folder's manifest; empty where nint wrote none that can be read."""
-    manifest = _read_json(folder, MANIFEST)
-    if not isinstance(manifest, dict) or not manifest.items() >= _MARK.items():
-        return {}
-    files = manifest.get("files")
-    if not isinstance(files, list) or not all(_is_name(name) for name in files):
-        return {}
-    return manifest
-
-
-def _is_name(name: object) -> bool:
-    """Tell what a file can be called."""
-    try:
-        return isinstance(name, str) and b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-
-
-def _read_json(folder: Path, name: str) -> Any:  # noqa: ANN401 (whatever is in it)
-    data = _read(folder, name)
-    try:
-        return None if data is None else parsed(data)
-    except ValueError:
-        return None
-
-
-def _read(folder: Path, name: str) -> bytes | None:
-    """Read a file of a folder; None where it cannot be read, or is a link that leads out."""
-    try:
-        return None if _leads_out(folder / name, folder) else (folder / name).read_bytes()
-    except OSError:
-        return None
-
-
-def _leads_out(path: Path, folder: Path) -> bool:
-    """Tell whether a name in a folder is a link to what is not in it."""
-    try:
-        return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # in a circle
-        return True
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _owner() -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
-
-
-def _describe_owner(manifest: Mapping[str, Any]) -> str:
-    owner = manifest.get("owner")
-    if not isinstance(owner, dict):
-        return "another process"
-    return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"

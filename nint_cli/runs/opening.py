@@ -7,7 +7,8 @@ from nint_cli.errors import InputError, OutputError
 from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint
-from nint_cli.runs.folder import MANIFEST, RunFolder
+from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.manifest import MANIFEST
 
 
 def open_run(

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nint_cli.comparison.reading import read_run
+from nint_cli.comparison.reading import read_curve, read_run
 from nint_cli.config.layers import Resolved, resolve
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.modalities.audio.files import read_sound
@@ -120,8 +120,9 @@ _Damage = Callable[[bytes, random.Random], bytes]
 
 def _of_run(kind: str, run: Path) -> dict[str, Target]:
     """Damage each file of a run, and read it as the commands do."""
+    uses = {"manifest.json": _opens, "metrics.json": _is_compared, "log.jsonl": _rewinds}
     found = {
-        f"run {kind} {name}": _in_run(run, name, damage, _reads_all)
+        f"run {kind} {name}": _in_run(run, name, damage, uses[name])
         for name, damage in _DOCUMENTS.items()
     }
     found[f"run {kind} selection"] = _in_run(
@@ -193,15 +194,22 @@ _DOCUMENTS: Mapping[str, _Damage] = {
 }
 
 
-def _reads_all(run: Path, folder: Path) -> None:
-    """Read what documents a run folder has, then put another run in its place."""
+def _opens(run: Path, folder: Path) -> None:
+    """Open a run, then put another one in its place."""
     open_run(run)
     is_of_another(run, "a.png")
     in_use_by(run)
+    RunFolder.create(run, "a.png", overwrite=True).close()
+
+
+def _is_compared(run: Path, folder: Path) -> None:
     read_run(run, name="", variant="", root=folder)
+
+
+def _rewinds(run: Path, folder: Path) -> None:
+    read_curve(run, "psnr_db")
     with open_run(run, lock=True) as locked:
         locked.rewind_log(20)
-    RunFolder.create(run, "a.png", overwrite=True).close()
 
 
 def _reads_selection(run: Path, folder: Path) -> None:
