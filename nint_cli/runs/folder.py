@@ -232,10 +232,10 @@ class RunFolder:
         if not path.is_dir():
             raise InputError(f"no run folder '{path}'")
         folder = cls(path)
-        own = [
-            path / name for name in (MANIFEST, CONFIG, LOG, METRICS, CHECKPOINTS, SELECTIONS, LOCK)
-        ]
-        for each in (*own, *folder.checkpoints(), *folder.selections()):
+        own = [MANIFEST, CONFIG, LOG, METRICS, CHECKPOINTS, SELECTIONS, LOCK]
+        own += read_manifest(path).get("files", ())
+        numbered = (*folder.checkpoints(), *folder.selections())
+        for each in (*(path / name for name in folder._there(own)), *numbered):
             if leads_out(each, path):
                 raise InputError(
                     f"'{each}' is a link that leads out of the run folder, which nint does not "

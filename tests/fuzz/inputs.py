@@ -187,7 +187,12 @@ def run_folders(root: Path, *, every: bool) -> dict[str, Path]:
     for name in PAIR if every else ():
         words[f"audio {name}"] = ["audio", root / "a.wav", "--sampler", name]
         words[f"sdf {name}"] = ["sdf", root / "a.ply", "--sampler", name, *SMALL_SHAPE]
-    return {name: _fit(root / name.replace(" ", "-"), *each) for name, each in words.items()}
+    found = {name: _fit(root / name.replace(" ", "-"), *each) for name, each in words.items()}
+    for name, path in found.items():
+        if name.endswith(PAIR[0]):
+            code, said = quietly("inspect", path, "--points", 16)
+            assert code == 0, said
+    return found
 
 
 def _fit(path: Path, *words: Any) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from nint_cli.comparison.reading import read_curve, read_run
 from nint_cli.config.layers import Resolved, resolve
 from nint_cli.config.yaml_text import file_layer
+from nint_cli.inspection.files import refuse_what_is_in_the_way
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.sdf.files import read_shape
@@ -128,6 +129,9 @@ def _of_run(kind: str, run: Path) -> dict[str, Target]:
     found[f"run {kind} selection"] = _in_run(
         run, _selection(run), _damaged_selection, _reads_selection
     )
+    found[f"run {kind} inspect.json"] = _in_run(
+        run, "inspect/inspect.json", mutated_json, _inspected_before
+    )
     found[f"run {kind} checkpoint"] = _checkpoint(run, _loads)
     return found
 
@@ -200,6 +204,10 @@ def _opens(run: Path, folder: Path) -> None:
     is_of_another(run, "a.png")
     in_use_by(run)
     RunFolder.create(run, "a.png", overwrite=True).close()
+
+
+def _inspected_before(run: Path, folder: Path) -> None:
+    refuse_what_is_in_the_way(run / "inspect")
 
 
 def _is_compared(run: Path, folder: Path) -> None:

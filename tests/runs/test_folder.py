@@ -6,6 +6,7 @@ import pytest
 
 from nint_cli.atomic import write_by, write_whole
 from nint_cli.errors import InputError, OutputError
+from nint_cli.inspection.files import refuse_what_is_in_the_way
 from nint_cli.runs.folder import (
     CONFIG,
     METRICS,
@@ -245,7 +246,8 @@ PLACES = ("checkpoints", "selections", "log.jsonl", "metrics.json", "config.yaml
 
 
 @pytest.mark.parametrize(
-    "name", [*PLACES, "manifest.json", "checkpoints/step-0000000001.safetensors"]
+    "name",
+    [*PLACES, "manifest.json", "preview.png", "checkpoints/step-0000000001.safetensors"],
 )
 def test_a_run_with_a_link_that_leads_out_is_neither_read_nor_written(tmp_path, name):
     """Whatever is there stays, and the way out is named."""
@@ -256,6 +258,7 @@ def test_a_run_with_a_link_that_leads_out_is_neither_read_nor_written(tmp_path, 
         folder.write_json(METRICS, {"a": 1})
         folder.write_checkpoint(1, b"c")
         folder.write_selection(1, b"s")
+        folder.write("preview.png", b"p")
     (run / name).rename(outside)
     litter = ".step-0000000040.safetensors.123-0a1b2c3d.tmp"
     if outside.is_dir():
@@ -334,3 +337,28 @@ def test_a_folder_that_was_opened_and_not_written_is_as_it_was(tmp_path):
     with RunFolder.open(run, lock=True) as folder:
         folder.remove(CONFIG)
     assert json.loads((run / "manifest.json").read_bytes())["files"] == []
+
+
+def test_a_folder_of_an_inspection_that_leads_out_of_the_run_is_refused(tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    outside.mkdir()
+    RunFolder.create(run, "a.png").close()
+    (run / "inspect").symlink_to(outside)
+    with pytest.raises(OutputError, match="is a link that leads out of the run folder"):
+        refuse_what_is_in_the_way(run / "inspect")
+    (tmp_path / "link").symlink_to(outside)  # a link of the user's own, beside a run
+    refuse_what_is_in_the_way(tmp_path / "link")
+    (outside / "inspect.json").symlink_to(tmp_path / "none")
+    with pytest.raises(OutputError, match="that nint inspect did not write"):
+        refuse_what_is_in_the_way(tmp_path / "link")
+
+
+def test_a_lock_that_leads_out_is_not_taken(tmp_path):
+    run = tmp_path / "run"
+    RunFolder.create(run, "a.png").close()
+    (run / ".lock").unlink()
+    (tmp_path / "victim").write_text("mine")
+    (run / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OutputError, match="is a link that leads out of the run folder"):
+        RunFolder.create(run, "a.png", overwrite=True)
+    assert (tmp_path / "victim").read_text() == "mine"
