@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test test-slow lint format types check experiments docs reference bench clean
+.PHONY: help install demo test test-slow fuzz lint format types check experiments docs reference bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(READY) ## run the tests, without the slow ones
 
 test-slow: $(READY) ## run the slow tests
 	$(BIN)/python -m pytest -m slow || [ $$? -eq 5 ] # 5: there are none
+
+fuzz: $(READY) ## damage inputs for MINUTES=60, and files of CORPUS=DIR; what fails is kept in runs/fuzz
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),60) $(if $(CORPUS),--corpus '$(CORPUS)')
 
 lint: $(READY) ## check style and docstrings
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ from nint_cli.modalities.table import metrics_document, modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Outcome, fit_input
-from nint_cli.runs.folder import METRICS, RunFolder
+from nint_cli.runs.folder import METRICS
+from nint_cli.runs.opening import newest, open_run
 from nint_cli.runs.resume import resume as resume_run
 
 
@@ -46,7 +47,7 @@ class Run:
             NintError: If the run has none, because it was killed or is still going on.
         """
         try:
-            return metrics_document().validate_python(RunFolder.open(self.path).metrics())
+            return metrics_document().validate_python(open_run(self.path).metrics())
         except ValueError as error:
             raise NintError(
                 f"'{self.path}' has no sound {METRICS}: the run did not end; go on with "
@@ -55,7 +56,7 @@ class Run:
 
     @cached_property
     def _saved(self) -> checkpoint.Checkpoint:
-        return checkpoint.newest(RunFolder.open(self.path).checkpoints(), self.path)[0]
+        return newest(open_run(self.path))[0]
 
     @property
     def config(self) -> RunConfig:
@@ -172,4 +173,4 @@ def load_run(path: str | PathLike[str]) -> Run:
     Returns:
         The run.
     """
-    return Run(RunFolder.open(Path(path)).path)
+    return Run(open_run(Path(path)).path)

@@ -17,6 +17,7 @@ from nint_cli.cli.signals_and_outcome import shown, steered, tell
 from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import NintError, OutputError
 from nint_cli.runs.folder import METRICS, is_of_another
+from nint_cli.signals.json_text import parsed
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class Batch:
 
 def _is_batch(data: bytes) -> bool:
     try:
-        document = json.loads(data)
+        document = parsed(data)
     except ValueError:
         return False
     return isinstance(document, dict) and document.keys() == {"schema_version", "items"}

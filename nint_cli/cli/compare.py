@@ -85,7 +85,13 @@ def compare_runs(
         *(["--force"] if force else []),
     ])
     comparison = compare_finished(
-        folders, output, baseline=baseline, targets=target, force=force, command=command
+        folders,
+        output,
+        baseline=baseline,
+        targets=target,
+        force=force,
+        command=command,
+        note=console.note,
     )
     files.claim(output, "runs")
     return _report(comparison, output, as_json=json)

@@ -1,6 +1,6 @@
 """A comparison of runs that are there already."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from nint_cli.comparison.summary import compare, default_baseline
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.modalities.table import MODALITIES
-from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.opening import open_run, refuse_foreign_checkpoints
 from nint_cli.signals.source import source_stem
 from nint_cli.version import __version__
 
@@ -26,6 +26,7 @@ def compare_finished(
     targets: Sequence[float] | None,
     force: bool,
     command: str,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Compare runs that are there already.
 
@@ -36,6 +37,7 @@ def compare_finished(
         targets: Values of the headline; None chooses.
         force: Whether to compare what was fitted to other inputs or measured otherwise, too.
         command: What makes the report again.
+        note: Told what was mended in a run folder, a line each.
 
     Returns:
         The comparison. Variants are called by sampler, field, and what else tells them apart.
@@ -46,7 +48,7 @@ def compare_finished(
     """
     if len(folders) < 2:
         raise ConfigError("there is nothing to compare; name two or more run folders")
-    _refuse_unfinished(folders)
+    _refuse_unfinished(folders, note)
     metrics = {folder: read_metrics(folder) for folder in folders}
     kinds = {each.input.kind for each in metrics.values()}
     if len(kinds) > 1:
@@ -97,13 +99,14 @@ def _method(of: RunMetrics) -> dict[str, Any]:
     return comparable.method(of.config)
 
 
-def _refuse_unfinished(folders: Sequence[Path]) -> None:
+def _refuse_unfinished(folders: Sequence[Path], note: Callable[[str], None]) -> None:
     """Name all runs that can still go on: what they have is no result."""
-    begun = [
-        f"'{folder}'"
-        for folder in folders
-        if RunFolder.open(folder).metrics().get("status", "interrupted") == "interrupted"
-    ]
+    begun = []
+    for folder in folders:
+        opened = open_run(folder, note=note)
+        refuse_foreign_checkpoints(opened)
+        if opened.metrics().get("status", "interrupted") == "interrupted":
+            begun.append(f"'{folder}'")
     if begun:
         raise InputError(f"not finished: {', '.join(begun)}; go on with nint resume")
 

@@ -14,6 +14,7 @@ from nint_cli.atomic import write_whole
 from nint_cli.comparison.page.document import render
 from nint_cli.comparison.record import Comparison
 from nint_cli.errors import OutputError
+from nint_cli.signals.json_text import parsed
 
 JSON, CSV, PAGE = "compare.json", "compare.csv", "report.html"
 MARK = "comparison.json"
@@ -67,7 +68,7 @@ def claim(root: Path, of: str) -> None:
 def _mark(root: Path) -> str | None:
     """Say what a folder holds a comparison of; None where it holds none."""
     try:
-        found = json.loads((root / MARK).read_bytes())
+        found = parsed((root / MARK).read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict) or not found.items() >= _MARK.items():

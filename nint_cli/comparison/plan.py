@@ -12,9 +12,8 @@ from nint_cli.comparison.record import InputEntry
 from nint_cli.config.layers import BUILT_IN, Resolved
 from nint_cli.config.removed import without_removed
 from nint_cli.errors import ConfigError, InputError
-from nint_cli.runs import checkpoint
-from nint_cli.runs.folder import CONFIG, MANIFEST, RunFolder
-from nint_cli.signals.source import identity
+from nint_cli.runs.folder import CONFIG, is_of_another
+from nint_cli.runs.opening import newest, open_run
 
 State = Literal["finished", "begun", "lost", "other", "absent"]
 
@@ -81,8 +80,9 @@ class Entry:
         one that can go on; ``lost`` one that failed, or ended before it had saved anything;
         ``other`` one of other settings, or of what the input was before it was changed.
         """
-        manifest = _read_json(self.folder / MANIFEST)
-        if manifest is None:
+        try:
+            folder = open_run(self.folder)
+        except InputError:
             return "absent"
         try:
             settings = yaml.safe_load((self.folder / CONFIG).read_bytes())
@@ -92,15 +92,15 @@ class Entry:
             return "other"
         if isinstance(settings, dict):
             settings = without_removed(settings, filled=True)
-        if settings != self.settings or manifest.get("input") != identity(self.source):
+        if settings != self.settings or is_of_another(self.folder, self.source):
             return "other"
-        metrics = RunFolder(self.folder).metrics()
+        metrics = folder.metrics()
         if metrics.get("status") in _DONE:
             return "finished" if self._is_of_input(metrics.get("input")) else "other"
         if metrics.get("status") == "failed":
             return "lost"
         try:
-            saved, _ = checkpoint.newest(RunFolder(self.folder).checkpoints(), self.folder)
+            saved, _ = newest(folder)
         except InputError:
             return "lost"
         return "begun" if saved.signal.sha256 == self.sha256 else "other"
@@ -199,11 +199,3 @@ def refuse_equals(variants: Sequence[Variant]) -> None:
                 f"'{seen[settings]}' and '{variant.name}' have the same settings; leave one out"
             )
         seen[settings] = variant.name
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

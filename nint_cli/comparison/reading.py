@@ -1,6 +1,5 @@
 """Reading runs: what a comparison needs of a run folder."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from nint_cli.comparison.statistics import cost_to
 from nint_cli.errors import InputError
 from nint_cli.metrics.schema import Quality, RunMetrics
 from nint_cli.modalities.table import MODALITIES, metrics_document
-from nint_cli.runs.folder import LOG, METRICS, RunFolder
+from nint_cli.runs.folder import LOG, METRICS
+from nint_cli.runs.log import is_evaluation, is_number, sound_rows
+from nint_cli.runs.opening import open_run
 
 
 def read_metrics(folder: Path) -> RunMetrics:
@@ -26,15 +27,28 @@ def read_metrics(folder: Path) -> RunMetrics:
     Raises:
         InputError: If there is no run, or it has none that is sound.
     """
-    found = RunFolder.open(folder).metrics()
+    opened = open_run(folder)
+    found = opened.metrics()
     if not found:
         raise InputError(
             f"'{folder}' has no sound {METRICS}: the run did not end; go on with nint resume"
         )
     try:
-        return metrics_document().validate_python(found)
+        metrics = metrics_document().validate_python(found)
+        _check_config(metrics.config)
     except ValueError as error:
         raise InputError(f"'{folder}/{METRICS}' is damaged, or too new") from error
+    if opened.input_sha256 not in {None, metrics.input.sha256}:
+        raise InputError(f"'{folder}/{METRICS}' is of another input than the run; fit it anew")
+    return metrics
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    """See that there is what every comparison needs; other settings may be of any version."""
+    match config:
+        case {"sampler": str(), "field": str(), "optimiser": {"lr": int() | float()}}:
+            return
+    raise ValueError("its configuration is damaged")
 
 
 def read_curve(folder: Path, headline: str) -> Curve:
@@ -45,20 +59,13 @@ def read_curve(folder: Path, headline: str) -> Curve:
         headline: The figure to take.
 
     Returns:
-        Its evaluations in order; empty where there is no log.
+        Its evaluations in order, without odd rows; empty where there is no log.
     """
-    try:
-        lines = (folder / LOG).read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    rows: dict[int, Mapping[str, Any]] = {}
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # the last one may be torn
-        if isinstance(row, dict) and "event" not in row and "train_s" in row:
-            rows[row["step"]] = row
+    rows = {
+        row["step"]: row
+        for row in sound_rows(folder / LOG)
+        if is_evaluation(row) and (row.get(headline) is None or is_number(row[headline]))
+    }
     ordered = [rows[step] for step in sorted(rows)]
     return Curve(
         step=[row["step"] for row in ordered],

@@ -31,8 +31,8 @@ from nint_cli.modalities.base import Subject
 from nint_cli.runs import checkpoint, selections
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint
-from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
+from nint_cli.runs.opening import newest, open_run, refuse_foreign_checkpoints
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.nint import NintSettings
 from nint_cli.samplers.table import section_of
@@ -110,12 +110,13 @@ class _Examination:
         baseline: Path | None,
         note: Callable[[str], None],
     ) -> None:
-        self._folder = RunFolder.open(path)
+        self._folder = open_run(path, note=note)
         self._path = path
         self._points = points
         self._seed = seed
         self._note = note
-        self._saved, faults = checkpoint.newest(self._folder.checkpoints(), path)
+        self._saved, faults = newest(self._folder)
+        refuse_foreign_checkpoints(self._folder)
         for fault in faults:
             note(f"{fault}; looking at the checkpoint before it")
         self._entry = read_run(path, name="", variant="", root=path)

@@ -8,6 +8,7 @@ from nint_cli.atomic import write_whole
 from nint_cli.errors import OutputError
 from nint_cli.inspection.examine import PICTURES, Inspected
 from nint_cli.inspection.record import Inspection
+from nint_cli.runs.manifest import leads_out, read_document, read_manifest
 
 JSON = "inspect.json"
 
@@ -19,8 +20,15 @@ def refuse_what_is_in_the_way(folder: Path) -> None:
         folder: The folder; it need not exist.
 
     Raises:
-        OutputError: If a file that nint inspect did not write has a name that it needs.
+        OutputError: If a file that nint inspect did not write has a name that it needs, or the
+            folder is a link in a run folder that leads out of it.
     """
+    run = folder.parent
+    if leads_out(folder, run) and read_manifest(run):
+        raise OutputError(
+            f"'{folder}' is a link that leads out of the run folder, which nint does not follow; "
+            "choose another folder with -o"
+        )
     own = _earlier(folder)
     for name in (JSON, *PICTURES):
         if name not in own and os.path.lexists(folder / name):
@@ -69,7 +77,7 @@ def write(folder: Path, found: Inspected) -> str:
 def _earlier(folder: Path) -> set[str]:
     """Give the names of an earlier inspection's files; none where there is none."""
     try:
-        found = Inspection.model_validate_json((folder / JSON).read_bytes())
-    except (OSError, ValueError):
+        found = Inspection.model_validate(read_document(folder / JSON, folder))
+    except ValueError:
         return set()
     return {JSON, *found.files}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -24,6 +24,7 @@ from nint_cli.runs.build import build_field
 from nint_cli.samplers.table import sampler_class
 from nint_cli.schedules.batch_size import AdaptiveBatchSizeState
 from nint_cli.schedules.duration import DurationState
+from nint_cli.signals.json_text import parsed
 from nint_cli.signals.record import SignalRecord
 from nint_cli.training.average import AverageState
 from nint_cli.training.divergence import DetectorState
@@ -41,6 +42,7 @@ _OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
 _RENAMED = {"guard": "detector", "pace": "duration", "brevity": "adaptive_batch_size"}
 _KEY = "nint"
 _AVERAGE = "average."
+_SAMPLER = "sampler."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What an earlier version kept of a run that this one cannot go on with.
 _REMOVED = {
@@ -82,6 +84,7 @@ class _Numbers(BaseModel):
     update_passes: dict[str, float] | None = None
     choosing_passes: dict[str, float] | None = None
     trained: dict[str, int] | None = None
+    sampler: dict[str, list[int]] | None = None  # shapes; earlier versions did not say
     slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
     detector: DetectorState | None = None
     average: AverageState | None = None
@@ -120,6 +123,8 @@ class Checkpoint:
         state: Its trainer's state.
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
+        run_id: Tells the run from others, as its manifest.json has it; None where an earlier
+            version began it.
     """
 
     config: RunConfig
@@ -127,6 +132,7 @@ class Checkpoint:
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
+    run_id: str | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -146,6 +152,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "numbers": checkpoint.state.numbers,
         "best": checkpoint.best,
         "origin": checkpoint.origin.model_dump(),
+        "run_id": checkpoint.run_id,
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
@@ -189,12 +196,12 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
+            about = _document(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         found = _checked(about, tensors)
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read checkpoint '{path}': {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         reason = _first_fault(error)
         raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
     for key, what in _REMOVED.items():
@@ -205,28 +212,38 @@ def read(path: Path) -> Checkpoint:
     return found
 
 
-def newest(paths: Sequence[Path], folder: Path) -> tuple[Checkpoint, list[str]]:
-    """Read the newest sound checkpoint of a run.
+def identity(path: Path) -> tuple[str | None, str]:
+    """Tell whose a checkpoint is, without reading its tensors.
 
     Args:
-        paths: The run's checkpoints, the newest first.
-        folder: The run's folder, for messages.
+        path: The file.
 
     Returns:
-        The checkpoint, and why each newer one was passed over.
+        The run's `run_id` and its input's hash, as `Checkpoint` has them.
 
     Raises:
-        InputError: If there is none, or none is sound.
+        InputError: If it is damaged or foreign.
     """
-    faults: list[str] = []
-    for path in paths:
-        try:
-            return read(path), faults
-        except InputError as error:
-            faults.append(str(error))
-    if faults:
-        raise InputError(f"no sound checkpoint in '{folder}': {faults[0]}")
-    raise InputError(f"no checkpoint in '{folder}'")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = _document(file.metadata())
+        return _run_id(about), str(about["signal"]["sha256"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' is no sound checkpoint of nint: {error}") from error
+
+
+def _document(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    found = parsed((metadata or {})[_KEY])
+    if not isinstance(found, dict):
+        raise ValueError("its description is no mapping")
+    return found
+
+
+def _run_id(about: Mapping[str, Any]) -> str | None:
+    found = about.get("run_id")
+    if not isinstance(found, str | None):
+        raise ValueError("run_id is no text")
+    return found
 
 
 def rebuild_field(saved: Checkpoint) -> Field:
@@ -271,15 +288,25 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         saved["slots"] = {when: rules_by_name(each) for when, each in saved["slots"].items()}
     numbers = _Numbers.model_validate_json(json.dumps(saved))
     _check_field(config, signal, tensors, numbers)
+    _check_sampler(tensors, numbers)
     _check_indices(config, signal, tensors, numbers)
-    best = about["best"]
     return Checkpoint(
         config,
         signal,
         TrainerState(tensors, saved),
-        None if best is None else (float(best[0]), int(best[1])),
+        _best(about["best"]),
         Origin.model_validate(about["origin"]),
+        _run_id(about),
     )
+
+
+def _best(found: object) -> tuple[float, int] | None:
+    if found is None:
+        return None
+    match found:
+        case [int() | float() as figure, int() as step] if step >= 0:
+            return float(figure), step
+    raise ValueError("best is no figure and step")
 
 
 def _upgraded(numbers: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +330,21 @@ def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
         return holder if not isinstance(holder, dict) else dict(holder)
     level = {k: v for k, v in holder["level"].items() if k not in _OLD_LEVEL}
     return {**holder, "level": level}
+
+
+def _check_sampler(tensors: Mapping[str, Tensor], numbers: _Numbers) -> None:
+    """See that all is there that the sampler remembers, and nothing else."""
+    if numbers.sampler is None:
+        return
+    found = {
+        name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith(_SAMPLER)
+    }
+    for name in sorted(found.keys() ^ numbers.sampler.keys()):
+        fault = "nothing that its sampler remembers" if name in found else "missing"
+        raise ValueError(f"{name} is {fault}")
+    for name, shape in sorted(found.items()):
+        if shape != numbers.sampler[name]:
+            raise ValueError(f"{name} of shape {shape} was of {numbers.sampler[name]}")
 
 
 def _check_indices(

@@ -12,8 +12,8 @@ from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
-from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
+from nint_cli.runs.opening import newest, open_run
 
 
 def evaluate_run(
@@ -38,8 +38,8 @@ def evaluate_run(
         InputError: If there is no sound checkpoint, the input is gone or has changed, what it is
             compared with has another size, or the LPIPS weights are unsound.
     """
-    folder = RunFolder.open(path)
-    saved, faults = checkpoint.newest(folder.checkpoints(), path)
+    folder = open_run(path, note=note)
+    saved, faults = newest(folder)
     for fault in faults:
         note(f"{fault}; measuring the checkpoint before it")
     record = saved.signal

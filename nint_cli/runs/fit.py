@@ -100,6 +100,13 @@ class Fit:
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
 
+    @property
+    def run_id(self) -> str:
+        """What tells the fit from others: equal fits of equal inputs have the same."""
+        settings = self.resolved.config.model_dump(mode="json")
+        of = [self.subject.modality.name, self.subject.sha256, config_digest(settings)]
+        return hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32]
+
     def run(self, folder: RunFolder, control: Control) -> RunMetrics:
         """Train, and write everything that a run folder holds; metrics.json last.
 
@@ -334,7 +341,14 @@ def _fit_into(
         overwrite = True
     with fit.clock.measure("save_s"):
         results = fit.subject.files.values()
-        claimed = RunFolder.create(path, fit.source, results=results, overwrite=overwrite)
+        claimed = RunFolder.create(
+            path,
+            fit.source,
+            results=results,
+            overwrite=overwrite,
+            run_id=fit.run_id,
+            input_sha256=fit.subject.sha256,
+        )
     with claimed as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")

@@ -1,11 +1,9 @@
 """The folder of a run: its layout, who owns which file, and writes that are all or nothing."""
 
 import contextlib
-import datetime
 import json
 import os
 import re
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +13,18 @@ from filelock import BaseFileLock, FileLock, Timeout
 from nint_cli.atomic import Writer, write_by, write_whole
 from nint_cli.config.removed import metrics_of_today
 from nint_cli.errors import InputError, OutputError
+from nint_cli.runs.log import is_evaluation, sound_rows
+from nint_cli.runs.manifest import (
+    MANIFEST,
+    MARK,
+    describe_owner,
+    leads_out,
+    read_document,
+    read_manifest,
+    read_within,
+    text_of,
+    this_process,
+)
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 CONFIG = "config.yaml"
@@ -22,13 +32,9 @@ LOG = "log.jsonl"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 SELECTIONS = "selections"
-MANIFEST = "manifest.json"
 LOCK = ".lock"
 
 
-# Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
-# nint's own lists may be removed.
-_MARK = {"written_by": "nint"}
 _NUMBERED = re.compile(r"step-\d{10}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
@@ -59,7 +65,7 @@ def is_of_another(folder: Path, source: str) -> bool:
     Returns:
         False, too, where there is no run.
     """
-    owner = _read_manifest(folder).get("input")
+    owner = read_manifest(folder).get("input")
     return owner is not None and bool(owner != identity(source))
 
 
@@ -72,13 +78,13 @@ def in_use_by(folder: Path) -> str | None:
     Returns:
         A process, in words; None where nobody does.
     """
-    if not (folder / LOCK).exists():
+    if not (folder / LOCK).exists() or leads_out(folder / LOCK, folder):
         return None
     lock = FileLock(folder / LOCK, blocking=False)
     try:
         lock.acquire()
     except Timeout:
-        return _describe_owner(_read_manifest(folder))
+        return describe_owner(read_manifest(folder))
     except OSError:
         return None  # whoever is to write there will say why that cannot be done
     lock.release()
@@ -103,10 +109,20 @@ class RunFolder:
         self.path = path
         self.taken_over: str | None = None
         self._lock: BaseFileLock | None = None
+        self._before: bytes | None = (
+            None  # the manifest that was found, until another file changes
+        )
 
     @classmethod
     def create(
-        cls, path: Path, source: str, *, results: Iterable[str] = (), overwrite: bool = False
+        cls,
+        path: Path,
+        source: str,
+        *,
+        results: Iterable[str] = (),
+        overwrite: bool = False,
+        run_id: str | None = None,
+        input_sha256: str | None = None,
     ) -> Self:
         """Claim and lock a folder for a new run.
 
@@ -115,6 +131,8 @@ class RunFolder:
             source: The input, noted in the manifest.
             results: Names of further files that the run may write.
             overwrite: Remove the files of an earlier run, and only those.
+            run_id: Tells the run from others; its checkpoints have it, too.
+            input_sha256: Hash of the input's content.
 
         Returns:
             The folder, empty of runs.
@@ -138,7 +156,13 @@ class RunFolder:
         try:
             folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
             folder._remove_run()
-            folder._write_manifest({"input": identity(source), "files": [], "owner": _owner()})
+            folder._write_manifest({
+                "input": identity(source),
+                "input_sha256": input_sha256,
+                "run_id": run_id,
+                "files": [],
+                "owner": this_process(),
+            })
         except BaseException:
             folder.close()
             raise
@@ -152,7 +176,7 @@ class RunFolder:
             found += [name for name in within if (self.path / name).is_symlink()]
             # A run would take these for its own, or write over them.
             found += [f"{name}/{path.name}" for name in within for path in self._numbered(name)]
-            manifest = _read_manifest(self.path)
+            manifest = read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
                     f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
@@ -161,9 +185,12 @@ class RunFolder:
             owned = {MANIFEST, *manifest["files"]} if manifest else set()
             foreign = [name for name in found if name not in owned]
             if foreign:
+                begun = not manifest and bool(self.checkpoints())
                 raise OutputError(
                     f"'{self.path}' holds a '{foreign[0]}' that nint did not write; choose "
                     "another folder with -o"
+                    + f", or if it is a run that lost its {MANIFEST}, `nint eval` rebuilds that"
+                    * begun
                 )
 
     @classmethod
@@ -178,34 +205,117 @@ class RunFolder:
             The folder.
 
         Raises:
-            InputError: If there is no run in it.
+            InputError: If there is no run in it, or a link in it leads out of it.
+        """
+        folder = cls.found(path)
+        if not folder.has_manifest:
+            raise InputError(f"'{path}' holds no run: there is no sound {MANIFEST} in it")
+        if lock:
+            folder._acquire()
+            folder._before = folder.read_saved(MANIFEST)
+            folder._write_manifest(read_manifest(path) | {"owner": this_process()})
+        return folder
+
+    @classmethod
+    def found(cls, path: Path) -> Self:
+        """Look at a folder that may lack its manifest.
+
+        Args:
+            path: The folder.
+
+        Returns:
+            The folder, for reading.
+
+        Raises:
+            InputError: If it is none, or a link in it leads out of it.
         """
         if not path.is_dir():
             raise InputError(f"no run folder '{path}'")
-        if not _read_manifest(path):
-            raise InputError(f"'{path}' holds no run: there is no sound {MANIFEST} in it")
         folder = cls(path)
-        if lock:
-            folder._acquire()
-            folder._write_manifest(_read_manifest(path) | {"owner": _owner()})
+        own = [MANIFEST, CONFIG, LOG, METRICS, CHECKPOINTS, SELECTIONS, LOCK]
+        own += read_manifest(path).get("files", ())
+        numbered = (*folder.checkpoints(), *folder.selections())
+        for each in (*(path / name for name in folder._there(own)), *numbered):
+            if leads_out(each, path):
+                raise InputError(
+                    f"'{each}' is a link that leads out of the run folder, which nint does not "
+                    "follow; put what it points to in its place"
+                )
         return folder
+
+    def rebuild_manifest(
+        self, source: str, results: Iterable[str], run_id: str | None, input_sha256: str
+    ) -> None:
+        """Write the manifest that a run has lost.
+
+        Args:
+            source: The input.
+            results: Names of further files that the run may have written.
+            run_id: As its checkpoint has it.
+            input_sha256: Hash of the input's content.
+        """
+        self._acquire()
+        try:
+            numbered = [*self.checkpoints(), *self.selections()]
+            files = [CONFIG, LOG, METRICS, *results]
+            files += [path.relative_to(self.path).as_posix() for path in numbered]
+            self._write_manifest({
+                "input": identity(source),
+                "input_sha256": input_sha256,
+                "run_id": run_id,
+                "files": [name for name in files if os.path.lexists(self.path / name)],
+            })
+        finally:
+            self.close()
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether there is a sound one, which says that the folder is a run's."""
+        return bool(read_manifest(self.path))
+
+    @property
+    def run_id(self) -> str | None:
+        """What tells the run from others; None where an earlier version began it."""
+        return text_of(read_manifest(self.path).get("run_id"))
+
+    @property
+    def input_sha256(self) -> str | None:
+        """Hash of the input's content; None where an earlier version began the run."""
+        return text_of(read_manifest(self.path).get("input_sha256"))
+
+    def why_foreign(self, run_id: str | None, input_sha256: str) -> str | None:
+        """Say why a checkpoint is another run's; None where it may be this one's.
+
+        Args:
+            run_id: As it has it.
+            input_sha256: Hash of its input's content.
+        """
+        own, known = self.run_id, self.input_sha256
+        if known is None:
+            record = self.metrics().get("input")
+            known = text_of(record.get("sha256")) if isinstance(record, dict) else None
+        if known is not None and known != input_sha256:
+            return "of another input than the run"
+        return "of another run" if own is not None and own != run_id else None
 
     def _acquire(self) -> None:
         """Lock the folder, and note whether its last owner left it locked."""
+        if leads_out(self.path / LOCK, self.path):
+            raise OutputError(f"'{self.path / LOCK}' is a link that leads out of the run folder")
         lock = FileLock(self.path / LOCK, blocking=False)
         try:
             lock.acquire()
         except Timeout:
-            owner = _describe_owner(_read_manifest(self.path))
+            owner = describe_owner(read_manifest(self.path))
             raise OutputError(
                 f"'{self.path}' is in use by {owner}; wait for it, or choose another folder"
             ) from None
         except OSError as error:
             raise OutputError(f"cannot write in '{self.path}': {error.strerror}") from error
         self._lock = lock
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if manifest.get("owner") and not (self.path / METRICS).exists():
-            self.taken_over = _describe_owner(manifest)
+            self.taken_over = describe_owner(manifest)
         # Whoever could still be writing holds the lock, so these were left behind by the dead.
         for folder in (self.path, self.path / CHECKPOINTS, self.path / SELECTIONS):
             for litter in folder.glob(".*.tmp"):
@@ -213,10 +323,27 @@ class RunFolder:
                     litter.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlock the folder; it may be gone by now."""
-        if self._lock is not None:
+        """Bring the manifest up to date, and unlock the folder; it may be gone by now."""
+        if self._lock is None:
+            return
+        try:
+            self._settle_manifest()
+        finally:
             self._lock.release()
             self._lock = None
+
+    def _settle_manifest(self) -> None:
+        """Have the manifest list what is there, or as it was where nothing was written."""
+        manifest = read_manifest(self.path)
+        with contextlib.suppress(OutputError):  # it is no worse off than after a kill
+            if self._before is not None:
+                write_whole(self.path / MANIFEST, self._before)
+            elif manifest and (there := self._there(manifest["files"])) != manifest["files"]:
+                self._write_manifest(manifest | {"files": there})
+        self._before = None
+
+    def _there(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if os.path.lexists(self.path / name)]
 
     def __enter__(self) -> Self:
         return self
@@ -226,18 +353,12 @@ class RunFolder:
 
     def metrics(self) -> dict[str, Any]:
         """Read metrics.json as of today; empty where there is none that can be read."""
-        try:
-            found = json.loads((self.path / METRICS).read_bytes())
-        except (OSError, ValueError):
-            return {}
+        found = read_document(self.path / METRICS, self.path)
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
     def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""
-        try:
-            return (self.path / name).read_bytes()
-        except OSError:
-            return None
+        return read_within(self.path / name, self.path)
 
     def remove(self, name: str) -> None:
         """Remove one of the run's files, if it is there.
@@ -248,13 +369,14 @@ class RunFolder:
         Raises:
             OutputError: If it cannot be removed.
         """
+        self._before = None
         try:
             (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot remove '{self.path / name}': {error.strerror}") from error
 
     def rewind_log(self, step: int) -> dict[str, Any]:
-        """Drop all rows after a step, and a last row that was torn.
+        """Drop all rows after a step, and odd ones, such as a last one that was torn.
 
         Args:
             step: The step to go on from.
@@ -262,22 +384,10 @@ class RunFolder:
         Returns:
             The newest evaluation left; empty where there is none.
         """
-        try:
-            lines = (self.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return {}
-        rows = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            done = row.get("step") if isinstance(row, dict) else None
-            if isinstance(done, int) and done <= step:
-                rows.append(row)
+        rows = [row for row in sound_rows(self.path / LOG) if row["step"] <= step]
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         self.write(LOG, text.encode())
-        return next((row for row in reversed(rows) if "event" not in row), {})
+        return next((row for row in reversed(rows) if is_evaluation(row)), {})
 
     def write(self, name: str, data: bytes) -> None:
         """Write one of the run's files whole.
@@ -378,7 +488,7 @@ class RunFolder:
 
     def _owned(self, paths: list[Path]) -> list[Path]:
         """Choose what nint wrote, which alone may be removed."""
-        own = set(_read_manifest(self.path).get("files", ()))
+        own = set(read_manifest(self.path).get("files", ()))
         return [path for path in paths if path.relative_to(self.path).as_posix() in own]
 
     def _drop(self, paths: list[Path]) -> None:
@@ -387,55 +497,27 @@ class RunFolder:
 
     def _own(self, name: str) -> None:
         """Enter a file in the manifest before it is first written."""
-        manifest = _read_manifest(self.path)
+        self._before = None
+        manifest = read_manifest(self.path)
         if not manifest:
             raise OutputError(
                 f"cannot write '{self.path / name}': the run's {MANIFEST} is gone or damaged"
             )
         if name not in manifest["files"]:
-            manifest["files"].append(name)
-            self._write_manifest(manifest)
+            self._write_manifest(manifest | {"files": [*self._there(manifest["files"]), name]})
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        text = json.dumps(_MARK | manifest, indent=2)
+        text = json.dumps(MARK | manifest, indent=2)
         write_whole(self.path / MANIFEST, text.encode() + b"\n")
 
     def _remove_run(self) -> None:
         """Remove what the manifest says nint wrote; the manifest goes last."""
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if not manifest:
             return
         root = self.path.resolve()
-        for name in [*manifest["files"], MANIFEST]:
-            if (self.path / name).parent.resolve() in {
-                root,
-                root / CHECKPOINTS,
-                root / SELECTIONS,
-            }:
+        within = {root, root / CHECKPOINTS, root / SELECTIONS}
+        for name in self._there([*manifest["files"], MANIFEST]):
+            path = self.path / name
+            if path.parent.resolve() in within and (path.is_symlink() or not path.is_dir()):
                 self.remove(name)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a folder's manifest; empty where nint wrote none that can be read."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(manifest, dict) or not manifest.items() >= _MARK.items():
-        return {}
-    files = manifest.get("files")
-    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-        return {}
-    return manifest
-
-
-def _owner() -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
-
-
-def _describe_owner(manifest: Mapping[str, Any]) -> str:
-    owner = manifest.get("owner")
-    if not isinstance(owner, dict):
-        return "another process"
-    return f"process {owner.get('pid')} on {owner.get('host')} since {owner.get('since')}"

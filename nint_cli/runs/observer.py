@@ -215,6 +215,7 @@ class RunObserver:
                 trainer.state_dict(),
                 best=self.best,
                 origin=self._origin,
+                run_id=self._folder.run_id,
             )
             keep = self._config.checkpoint.keep
             self._folder.write_checkpoint(trainer.step, checkpoint.encode(saved), keep)

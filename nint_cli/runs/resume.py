@@ -13,11 +13,11 @@ from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import ConfigError
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.modalities.table import metrics_document, setting_keys
-from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint, Origin
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit, Outcome
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
+from nint_cli.runs.opening import newest, open_run
 from nint_cli.samplers.table import sampler_class
 
 # What may differ between a run and its continuation: how long it goes on, how often it is looked
@@ -56,10 +56,10 @@ def resume(
         The outcome; `kept` if there was nothing left to do.
     """
     control = control or Control()
-    with RunFolder.open(path, lock=True) as folder:
+    with open_run(path, lock=True, note=control.note) as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
-        saved, faults = checkpoint.newest(folder.checkpoints(), path)
+        saved, faults = newest(folder)
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
         resolved, changed = _resolve(folder, saved, steps, time_budget_s)

@@ -324,7 +324,8 @@ class Trainer:
 
         The clock is not among it, so that equal runs have equal states.
         """
-        tensors = self.optimiser.state_dict() | self._sampler_state()
+        remembered = self._sampler_state()
+        tensors = self.optimiser.state_dict() | remembered
         for when, selection in self.selections.items():
             tensors[f"selection.{when}"] = selection.indices
         numbers = {
@@ -332,6 +333,7 @@ class Trainer:
             "update_passes": asdict(self.updates),
             "choosing_passes": asdict(self.choosing),
             "trained": None if self.trained is None else dict(self.trained),
+            "sampler": {name: list(tensor.shape) for name, tensor in remembered.items()},
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         if self.average is not None:

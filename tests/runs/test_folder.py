@@ -6,7 +6,15 @@ import pytest
 
 from nint_cli.atomic import write_by, write_whole
 from nint_cli.errors import InputError, OutputError
-from nint_cli.runs.folder import CONFIG, METRICS, RunFolder, default_folder
+from nint_cli.inspection.files import refuse_what_is_in_the_way
+from nint_cli.runs.folder import (
+    CONFIG,
+    METRICS,
+    RunFolder,
+    default_folder,
+    in_use_by,
+    is_of_another,
+)
 
 
 def names(path):
@@ -229,3 +237,128 @@ def test_strange_names_make_harmless_folders(source, stem, tmp_path):
     folder = default_folder(source, "nint", tmp_path)
     assert folder.parent.parent == tmp_path
     assert folder.parent.name == stem
+
+
+# Links and names
+
+
+PLACES = ("checkpoints", "selections", "log.jsonl", "metrics.json", "config.yaml", ".lock")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*PLACES, "manifest.json", "preview.png", "checkpoints/step-0000000001.safetensors"],
+)
+def test_a_run_with_a_link_that_leads_out_is_neither_read_nor_written(tmp_path, name):
+    """Whatever is there stays, and the way out is named."""
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    with RunFolder.create(run, "a.png") as folder:
+        folder.write(CONFIG, b"x")
+        folder.append_log({"step": 1, "train_s": 0, "passes": 0})
+        folder.write_json(METRICS, {"a": 1})
+        folder.write_checkpoint(1, b"c")
+        folder.write_selection(1, b"s")
+        folder.write("preview.png", b"p")
+    (run / name).rename(outside)
+    litter = ".step-0000000040.safetensors.123-0a1b2c3d.tmp"
+    if outside.is_dir():
+        (outside / litter).write_bytes(b"half")
+    (run / name).symlink_to(outside)
+    everything = names(tmp_path)
+    before = {path: (tmp_path / path).read_bytes() for path in everything}
+    for lock in (False, True):
+        with pytest.raises(InputError, match=f"{name}' is a link that leads out of the run"):
+            RunFolder.open(run, lock=lock)
+    assert RunFolder(run).read_saved(name) is None
+    assert is_of_another(run, "a.png") is False
+    assert in_use_by(run) is None
+    if name in {"checkpoints", "selections", "manifest.json"}:
+        with pytest.raises(OutputError, match="that nint did not write"):
+            RunFolder.create(run, "a.png", overwrite=True)
+    assert {path: (tmp_path / path).read_bytes() for path in names(tmp_path)} == before
+    if name in {"log.jsonl", "metrics.json"}:
+        RunFolder.create(run, "a.png", overwrite=True).close()
+        assert outside.read_bytes() == before["outside"]
+        assert not (run / name).exists()
+
+
+def test_links_within_a_run_are_followed_and_circles_are_not(tmp_path):
+    run = tmp_path / "run"
+    with RunFolder.create(run, "a.png") as folder:
+        folder.write_json(METRICS, {"a": 1})
+    (run / "metrics.json").rename(run / "kept.json")
+    (run / "metrics.json").symlink_to("kept.json")
+    (tmp_path / "link").symlink_to(run)
+    assert RunFolder.open(tmp_path / "link").metrics() == {"a": 1}
+    (run / "kept.json").unlink()
+    (run / "kept.json").symlink_to("metrics.json")
+    with pytest.raises(InputError, match="leads out"):
+        RunFolder.open(run)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", 7, None])
+def test_a_name_that_none_can_be_is_refused_before_anything_is_removed(tmp_path, name):
+    run = tmp_path / "run"
+    with RunFolder.create(run, "a.png") as folder:
+        folder.write(CONFIG, b"x")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"].append(name)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    before = names(run)
+    with pytest.raises(OutputError, match="that nint did not write"):
+        RunFolder.create(run, "a.png", overwrite=True)
+    assert names(run) == before
+
+
+def test_names_of_folders_and_of_nothing_are_passed_over(tmp_path):
+    run = tmp_path / "run"
+    with RunFolder.create(run, "a.png") as folder:
+        folder.write(CONFIG, b"x")
+    (run / "mine").mkdir()
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"] += ["", ".", "..", "mine", "checkpoints", "x" * 300, "none"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    RunFolder.create(run, "a.png", overwrite=True).close()
+    assert names(run) == [".lock", "manifest.json"]
+    assert (run / "mine").is_dir()
+
+
+def test_a_folder_that_was_opened_and_not_written_is_as_it_was(tmp_path):
+    run = tmp_path / "run"
+    RunFolder.create(run, "a.png").close()
+    before = (run / "manifest.json").read_bytes().replace(str(os.getpid()).encode(), b"1")
+    (run / "manifest.json").write_bytes(before)
+    with RunFolder.open(run, lock=True):
+        assert (run / "manifest.json").read_bytes() != before  # it names who works there
+    assert (run / "manifest.json").read_bytes() == before
+    with RunFolder.open(run, lock=True) as folder:
+        folder.write(CONFIG, b"x")
+    assert json.loads((run / "manifest.json").read_bytes())["files"] == [CONFIG]
+    with RunFolder.open(run, lock=True) as folder:
+        folder.remove(CONFIG)
+    assert json.loads((run / "manifest.json").read_bytes())["files"] == []
+
+
+def test_a_folder_of_an_inspection_that_leads_out_of_the_run_is_refused(tmp_path):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    outside.mkdir()
+    RunFolder.create(run, "a.png").close()
+    (run / "inspect").symlink_to(outside)
+    with pytest.raises(OutputError, match="is a link that leads out of the run folder"):
+        refuse_what_is_in_the_way(run / "inspect")
+    (tmp_path / "link").symlink_to(outside)  # a link of the user's own, beside a run
+    refuse_what_is_in_the_way(tmp_path / "link")
+    (outside / "inspect.json").symlink_to(tmp_path / "none")
+    with pytest.raises(OutputError, match="that nint inspect did not write"):
+        refuse_what_is_in_the_way(tmp_path / "link")
+
+
+def test_a_lock_that_leads_out_is_not_taken(tmp_path):
+    run = tmp_path / "run"
+    RunFolder.create(run, "a.png").close()
+    (run / ".lock").unlink()
+    (tmp_path / "victim").write_text("mine")
+    (run / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(OutputError, match="is a link that leads out of the run folder"):
+        RunFolder.create(run, "a.png", overwrite=True)
+    assert (tmp_path / "victim").read_text() == "mine"

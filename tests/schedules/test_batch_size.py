@@ -10,8 +10,9 @@ from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.config.yaml_text import parse_yaml
-from nint_cli.runs import checkpoint
 from nint_cli.runs.build import build_trainer
+from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.opening import newest
 from nint_cli.schedules.batch_size import AdaptiveBatchSize
 from nint_cli.schedules.clock import Clock
 from tests.cli.test_cli import nint
@@ -333,7 +334,7 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     assert '{"event":"batch_size","batch_size":512}' in (run / "log.jsonl").read_text().replace(
         " ", ""
     )
-    saved, _ = checkpoint.newest(sorted((run / "checkpoints").glob("*")), run)
+    saved, _ = newest(RunFolder(run))
     assert saved.state.numbers["adaptive_batch_size"]["size"] == 512
     code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")
     assert code == 0, err

@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.shape import sample_surface
+from nint_cli.signals.json_text import parsed
 
 _VERSION = 1  # of the rule that draws; a pool of another is drawn anew
 
@@ -129,7 +130,7 @@ def decode_pool(data: bytes, plan: PoolPlan, mesh_sha256: str) -> Pool | None:
     """
     try:
         length = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["pool"])
+        about = parsed(parsed(data[8 : 8 + length])["__metadata__"]["pool"])
         tensors = load(data)
         pool = Pool(tensors["coords"], tensors["distances"])
         sound = about == {"key": pool_key(plan, mesh_sha256), "sha256": pool.sha256}
