@@ -14,6 +14,7 @@ _OFF = re.compile(
 )
 _OFF_COUNTS = re.compile(rb"(?:\s|#[^\n]*\n)*\d+[ \t]+\d+[ \t]+\d+\s")
 _OBJ = re.compile(rb"^[ \t]*(?:v[ \t]+[-+.\d]|f[ \t]+-?\d)", re.MULTILINE)
+_ZIP = {b"PK\x03\x04", b"PK\x05\x06"}
 _USD = (".usd", ".usda", ".usdc")
 
 
@@ -81,7 +82,7 @@ def kind_of(data: bytes, suffix: str) -> str | None:
     """
     if data[:4] == b"glTF":
         return "GLB"
-    if data[:4] == b"PK\x03\x04":
+    if data[:4] in _ZIP:
         return "3MF" if any(name.lower().endswith(".model") for name in _members(data)) else None
     if re.match(rb"ply[ \t]*[\r\n]", data):
         return "PLY"
@@ -112,7 +113,7 @@ def foreign(data: bytes, suffix: str) -> str:
     Returns:
         Words that follow "it is"; empty where it is nothing that is known.
     """
-    if data[:4] == b"PK\x03\x04":
+    if data[:4] in _ZIP:
         members = _members(data)
         if suffix != ".usdz" and not any(name.endswith(_USD) for name in members[:1]):
             inside = next((name for name in members if not name.endswith("/")), "")

@@ -37,6 +37,7 @@ _TYPES = {
     for name in names.split()
 }
 _HEADER = re.compile(rb"ply[ \t]*(?P<newline>\r\n|\r|\n)")
+_BEYOND = "what follows the last element is passed over"
 _CORNERS = ("vertex_indices", "vertex_index")
 
 
@@ -81,14 +82,15 @@ def read(data: bytes, reading: Reading) -> list[Part]:
     faces = sum(element.count for element in elements if element.name == "face")
     reading.check_faces(faces)
     if text:
-        body = _text_numbers(body, sum(element.count for element in elements)).tobytes()
+        rows = sum(element.count for element in elements)
+        body = _text_numbers(body, rows, reading).tobytes()
     table: dict[str, dict[str, _Column]] = {}
     at = 0
     for element in elements:
         wanted = element.name in {"vertex", "face", "tristrips"}
         table[element.name], at = _columns(body, at, element, wanted)
     if body[at : at + 4096].strip():
-        reading.notes.append("what follows the last element is passed over")
+        reading.notes.append(_BEYOND)
     columns = table.get("vertex", {})
     if not columns.keys() >= {"x", "y", "z"}:
         raise Unsupported("its vertices have no x, y and z")
@@ -141,7 +143,7 @@ def _header(data: bytes) -> tuple[list[_Element], bytes, bool]:
     return elements, data[body:], order == "="
 
 
-def _text_numbers(text: bytes, rows: int) -> NDArray[np.float64]:
+def _text_numbers(text: bytes, rows: int, reading: Reading) -> NDArray[np.float64]:
     """Read the numbers of a text, up to its last row where none follow."""
     try:
         return numbers(text)
@@ -149,7 +151,9 @@ def _text_numbers(text: bytes, rows: int) -> NDArray[np.float64]:
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
         if not 0 < rows <= len(ends):
             raise
-        return numbers(text[: ends[rows - 1]])
+        found = numbers(text[: ends[rows - 1]])
+        reading.notes.append(_BEYOND)
+        return found
 
 
 def _columns(
