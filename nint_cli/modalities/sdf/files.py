@@ -105,6 +105,8 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
         ) from error
     except Exception as error:  # whatever a decoder makes of damaged data
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, LookupError):  # whose text is a bare name, or a library's
+            reason = f"it names something that is not there: {reason}"
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
 
 

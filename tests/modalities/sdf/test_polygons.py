@@ -1,5 +1,6 @@
 """Faces of any number of corners, in every format that has them."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
 from nint_cli.modalities.sdf.formats import polygons
 from nint_cli.modalities.sdf.formats.reading import Reading
-from tests.modalities.sdf.test_files import said
+from tests.modalities.sdf.test_files import refusal, said
 
 BAR = np.array([(0, 0), (2, 0), (2, 0.4), (0.4, 0.4), (0.4, 2), (0, 2)])
 """An L, whose corner 3 is concave."""
@@ -168,6 +169,18 @@ def test_a_polygon_that_crosses_itself_is_said_and_its_edges_stay():
     shape = read_shape(as_obj(*prism(star)))
     assert "2 polygons cross themselves or have no area" in said(shape)
     assert shape.watertight
+
+
+def test_a_missing_package_is_named_only_where_it_is_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mapbox_earcut", None)
+    message = refusal(as_obj(*prism(BAR)))
+    assert (
+        "need a package that is not installed (mapbox_earcut); pip install 'nint[sdf]'" in message
+    )
+    convex = np.array([(0, 0), (2, 0), (3, 1), (2, 2), (0, 2)])
+    assert len(read_shape(as_obj(*prism(convex))).faces) == 2 * 3 + 2 * 5
+    Path("m.stl").write_bytes(b"solid" + bytes(70))
+    assert "install" not in refusal("m.stl")
 
 
 def test_faces_of_two_corners_are_left_out():

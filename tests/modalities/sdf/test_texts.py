@@ -234,7 +234,9 @@ def ply(order, faces, *, kind="double", length="uchar", index="int", name="verte
             + tail
         )
     body = b"".join(
-        struct.pack(order + code, *(int(v) if c not in "fd" else v for c, v in zip(code, row)))
+        struct.pack(
+            order + code, *(int(v) if c not in "fd" else v for c, v in zip(code, row, strict=True))
+        )
         for code, row in rows
     )
     return header.encode() + body + tail
@@ -344,7 +346,7 @@ def test_ply_that_is_wrong_says_why(old, new, reason):
 
 
 def test_ply_keeps_double_precision():
-    vertices = BOX + [500000, 5000000, 100]
+    vertices = BOX + np.array([500000, 5000000, 100])
     data = ply_header("binary_little_endian", vertices, QUADS) + vertices.tobytes()
     data += b"".join(struct.pack("<B4i", 4, *face) for face in QUADS)
     shape = read_shape(written(data, "m.ply"))

@@ -119,14 +119,14 @@ def _header(data: bytes) -> tuple[list[_Element], bytes, bool]:
     for line in data[start.end() : end].decode("latin-1").splitlines():
         match line.split():
             case ["format", name, *_]:
-                order = _BYTE_ORDERS[name]
+                order = _known(_BYTE_ORDERS, name)
             case ["element", name, count]:
                 elements.append(_Element(name, int(count), []))
             case ["property", "list", length, kind, name]:
-                kinds = (np.dtype(order + _TYPES[word.lower()]) for word in (kind, length))
+                kinds = (np.dtype(order + _known(_TYPES, word.lower())) for word in (kind, length))
                 elements[-1].properties.append(_Property(name, *kinds))
             case ["property", kind, name]:
-                one = np.dtype(order + _TYPES[kind.lower()])
+                one = np.dtype(order + _known(_TYPES, kind.lower()))
                 elements[-1].properties.append(_Property(name, one, None))
             case [] | ["comment" | "obj_info", *_]:
                 pass
@@ -141,6 +141,12 @@ def _header(data: bytes) -> tuple[list[_Element], bytes, bool]:
                 _Property(p.name, double, double if p.length else None) for p in element.properties
             ]
     return elements, data[body:], order == "="
+
+
+def _known(names: dict[str, str], word: str) -> str:
+    if word not in names:
+        raise ValueError(f"its header says '{word[:40]}', not {', '.join(names)}")
+    return names[word]
 
 
 def _text_numbers(text: bytes, rows: int, reading: Reading) -> NDArray[np.float64]:

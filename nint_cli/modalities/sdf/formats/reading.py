@@ -10,7 +10,7 @@ _MOST_BYTES_PER_FACE = 400
 _MOST_BYTES_BESIDE = 1 << 28
 
 # What is packed tighter than this, after so many bytes, is no mesh but a trap.
-_MOST_INFLATION = 150
+_MOST_INFLATION = 60
 _INFLATED_UNASKED = 1 << 24
 
 
@@ -26,11 +26,13 @@ class Reading:
         max_faces: How many triangles may come out of it.
         folder: Where it lies; no file elsewhere is opened for it.
         notes: What was done to its content, in plain words.
+        unpacked: How many bytes have been unpacked from it so far.
     """
 
     max_faces: int
     folder: Path = Path()
     notes: list[str] = field(default_factory=list)
+    unpacked: int = 0
 
     @property
     def most_bytes(self) -> int:
@@ -81,13 +83,12 @@ class Reading:
             Unsupported: If they are longer than a mesh within the limit can be, or packed tighter
                 than any.
         """
-        size = 0
         for piece in pieces:
-            size += len(piece)
-            self.check_bytes(size)
-            if size > max(_INFLATED_UNASKED, _MOST_INFLATION * packed):
+            self.unpacked += len(piece)
+            self.check_bytes(self.unpacked)
+            if self.unpacked > max(_INFLATED_UNASKED, _MOST_INFLATION * packed):
                 raise Unsupported(
-                    f"{packed:,} packed bytes unpack to more than {size:,}, as no mesh does"
+                    f"its {packed:,} bytes unpack to more than {self.unpacked:,}, as no mesh does"
                 )
             yield piece
 

@@ -6,6 +6,7 @@ Source: "3MF Core Specification" 1.3 and "Production Extension" 1.1, 3MF Consort
 import io
 import re
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,23 +119,37 @@ def read(data: bytes, reading: Reading) -> list[Part]:
 
     Returns:
         One part for each place of each mesh.
+
+    Raises:
+        ValueError: If its archive is damaged.
     """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        root = _root(archive)
-        models: dict[str, _Model] = {}
-        waiting, packed = {root}, len(data)
-        while waiting:
-            name = waiting.pop()
-            models[name] = model = _Model(name, reading)
-            with archive.open(name) as file:
-                model.parse(reading.inflated(iter(partial(file.read, _PIECE), b""), packed))
-            waiting |= model.others - models.keys()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            root = _root(archive)
+            models = _models(archive, root, len(data), reading)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"its archive is damaged: {error}; get it again") from error
     left_out = set().union(*(model.left_out for model in models.values()))
     if left_out:
         reading.notes.append(f"what is no triangle is left out ({', '.join(sorted(left_out))})")
     objects = {key: found for model in models.values() for key, found in model.objects.items()}
     build = models[root].build or [(key, np.eye(4)) for key in models[root].objects]
     return _built(objects, build, reading)
+
+
+def _models(
+    archive: zipfile.ZipFile, root: str, packed: int, reading: Reading
+) -> dict[str, _Model]:
+    """Parse a file of the archive, and those that it names, one after another."""
+    models: dict[str, _Model] = {}
+    waiting = {root}
+    while waiting:
+        name = waiting.pop()
+        models[name] = model = _Model(name, reading)
+        with archive.open(name) as file:
+            model.parse(reading.inflated(iter(partial(file.read, _PIECE), b""), packed))
+        waiting |= model.others - models.keys()
+    return models
 
 
 def _root(archive: zipfile.ZipFile) -> str:
