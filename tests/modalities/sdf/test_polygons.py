@@ -164,10 +164,34 @@ def test_a_corner_that_is_named_twice_in_a_row_does_no_harm():
     assert volume(shape) == pytest.approx(0.72)
 
 
+def test_corners_that_ear_clipping_passes_by_are_put_back():
+    """Of a comb, whose spine has a corner below every tooth's corners."""
+    heights = [1, 3, 2, 3, 1, 2]
+    spine = [(float(i), 0.0) for i in range(len(heights) + 1)]
+    teeth = [(float(i + k), float(h)) for i, h in enumerate(heights) for k in (0, 1)]
+    comb = np.array(spine + teeth[::-1])
+    for first in range(len(comb)):
+        vertices, faces = prism(np.roll(comb, first, axis=0))
+        shape = read_shape(as_obj(vertices, faces))
+        assert shape.watertight
+        assert shape.conversions == ()
+        assert len(shape.vertices) == 2 * len(comb)
+        assert volume(shape) == pytest.approx(0.5 * sum(heights))
+
+
+def test_a_spike_and_a_pinch_leave_the_surface_closed():
+    spike = [(0, 0), (2, 0), (3, 0), (2, 0), (2, 2), (1, 1.5), (0, 2)]
+    pinch = [(0, 0), (2, 0), (1, 1), (2, 2), (0, 2), (1, 1)]
+    for outline, size in ((spike, 3.5), (pinch, 2)):
+        shape = read_shape(as_obj(*prism(np.array(outline, float))))
+        assert shape.watertight
+        assert volume(shape) == pytest.approx(0.5 * size)
+
+
 def test_a_polygon_that_crosses_itself_is_said_and_its_edges_stay():
     star = np.stack([np.cos(np.arange(5) * 0.8 * np.pi), np.sin(np.arange(5) * 0.8 * np.pi)], 1)
     shape = read_shape(as_obj(*prism(star)))
-    assert "2 polygons cross themselves or have no area" in said(shape)
+    assert "2 polygons cross or touch themselves, or have no area" in said(shape)
     assert shape.watertight
 
 

@@ -6,6 +6,8 @@ along every edge, corners on a straight line included.
 Legend: V vertices, P polygons, C corners of all of them, T triangles.
 """
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,13 +47,13 @@ def triangles(vertices: Points, counts: Corners, corners: Corners, reading: Read
         fans, sound = _fanned(vertices, rings)
         cut.append(fans[sound].reshape(-1, 3))
         for ring, fan in zip(rings[~sound], fans[~sound], strict=True):
-            clipped = _clipped(vertices[ring])
-            torn += clipped is None
+            clipped, simple = _clipped(vertices[ring])
+            torn += not simple
             cut.append(fan if clipped is None else ring[clipped])
     if fewer:
         reading.notes.append(f"{fewer:,} faces of fewer than three corners left out")
     if torn:
-        reading.notes.append(f"{torn:,} polygons cross themselves or have no area")
+        reading.notes.append(f"{torn:,} polygons cross or touch themselves, or have no area")
     return np.concatenate(cut) if cut else np.empty((0, 3), np.int64)
 
 
@@ -96,11 +98,12 @@ def _normals(points: Points) -> Points:
     return np.asarray(np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1))
 
 
-def _clipped(points: Points) -> Corners | None:
+def _clipped(points: Points) -> tuple[Corners | None, bool]:
     """Cut one ring of (n, 3) points by its ears, in the plane of two of the axes.
 
     Returns:
-        (n - 2, 3) positions in the ring, or None where no cut keeps the ring's edges.
+        (T, 3) positions in the ring, or None where no cut keeps the ring's edges; and whether all
+        triangles look where the ring looks, which they do unless it crosses itself.
     """
     import mapbox_earcut
 
@@ -109,41 +112,28 @@ def _clipped(points: Points) -> Corners | None:
     flat = np.delete(points - points[0], across, axis=1)
     largest = np.abs(flat).max()
     if not 0 < largest < np.inf or normal[across] == 0:
-        return None
+        return None, False
     ends = np.array([len(flat)], np.uint32)
-    found = mapbox_earcut.triangulate_float64(np.ascontiguousarray(flat / largest), ends)
-    cut = found.astype(np.int64).reshape(-1, 3)
-    a, b, c = (flat[cut[:, corner]] for corner in range(3))
-    twice = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    if twice.sum() * normal[across] * (-1) ** across < 0:
+    flat = np.ascontiguousarray(flat / largest)
+    cut = mapbox_earcut.triangulate_float64(flat, ends).astype(np.int64).reshape(-1, 3)
+    side = np.sign(normal[across]) * (-1) ** across
+    if (_doubled(flat, cut) * side).sum() < 0:
         cut = cut[:, ::-1]
-    return _with_all_corners(cut, len(points))
+    simple = bool((_doubled(flat, cut) * side > -_FLAT).all())
+    places = np.unique(points, axis=0, return_inverse=True)[1].reshape(-1)
+    whole = _rim(places[cut]) == _rim(places[None])
+    return (cut if whole else None), simple and whole
 
 
-def _with_all_corners(cut: Corners, count: int) -> Corners | None:
-    """Put corners back that the cut passed by, as they are on the edge of a triangle.
-
-    Returns:
-        The triangles whose outer edges are the ring's, or None if there are none.
-    """
-    faces = [tuple(face) for face in cut.tolist()]
-    kept = sorted({corner for face in faces for corner in face})
-    for start, end in zip(
-        kept, [*kept[1:], *(corner + count for corner in kept[:1])], strict=True
-    ):
-        for passed in range(end - 1, start, -1):
-            last = (passed + 1) % count
-            at = next((i for i, face in enumerate(faces) if _follows(face, start, last)), None)
-            if at is None:
-                return None
-            apex = next(corner for corner in faces[at] if corner not in {start, last})
-            faces[at : at + 1] = [(start, passed % count, apex), (passed % count, last, apex)]
-    passes = {edge for a, b, c in faces for edge in ((a, b), (b, c), (c, a))}
-    outer = {(a, b) for a, b in passes if (b, a) not in passes}
-    if len(faces) != count - 2 or outer != {(i, (i + 1) % count) for i in range(count)}:
-        return None
-    return np.array(faces, np.int64)
+def _doubled(flat: Points, cut: Corners) -> Points:
+    """Give twice the areas of triangles in a plane, positive where they are counter-clockwise."""
+    a, b, c = (flat[cut[:, corner]] for corner in range(3))
+    first, second = b - a, c - a
+    return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
 
 
-def _follows(face: tuple[int, ...], start: int, end: int) -> bool:
-    return (start, end) in zip(face, (*face[1:], face[0]), strict=True)
+def _rim(rings: Corners) -> Counter[tuple[int, int]]:
+    """Count edges that (P, n) rings pass more often one way than the other."""
+    starts, ends = rings.reshape(-1).tolist(), np.roll(rings, -1, axis=1).reshape(-1).tolist()
+    passes = Counter(zip(starts, ends, strict=True))
+    return +Counter({(a, b): n - passes[b, a] for (a, b), n in passes.items()})
