@@ -207,6 +207,22 @@ def test_a_missing_package_is_named_only_where_it_is_needed(monkeypatch):
     assert "install" not in refusal("m.stl")
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_polygons_of_any_size(size):
+    vertices, faces = prism(BAR)
+    shape = read_shape(as_obj(vertices * size, faces))
+    assert shape.watertight
+    field = DistanceField(shape)
+    assert field.signed(np.array([[0.3, 0.3, 0]]))[0] > 0 > field.signed(-np.full((1, 3), 0.72))[0]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_polygons_with_a_vertex_that_is_not_finite_are_refused(value):
+    path = Path(as_obj(*prism(BAR)))
+    path.write_text(path.read_text().replace("2.0", value, 1))
+    assert "1 vertices are not finite" in refusal(path)
+
+
 def test_faces_of_two_corners_are_left_out():
     vertices, faces = prism(BAR)
     shape = read_shape(as_obj(vertices, [*faces, [0, 1], [2]]))

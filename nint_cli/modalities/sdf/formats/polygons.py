@@ -38,23 +38,28 @@ def triangles(vertices: Points, counts: Corners, corners: Corners, reading: Read
     if (counts == 3).all():
         return corners.reshape(-1, 3)
     starts = np.cumsum(counts) - counts
-    cut, fewer, torn = [], int((counts < 3).sum()), 0
+    vertices = _unit(vertices)
+    cut, torn = [np.empty((0, 3), np.int64)], 0
     for count in np.unique(counts[counts >= 3]).tolist():
         rings = corners[starts[counts == count][:, None] + np.arange(count)]
-        if count == 3:
-            cut.append(rings)
-            continue
         fans, sound = _fanned(vertices, rings)
         cut.append(fans[sound].reshape(-1, 3))
-        for ring, fan in zip(rings[~sound], fans[~sound], strict=True):
-            clipped, simple = _clipped(vertices[ring])
-            torn += not simple
-            cut.append(fan if clipped is None else ring[clipped])
+        if not sound.all():
+            clipped, lost = _clipped(vertices, rings[~sound], fans[~sound])
+            cut.append(clipped)
+            torn += lost
+    fewer = int((counts < 3).sum())
     if fewer:
         reading.notes.append(f"{fewer:,} faces of fewer than three corners left out")
     if torn:
         reading.notes.append(f"{torn:,} polygons cross or touch themselves, or have no area")
-    return np.concatenate(cut) if cut else np.empty((0, 3), np.int64)
+    return np.concatenate(cut)
+
+
+def _unit(vertices: Points) -> Points:
+    """Scale by a power of 2 to where no product overflows; what is not finite is refused later."""
+    finite = np.nan_to_num(vertices)
+    return np.asarray(np.ldexp(finite, -np.frexp(np.abs(finite).max(initial=0))[1]))
 
 
 def _fanned(vertices: Points, rings: Corners) -> tuple[Corners, NDArray[np.bool_]]:
@@ -65,6 +70,8 @@ def _fanned(vertices: Points, rings: Corners) -> tuple[Corners, NDArray[np.bool_
         edge leaves the polygon.
     """
     count = rings.shape[1]
+    if count == 3:
+        return rings[:, None], np.ones(len(rings), bool)
     steps = np.arange(1, count - 1)
     fan = np.stack([np.zeros_like(steps), steps, steps + 1], axis=1)
     fans, sound = rings[:, fan], _all_face_out(vertices, rings, fan)
@@ -98,38 +105,42 @@ def _normals(points: Points) -> Points:
     return np.asarray(np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1))
 
 
-def _clipped(points: Points) -> tuple[Corners | None, bool]:
-    """Cut one ring of (n, 3) points by its ears, in the plane of two of the axes.
+def _clipped(vertices: Points, rings: Corners, fans: Corners) -> tuple[Faces, int]:
+    """Cut (P, n) rings by their ears, each in the plane of two of the axes.
 
     Returns:
-        (T, 3) positions in the ring, or None where no cut keeps the ring's edges; and whether all
-        triangles look where the ring looks, which they do unless it crosses itself.
+        (T, 3) triangles; and of how many rings that tears the edges, as of those that cross
+        themselves: they keep their fans.
     """
     import mapbox_earcut
 
-    normal = _normals(points[None])[0]
-    across = int(np.abs(normal).argmax())
-    flat = np.delete(points - points[0], across, axis=1)
-    largest = np.abs(flat).max()
-    if not 0 < largest < np.inf or normal[across] == 0:
-        return None, False
-    ends = np.array([len(flat)], np.uint32)
-    flat = np.ascontiguousarray(flat / largest)
-    cut = mapbox_earcut.triangulate_float64(flat, ends).astype(np.int64).reshape(-1, 3)
-    side = np.sign(normal[across]) * (-1) ** across
-    if (_doubled(flat, cut) * side).sum() < 0:
-        cut = cut[:, ::-1]
-    simple = bool((_doubled(flat, cut) * side > -_FLAT).all())
-    places = np.unique(points, axis=0, return_inverse=True)[1].reshape(-1)
-    whole = _rim(places[cut]) == _rim(places[None])
-    return (cut if whole else None), simple and whole
+    points = vertices[rings]
+    normal = _normals(points)
+    across = np.abs(normal).argmax(axis=1)
+    axes = np.array([[1, 2], [0, 2], [0, 1]])[across]
+    flat = np.take_along_axis(points - points[:, :1], axes[:, None], axis=2)
+    flat /= np.maximum(np.abs(flat).max(axis=(1, 2), keepdims=True), np.finfo(np.float64).tiny)
+    side = np.take_along_axis(normal, across[:, None], axis=1)[:, 0] * np.array([1, -1, 1])[across]
+    ends = np.array([rings.shape[1]], np.uint32)
+    found, lost = [], 0
+    for ring, fan, plane, up in zip(rings, fans, flat, side > 0, strict=True):
+        cut = ring[mapbox_earcut.triangulate_float64(plane, ends)].reshape(-1, 3)
+        # Each corner but two makes one triangle, unless it is passed by, as one of two in a place.
+        if len(cut) == len(ring) - 2 or _same_rim(vertices, ring, cut):
+            found.append(cut if up else cut[:, ::-1])  # as it is counter-clockwise on the plane
+        else:
+            found.append(fan)
+            lost += 1
+    return np.concatenate(found), lost
 
 
-def _doubled(flat: Points, cut: Corners) -> Points:
-    """Give twice the areas of triangles in a plane, positive where they are counter-clockwise."""
-    a, b, c = (flat[cut[:, corner]] for corner in range(3))
-    first, second = b - a, c - a
-    return np.asarray(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])
+def _same_rim(vertices: Points, ring: Corners, cut: Faces) -> bool:
+    """Tell whether the outer edges of triangles are a ring's, either way around."""
+    places = np.unique(vertices[ring], axis=0, return_inverse=True)[1].reshape(-1)
+    place = dict(zip(ring.tolist(), places.tolist(), strict=True))
+    cut = np.array([[place[corner] for corner in face] for face in cut.tolist()]).reshape(-1, 3)
+    rim = _rim(places[None])
+    return rim in (_rim(cut), _rim(cut[:, ::-1]))
 
 
 def _rim(rings: Corners) -> Counter[tuple[int, int]]:
