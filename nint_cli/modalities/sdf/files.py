@@ -95,7 +95,9 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
             )
         if suffix != f".{kind.lower()}":
             conversions.append(f"read as {kind}, whatever its name says")
-        return [part for part in _READERS[kind](data, reading) if len(part[1])]
+        with np.errstate(all="ignore"):  # of numbers that are none, which are refused later
+            parts = _READERS[kind](data, reading)
+        return [part for part in parts if len(part[1])]
     except (Unsupported, MemoryError):
         raise
     except ImportError as error:

@@ -213,7 +213,11 @@ def test_polygons_of_any_size(size):
     shape = read_shape(as_obj(vertices * size, faces))
     assert shape.watertight
     field = DistanceField(shape)
-    assert field.signed(np.array([[0.3, 0.3, 0]]))[0] > 0 > field.signed(np.array([[-0.72, -0.72, 0]]))[0]
+    assert (
+        field.signed(np.array([[0.3, 0.3, 0]]))[0]
+        > 0
+        > field.signed(np.array([[-0.72, -0.72, 0]]))[0]
+    )
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

@@ -188,6 +188,9 @@ def test_off_of_hexagons():
         ("4 0 1 3 2", "4 0 1 3", "line 11: a face of 4 corners, in a line of 4 numbers"),
         ("4 0 1 3 2", "-4 0 1 3", "line 11: a face of -4 corners"),
         ("4 0 1 3 2", "4 0 1 3 8", "a face names vertex 8 of 8"),
+        ("4 0 1 3 2", "4 0 1 3 2.5", "a face counts or names 2.5, no whole number"),
+        ("4 0 1 3 2", "4 0 1 nan 2", "a face counts or names nan, no whole number"),
+        ("4 0 1 3 2", "1e300 0 1 3", "a face counts or names 1e+300, no whole number"),
         ("4 0 1 3 2", "4 0 1 3 x", "line 11: 'x' is no number"),
         ("0.0 0.0 1.0", "0.0 0.0", "line 4: a vertex of 2 numbers"),
     ],
@@ -335,6 +338,11 @@ def test_ply_headers_end_their_lines_as_any_system_does(newline):
         ("element face 7", "element face 8", "8 rows of face promised, 7 found"),
         ("element face 7", "element face -1", ""),
         ("3 0 1 3", "-3 0 1 3", "a list of -3 numbers in face 0"),
+        ("3 0 1 3", "3 0 1 1e300", "a face counts or names 1e+300, no whole number"),
+        ("3 0 1 3", "3 0 1 0.5", "a face counts or names 0.5, no whole number"),
+        ("3 0 1 3", "3.5 0 1 3", "a list of 3.5 numbers in face 0"),
+        ("3 0 1 3", "inf 0 1 3", "infinity"),
+        ("3 0 1 3", "nan 0 1 3", "NaN"),
         ("3 0 1 3", "3 0 1 8", "a face names vertex 8 of 8"),
         ("3 0 1 3", "3 0 x 3", ""),
     ],
@@ -404,6 +412,12 @@ def test_stl_text_that_is_wrong_says_why():
     number = text.split("\n").index("vertex 0.0 1.0 1.0") + 1
     wrong = text.replace("vertex 0.0 1.0 1.0", "vertex 0.0 1.0", 1)
     assert f"line {number}: a vertex of 2 numbers" in refusal(written(wrong, "m.stl"))
+
+
+def test_a_signalling_nan_is_refused_without_a_warning():
+    data = bytearray(stl_bytes())
+    data[96:100] = struct.pack("<I", 0x7FA00000)
+    assert "vertices are not finite" in refusal(written(bytes(data), "m.stl"))
 
 
 def test_stl_may_go_on_behind_its_last_triangle():

@@ -9,7 +9,7 @@ import numpy as np
 
 from nint_cli.modalities.sdf.formats import polygons
 from nint_cli.modalities.sdf.formats.lines import Lines, Rows, unified
-from nint_cli.modalities.sdf.formats.parts import Part
+from nint_cli.modalities.sdf.formats.parts import Part, whole
 from nint_cli.modalities.sdf.formats.polygons import Corners
 from nint_cli.modalities.sdf.formats.reading import Reading, Unsupported
 
@@ -68,7 +68,7 @@ def read(data: bytes, reading: Reading) -> list[Part]:
 def _faces(rows: Rows) -> tuple[Corners, Corners]:
     """Read how many corners each face has, and which; colours may follow."""
     found = rows.numbers()
-    counts = found[rows.firsts].astype(np.int64)
+    counts = whole(found[rows.firsts])
     short = (counts < 0) | (counts >= rows.counts)
     if short.any():
         first = int(short.argmax())
@@ -78,4 +78,4 @@ def _faces(rows: Rows) -> tuple[Corners, Corners]:
         )
     starts = np.cumsum(counts) - counts
     places = np.arange(counts.sum()) + np.repeat(rows.firsts + 1 - starts, counts)
-    return counts, found[places].astype(np.int64)
+    return counts, whole(found[places])

@@ -1,12 +1,34 @@
 """Pieces of a mesh, and where a scene has them."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from nint_cli.modalities.sdf.formats.reading import Unsupported
 from nint_cli.modalities.sdf.shape import Faces, Points
 
 Part = tuple[Points, Faces]
 """Vertices and triangles."""
+
+
+def whole(values: NDArray[Any]) -> Faces:
+    """Take numbers for whole ones.
+
+    Args:
+        values: Of any type and shape.
+
+    Returns:
+        The same as int64.
+
+    Raises:
+        Unsupported: If one is not whole, or beyond int64.
+    """
+    if values.dtype.kind == "f":
+        odd = ~(np.abs(values) < 2.0**62) | (values != np.trunc(values))
+        if odd.any():
+            raise Unsupported(f"a face counts or names {values[odd][0]:g}, no whole number")
+    return values.astype(np.int64)
 
 
 def check_corners(corners: Faces, vertices: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nint_cli.modalities.sdf.formats import polygons
 from nint_cli.modalities.sdf.formats.lines import numbers
-from nint_cli.modalities.sdf.formats.parts import Part
+from nint_cli.modalities.sdf.formats.parts import Part, whole
 from nint_cli.modalities.sdf.formats.polygons import Corners
 from nint_cli.modalities.sdf.formats.reading import Reading, Unsupported
 from nint_cli.modalities.sdf.shape import Faces
@@ -225,7 +225,10 @@ def _walk(
             if reader is not None:
                 if at + reader.size > len(body):
                     break
-                length = int(reader.unpack_from(body, at)[0])
+                (length,) = reader.unpack_from(body, at)
+                if length != int(length):
+                    raise ValueError(f"a list of {length} numbers in {element.name} {row}")
+                length = int(length)
                 at += reader.size
             places.append(at)
             lengths.append(length)
@@ -256,7 +259,7 @@ def _corners(columns: dict[str, _Column]) -> _Column:
     for name in _CORNERS:
         if name in columns:
             column = columns[name]
-            return _Column(column.counts, column.values.astype(np.int64))
+            return _Column(column.counts, whole(column.values))
     if columns:
         raise Unsupported(f"its faces have no list {' or '.join(_CORNERS)}")
     return _Column(np.empty(0, np.int64), np.empty(0, np.int64))
