@@ -31,11 +31,10 @@ _ASSIMP = "convert it, as by 'assimp export IN{suffix} OUT.ply'"
 _GMSH = "convert it to triangles, as by 'gmsh -2 IN{suffix} -o OUT.stl'"
 _MESHIO = "convert it, as by 'meshio convert IN{suffix} OUT.ply'"
 _BLENDER = (
-    "convert it, as by 'blender -b --python-expr \"import bpy; "
+    'convert it, as by: blender -b --python-expr "import bpy; '
     "bpy.ops.wm.read_factory_settings(use_empty=True); "
-    "bpy.ops.wm.usd_import(filepath=\\'IN{suffix}\\'); "
-    "bpy.ops.wm.ply_export(filepath=\\'OUT.ply\\')\"'"
-).replace("\\'", "'")
+    "bpy.ops.wm.usd_import(filepath='IN{suffix}'); bpy.ops.wm.ply_export(filepath='OUT.ply')\""
+)
 _UNPACK = "unpack it, and name the mesh"
 
 _FOREIGN = (
@@ -55,8 +54,8 @@ _FOREIGN = (
         "Blender",
         ".blend",
         r"BLENDER",
-        "export it, as by 'blender -b IN.blend --python-expr \"import bpy; "
-        "bpy.ops.wm.ply_export(filepath='OUT.ply')\"'",
+        'export it, as by: blender -b IN.blend --python-expr "import bpy; '
+        "bpy.ops.wm.ply_export(filepath='OUT.ply')\"",
     ),
     _Foreign("Draco", ".drc", r"DRACO", "unpack it by 'draco_decoder -i IN.drc -o OUT.ply'"),
     _Foreign("VTK", ".vtk .vtu .vtp", r"# vtk DataFile|[^\0]{0,200}?<VTKFile\b", _MESHIO),

@@ -80,7 +80,7 @@ def test_content_is_known_without_a_name(content, note):
         ),
         ("m.stp", b"ISO-10303-21;\nHEADER;", "gmsh -2 IN.stp -o OUT.stl"),
         ("m.iges", b" " * 72 + b"S      1\n", "an IGES file"),
-        ("m.usda", b"#usda 1.0\n", "a USD file; convert it, as by 'blender -b"),
+        ("m.usda", b"#usda 1.0\n", "a USD file; convert it, as by: blender -b"),
         ("m.usdc", b"PXR-USDC" + bytes(8), "usd_import(filepath='IN.usdc')"),
         ("m.blend", b"BLENDER-v405", "a Blender file; export it"),
         ("m.3ds", b"MM" + bytes(9), "a 3DS file"),
