@@ -101,6 +101,27 @@ def test_a_fit_writes_a_whole_run_folder(capsys):
         assert picture.height == 64 + 16
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("flat.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "line 1: a vertex of 2 numbers"),
+        ("m.step", b"ISO-10303-21;\n", "a STEP file; convert it to triangles, as by 'gmsh"),
+        ("cut.stl", bytes(80) + b"\x0c" + bytes(9), "12 faces promised, 0 found"),
+        (
+            "draco.gltf",
+            b'{"asset":{"version":"2.0"},"extensionsRequired":["KHR_draco_mesh_compression"]}',
+            "gltf-transform copy",
+        ),
+    ],
+)
+def test_a_mesh_that_is_not_read_is_refused_in_one_line(capsys, name, content, reason):
+    Path(name).write_bytes(content)
+    code, out, err = fit(capsys, name, "run")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert reason in err
+    assert not Path("run").exists()
+
+
 def test_the_mesh_is_in_the_units_and_the_place_of_the_input(capsys, brick):
     code, _, err = fit(capsys, brick, "run", "--mc-resolution", 48, preset=LEARN)
     assert code == 0, err

@@ -8,7 +8,7 @@ MODALITY = Modality(
     plural="shapes",
     on_grid=False,
     summary="Fit a field to the signed distance of each shape and write its run folder.",
-    inputs="OBJ, PLY, STL, OFF, GLB or 3MF files, or sample:NAME for a built-in shape "
+    inputs="OBJ, PLY, STL, OFF, GLB, glTF or 3MF files, or sample:NAME for a built-in shape "
     "(sample:torus, sample:knot, sample:gear).",
     files="Mesh files",
     targets={
@@ -41,7 +41,7 @@ MODALITY = Modality(
             help="Exit with code 5 if the fit has no surface.",
         ),
     ),
-    extras={"sdf": ("libigl", "lxml", "networkx")},
+    extras={"sdf": ("libigl", "mapbox-earcut")},
     subject_part="subject:SdfSubject",
     settings_part="settings:SdfSettings",
     record_part="record:SdfRecord",

@@ -447,7 +447,7 @@ def test_polygons_count_as_triangles():
 
 
 def test_a_file_that_is_too_long_is_not_read_to_its_end(monkeypatch):
-    monkeypatch.setattr("nint_cli.modalities.sdf.files._MOST_BYTES_BESIDE", 100)
+    monkeypatch.setattr("nint_cli.modalities.sdf.formats.reading._MOST_BYTES_BESIDE", 100)
     Path("m.ply").write_bytes(b"ply\n" + bytes(1000))
     assert "more than 500 bytes" in refusal("m.ply", max_faces=1)
 
