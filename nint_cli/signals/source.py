@@ -3,7 +3,7 @@
 import io
 import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 _BLOCK = 1 << 22
 
@@ -11,8 +11,28 @@ SAMPLE_PREFIX = "sample:"
 """What the name of a built-in input begins with."""
 
 
+ARRAY_PREFIX = "array:"
+"""What the name of an input begins with that was an array in Python, and no file."""
+
 MOST_STREAMED = 1 << 28
 """Bytes that are taken from what has no size of its own: a pipe, a device, standard input."""
+
+
+class Held(str):
+    """The name of an input that is no file, and what it is.
+
+    Attributes:
+        content: The input itself.
+    """
+
+    __slots__ = ("content",)
+    content: object
+
+    def __new__(cls, name: str, content: object) -> Self:
+        """Make a name that brings its content along."""
+        held = super().__new__(cls, name)
+        held.content = content
+        return held
 
 
 def read_up_to(source: Path | BinaryIO, most: int) -> bytes:
@@ -71,6 +91,7 @@ def identity(source: str) -> str:
         source: A path, or ``sample:NAME``.
 
     Returns:
-        The absolute path, or the sample as it is.
+        The absolute path; a sample, or an array that has no path, as it is.
     """
-    return source if source.startswith(SAMPLE_PREFIX) else str(Path(source).absolute())
+    named = source.startswith((SAMPLE_PREFIX, ARRAY_PREFIX))
+    return str(source) if named else str(Path(source).absolute())

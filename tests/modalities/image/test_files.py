@@ -10,8 +10,10 @@ import tifffile
 from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
-from nint_cli.modalities.image.files import encode_picture, read_picture
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.image.samples import SAMPLES
+from nint_cli.modalities.image.settings import ImageSettings
 from tests.conftest import smooth_pixels
 
 
@@ -23,7 +25,7 @@ def save(path, pixels, **options):
 
 def refused(source, reason, **options):
     with pytest.raises(InputError, match=reason) as caught:
-        read_picture(str(source), **options)
+        read_picture(str(source), ImageSettings(**options))
     assert "\n" not in str(caught.value)
 
 
@@ -151,12 +153,12 @@ def test_shrinking_keeps_the_aspect_the_type_and_the_mean(tmp_path, bits):
     pixels = smooth_pixels(60, 90, 3, bits)
     path = tmp_path / "a.png"
     path.write_bytes(encode_picture(pixels))
-    read = read_picture(str(path), size=30)
+    read = read_picture(str(path), ImageSettings(size=30))
     assert read.pixels.shape == (20, 30, 3)
     assert read.pixels.dtype == pixels.dtype
     assert abs(read.pixels.mean() / pixels.mean() - 1) < 0.02
     assert read.sha256 == read_picture(str(path)).sha256
-    assert read_picture(str(path), size=500).pixels.shape == (60, 90, 3)
+    assert read_picture(str(path), ImageSettings(size=500)).pixels.shape == (60, 90, 3)
     assert "shrunk to 30x20 pixels" in read.conversions
 
 
