@@ -101,7 +101,10 @@ class Picture:
 
 
 def to_pixels(
-    prediction: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any], scale: Scale
+    prediction: Tensor,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    scale: Scale | None = None,
 ) -> Pixels:
     """Turn a field's prediction into pixels.
 
@@ -109,11 +112,12 @@ def to_pixels(
         prediction: (H * W, C), meant to be in [0, 1]; clipped to it.
         shape: (H, W).
         dtype: The picture's own.
-        scale: What 0 and 1 stand for.
+        scale: What 0 and 1 stand for; None: the ends of the type.
 
     Returns:
         (H, W, C), integers rounded to the nearest level.
     """
+    scale = scale or Scale.of_type(dtype)
     values = prediction.clamp(0, 1) * (scale.high - scale.low)
     if scale.low:
         values += scale.low

@@ -25,8 +25,8 @@ from nint_cli.config.layers import resolve
 from nint_cli.config.schema import RunConfig
 from nint_cli.config.yaml_text import file_layer, set_layer
 from nint_cli.modalities.image import perceptual
-from nint_cli.modalities.image.files import encode_picture
 from nint_cli.modalities.image.perceptual_models import prepare
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs import environment
 from nint_cli.runs.fit import config_digest

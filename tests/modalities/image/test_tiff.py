@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
 from nint_cli.modalities.image import tiff
-from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.decoded import as_stored, upright
+from nint_cli.modalities.image.files import read_picture
 from tests.conftest import smooth_pixels
 
 ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}
