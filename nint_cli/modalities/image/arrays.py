@@ -15,6 +15,7 @@ from nint_cli.modalities.image.decoded import (
     UnsupportedPicture,
     check_size,
 )
+from nint_cli.modalities.image.raster import narrow
 
 NPY = b"\x93NUMPY"
 _MOST_CHANNELS = 1024
@@ -46,23 +47,30 @@ def read_npy(content: bytes, max_pixels: int) -> Decoded:
     return _described(flat.reshape(shape, order="F" if fortran else "C"), "NumPy array")
 
 
-def read_array(array: object, max_pixels: int) -> Decoded:
-    """Describe an array, or a picture of Pillow's.
+def read_image(image: Image.Image) -> Decoded:
+    """Describe one of Pillow's pictures.
 
     Args:
-        array: (H, W), (H, W, C) or a picture.
+        image: The picture.
+
+    Returns:
+        What it holds. An UnsupportedPicture is raised for a mode that is not fitted.
+    """
+    found = narrow(image)
+    found.kind, found.orientation = "Pillow picture", image.getexif().get(ORIENTATION, 1)
+    return found
+
+
+def read_array(array: object, max_pixels: int) -> Decoded:
+    """Describe an array.
+
+    Args:
+        array: (H, W) or (H, W, C).
         max_pixels: What it may have.
 
     Returns:
         What it holds. An UnsupportedPicture is raised for another shape or type.
     """
-    if isinstance(array, Image.Image):
-        from nint_cli.modalities.image.raster import narrow
-
-        check_size(*array.size, max_pixels)
-        found = narrow(array)
-        found.kind, found.orientation = "Pillow picture", array.getexif().get(ORIENTATION, 1)
-        return found
     numbers = np.asarray(array)
     _check(numbers.shape, numbers.dtype, max_pixels)
     return _described(np.array(numbers), "array")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from nint_cli.errors import InputError
-from nint_cli.modalities.image.arrays import read_array, read_npy
+from nint_cli.modalities.image.arrays import read_array, read_image, read_npy
 from nint_cli.modalities.image.codecs import read_heic, read_jxl
 from nint_cli.modalities.image.decoded import Decoded, Tags, UnsupportedPicture
 from nint_cli.modalities.image.formats import HEAD, OTHERS, format_of
@@ -37,7 +37,7 @@ from nint_cli.modalities.image.signal import Picture, Pixels, Scale
 from nint_cli.modalities.image.tiff import read_tiff
 from nint_cli.modalities.quiet import silence, standard_error_closed
 from nint_cli.signals.record import SignalRecord
-from nint_cli.signals.source import MOST_STREAMED, SAMPLE_PREFIX, Held, read_up_to
+from nint_cli.signals.source import ARRAY_PREFIX, MOST_STREAMED, SAMPLE_PREFIX, Held, read_up_to
 
 # What decoders raise on damaged data, each in its own way.
 _DAMAGE = (
@@ -114,6 +114,29 @@ def read_picture(
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
     return _prepared(found, settings, like)
+
+
+def held_picture(content: object) -> Held:
+    """Name an array, or a picture of Pillow's, as an input.
+
+    Args:
+        content: (H, W) or (H, W, C) numbers, or the picture.
+
+    Returns:
+        A name that brings it along as an array.
+
+    Raises:
+        InputError: If it is no picture.
+    """
+    if isinstance(content, Image.Image):
+        try:
+            content = interpret(read_image(content)).pixels
+        except UnsupportedPicture as error:
+            raise InputError(f"cannot use the picture: {error}") from None
+    numbers = np.asarray(content)
+    digest = hashlib.sha256(f"{numbers.shape} {numbers.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(numbers).data)
+    return Held(f"{ARRAY_PREFIX}{digest.hexdigest()[:16]}", numbers)
 
 
 def _decoded(source: str, max_pixels: int) -> Decoded:
