@@ -109,6 +109,8 @@ def upright(stored: NDArray[Any], orientation: int) -> NDArray[Any]:
 def _flipped(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     rows = -1 if orientation in {3, 4, 7, 8} else 1
     columns = -1 if orientation in {2, 3, 6, 7} else 1
+    if rows == columns == 1:
+        return pixels  # and not a view of a view, so that a mapped file is seen to be one
     return pixels[::rows, ::columns]
 
 

@@ -301,8 +301,9 @@ def _shrink(pixels: Pixels, size: int, alpha: int | None, maximum: int) -> Pixel
     planes = list(np.moveaxis(pixels, 2, 0))
     shrunk = [resized(plane) for plane in planes]
     if alpha is not None:
-        weight = shrunk[alpha]
-        seen = weight > maximum / 1024  # below, what is left of the filter's ringing decides
+        # Less is what the filter's ringing leaves, and has no colour.
+        seen = shrunk[alpha] > planes[alpha].max() / 1024
+        weight = shrunk[alpha] = np.where(seen, shrunk[alpha], 0)
         for at, plane in enumerate(planes):
             if at != alpha:
                 weighted = resized(plane.astype(np.float32) * planes[alpha])

@@ -107,7 +107,7 @@ def test_extra_samples(tmp_path, bits, kind, colours, planar):
     true = levels(np.concatenate([colours, ALPHA], axis=2), bits)
     assert picture.pixels.shape == true.shape
     assert picture.pixels.dtype == true.dtype
-    assert np.abs(picture.pixels.astype(int) - true).max() <= (2 if kind == "assocalpha" else 0)
+    assert np.abs(picture.pixels.astype(int) - true).max() <= (3 if kind == "assocalpha" else 0)
     assert picture.alpha == (None if kind == "unspecified" else colours.shape[2])
     assert said(picture, "associated alpha divided out") == (kind == "assocalpha")
     assert said(picture, "no stated meaning") == (kind == "unspecified")
@@ -146,8 +146,11 @@ def test_inks(tmp_path, bits):
     picture = read(tiff(tmp_path / "b.tif", five, **options))
     np.testing.assert_array_equal(picture.pixels[..., 3:], levels(ALPHA, bits))
     assert picture.alpha == 3
+    path = tiff(tmp_path / "c.tif", inks[..., 0], photometric="minisblack")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(5)
     with pytest.raises(InputError, match="inks other than CMYK"):
-        read(tiff(tmp_path / "c.tif", inks[..., :2], photometric="separated"))
+        read(path)
     with pytest.raises(InputError, match="floating point; convert it to RGB"):
         read(tiff(tmp_path / "d.tif", inks.astype(np.float32), photometric="separated"))
 
@@ -157,15 +160,17 @@ def test_inks(tmp_path, bits):
 def test_lab_is_what_a_colour_engine_makes_of_it(tmp_path, bits, kind):
     rgb = Image.fromarray(levels(RGB))
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    lab = np.asarray(ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")).astype(np.int64)
+    image = ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")
+    lab = np.asarray(image).astype(np.int64)
     lab[..., 1:] = (lab[..., 1:] + 128) % 256 - 128  # as Pillow stores a and b: signed
     stored = lab * (257, 256, 256) if bits == 16 else lab
     if kind == "icclab":
         stored[..., 1:] += 128 * 2 ** (bits - 8)
     samples = (stored % 2**bits).astype(np.uint8 if bits == 8 else np.uint16)
     picture = read(tiff(tmp_path / "a.tif", samples, photometric=kind))
-    assert np.abs(picture.pixels / levels(1, bits) - RGB).max() < 0.04  # Lab has 8 bits
-    assert np.abs(picture.pixels / levels(1, bits) - RGB).mean() < 0.006
+    error = np.abs(picture.pixels / levels(1, bits) - RGB)
+    assert error.max() < 0.06  # for Lab has 8 bits
+    assert error.mean() < 0.006
 
 
 @pytest.mark.parametrize("depth", [257, 256, 1, 100])
@@ -285,7 +290,9 @@ def test_a_transparent_grey(tmp_path, bits):
     full = 65535 if bits == 16 else 255
     expected = np.array(values) * (1 if bits == 16 else full / (2**bits - 1))
     np.testing.assert_array_equal(picture.pixels[0, :, 0], expected)
-    np.testing.assert_array_equal(picture.pixels[0, :, 1], np.where(np.array(values) == 1, 0, full))
+    np.testing.assert_array_equal(
+        picture.pixels[0, :, 1], np.where(np.array(values) == 1, 0, full)
+    )
     assert picture.alpha == 1
 
 
