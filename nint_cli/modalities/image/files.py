@@ -219,8 +219,12 @@ def _prepared(found: Values, settings: ImageSettings, like: SignalRecord | None)
     digest.update(pixels.reshape(-1).data)  # which copies nothing, however large
     if alpha is not None:
         pixels, alpha = _without_alpha(pixels, alpha, found.maximum, settings, notes)
+    if isinstance(like, ImageRecord) and like.dtype == str(pixels.dtype):
+        scale = like.scale
+    else:
+        scale = _scale(pixels, alpha, found.maximum, settings.range, notes)
     if settings.size is not None and settings.size < max(pixels.shape[:2]):
-        pixels = _shrink(pixels, settings.size, alpha, found.maximum)
+        pixels = _shrink(pixels, settings.size, alpha, scale)
         notes.append(f"shrunk to {pixels.shape[1]}x{pixels.shape[0]} pixels")
     tags = found.tags
     if tags.profile is not None and not profile_fits(tags.profile, pixels.shape[2]):
@@ -228,10 +232,6 @@ def _prepared(found: Values, settings: ImageSettings, like: SignalRecord | None)
         tags = Tags(None, tags.chunks)
     elif tags.profile is not None:
         notes.append("embedded colour profile not applied, and kept in the reconstruction")
-    if isinstance(like, ImageRecord) and like.dtype == str(pixels.dtype):
-        scale = like.scale
-    else:
-        scale = _scale(pixels, alpha, found.maximum, settings.range, notes)
     return Picture(pixels, digest.hexdigest(), tuple(notes), scale, alpha, tags)
 
 
@@ -285,7 +285,7 @@ def _scale(
     return Scale(low, high, maximum)
 
 
-def _shrink(pixels: Pixels, size: int, alpha: int | None, maximum: int) -> Pixels:
+def _shrink(pixels: Pixels, size: int, alpha: int | None, scale: Scale) -> Pixels:
     """Resample with Pillow's antialiasing Lanczos filter, in floating point per channel.
 
     Colours count by their alpha, so that those of unseen pixels bleed into no seen one.
@@ -309,6 +309,6 @@ def _shrink(pixels: Pixels, size: int, alpha: int | None, maximum: int) -> Pixel
                 weighted = resized(plane.astype(np.float32) * planes[alpha])
                 shrunk[at] = np.where(seen, weighted / np.where(seen, weight, 1), shrunk[at])
     levels = np.stack(shrunk, axis=2)
-    if pixels.dtype.kind == "f":
-        return levels.clip(pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1)))
-    return levels.round().clip(0, maximum).astype(pixels.dtype)
+    if pixels.dtype.kind != "f":
+        levels = levels.round()
+    return levels.clip(*scale.ends).astype(pixels.dtype)

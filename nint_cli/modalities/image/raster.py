@@ -27,7 +27,7 @@ from nint_cli.modalities.image.png import resolution_chunk
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp", ".dib"),
+    "BMP": (".bmp",),
     "WEBP": (".webp",),
     "GIF": (".gif",),
     "AVIF": (".avif", ".avifs"),

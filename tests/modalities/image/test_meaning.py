@@ -395,6 +395,18 @@ def test_twelve_bits_in_sixteen(tmp_path):
     assert not said(read(path), "values use")
 
 
+def test_the_range_is_that_of_the_whole_picture(tmp_path):
+    pixels = np.zeros((40, 40), np.uint16)
+    pixels[3, 5], pixels[20:, 20:] = 3000, 2000
+    np.save(tmp_path / "a.npy", pixels)
+    picture = read(tmp_path / "a.npy", range="data", size=10)
+    assert picture.scale.ends == (0, 3000)
+    np.save(tmp_path / "a.npy", pixels / 3000 - 0.5)
+    picture = read(tmp_path / "a.npy", size=10)
+    assert picture.scale.ends == (-0.5, 0.5)
+    assert -0.5 <= picture.pixels.min() < 0.1 < picture.pixels.max() <= 0.5
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_one_value_alone_has_a_range(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.full((4, 5), 7, dtype))
