@@ -28,6 +28,7 @@ import costs
 import floors
 import processes
 import rates
+import reading
 import size
 import target_tables
 import targets
@@ -46,6 +47,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
     "floors": ("Where bfloat16 ends", floors.bench_floors, floors.floors_table),
     "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
     "startup": ("Starting", processes.bench_startup, processes.startup_table),
+    "read": ("Reading an input", reading.bench_read, reading.read_table),
     "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),
     "targets": ("Training time to a target", targets.bench_targets, target_tables.targets_table),
     "size": ("A large picture beside a small one", size.bench_size, size.size_table),

@@ -197,6 +197,9 @@ def read_deep_jpeg(file: BinaryIO, max_pixels: int) -> Decoded | None:
 
     Returns:
         What it holds; None where Pillow reads it.
+
+    Raises:
+        ValueError: If it is cut short.
     """
     marker, frame, exif = 0, b"", b""
     profile: dict[int, bytes] = {}
@@ -214,8 +217,11 @@ def read_deep_jpeg(file: BinaryIO, max_pixels: int) -> Decoded | None:
 
     bits, height, width = struct.unpack_from(">BHH", frame)
     check_size(width, height, max_pixels)
+    after_header = file.tell()
     file.seek(0)
     content = file.read()
+    if content.rfind(b"\xff\xd9") < after_header:  # its end; the codec would fill up with grey
+        raise ValueError("the file ends before its pixels do")
     found = plain(imagecodecs.jpeg8_decode(content), "JPEG", bits)
     found.tags = Tags(b"".join(profile[at] for at in sorted(profile)) or None)
     tags = Image.Exif()
