@@ -183,7 +183,7 @@ def _tags(page: "TiffPage") -> Tags:
     unit = {2: 1 / 0.0254, 3: 100.0}.get(int(page.resolutionunit or 1))
     chunks = []
     if unit is not None and 282 in page.tags and 283 in page.tags:
-        chunk = resolution_chunk(*(unit * each for each in page.get_resolution(1)))
+        chunk = resolution_chunk(*(unit * each for each in page.resolution))
         chunks = [] if chunk is None else [chunk]
     return Tags(bytes(profile) if profile else None, tuple(chunks))
 
