@@ -102,7 +102,7 @@ def read_picture(
     settings = settings or ImageSettings()
     try:
         silence("tifffile", "imagecodecs", "PIL")
-        found = interpret(_decoded(source, settings.max_pixels))
+        found = interpret(_decoded(source, settings))
     except UnsupportedPicture as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     except UnidentifiedImageError as error:
@@ -139,8 +139,9 @@ def held_picture(content: object) -> Held:
     return Held(f"{ARRAY_PREFIX}{digest.hexdigest()[:16]}", numbers)
 
 
-def _decoded(source: str, max_pixels: int) -> Decoded:
+def _decoded(source: str, settings: ImageSettings) -> Decoded:
     """Decode an input by the decoder of its format."""
+    max_pixels = settings.max_pixels
     if isinstance(source, Held):
         return read_array(source.content, max_pixels)
     with _opened(source, max_pixels) as (file, suffix):
@@ -149,7 +150,8 @@ def _decoded(source: str, max_pixels: int) -> Decoded:
         file.seek(0)
         found: Decoded | None = None
         if kind == "TIFF":
-            found = read_tiff(file, max_pixels)
+            as_it_is = settings.size is None and settings.alpha == "keep"
+            found = read_tiff(file, max_pixels, as_it_is=as_it_is)
             kind = "Pillow" if found is None else kind
         elif kind == "JPEG":
             found = read_deep_jpeg(file, max_pixels)
@@ -182,6 +184,9 @@ def _opened(source: str, max_pixels: int) -> Iterator[tuple[BinaryIO, str]]:
         if stat.S_ISREG(about.st_mode):
             file: BinaryIO = path.open("rb")
             size = about.st_size
+            if size > most and format_of(file.read(HEAD), path.suffix) == "TIFF":
+                most = size  # of which a page is read, whose own size is judged
+            file.seek(0)
         else:
             if most > MOST_STREAMED:
                 most, limit = MOST_STREAMED, "which is too much for a stream; save it as a file"

@@ -64,12 +64,14 @@ CAMERA_RAW = (
 """Why such files are refused, and the way out."""
 
 
-def read_tiff(file: BinaryIO, max_pixels: int) -> Decoded | None:
+def read_tiff(file: BinaryIO, max_pixels: int, *, as_it_is: bool = False) -> Decoded | None:
     """Decode the first page of a TIFF file that is no reduced copy of another.
 
     Args:
         file: The file.
-        max_pixels: What a page may have.
+        max_pixels: What a page may have that is decoded into memory.
+        as_it_is: Whether the samples will be used as they are, so that those of a mapped page
+            take no memory, however many they are.
 
     Returns:
         What it holds, in an array that is upright and C-contiguous once it is turned; None for
@@ -84,7 +86,8 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Decoded | None:
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         page = _whole_page(tiff)
-        check_size(page.imagewidth, page.imagelength, max_pixels)
+        if not (as_it_is and _is_mapped(file, tiff, page) and _is_fitted_as_stored(page)):
+            check_size(page.imagewidth, page.imagelength, max_pixels)
         photometric = getattr(page.photometric, "name", "unknown")
         colours = _COLOURS.get(photometric)
         if photometric == "YCBCR" and int(page.compression) != _JPEG:
@@ -192,22 +195,54 @@ def _samples(file: BinaryIO, tiff: "TiffFile", page: "TiffPage", orientation: in
     """Read or map the samples of a page, (H, W, S) as stored."""
     assert page.dtype is not None
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-    planar = page.samplesperpixel > 1 and int(page.planarconfig or 1) == 2
-    target = _Target(shape, page.dtype, orientation, planar=planar)
+    if _is_mapped(file, tiff, page):
+        _check_end(file, page)
+        # "c": what is written stays in memory; nobody writes, but PyTorch wants to be able to.
+        return np.asarray(np.memmap(file, page.dtype, "c", page.dataoffsets[0], shape))
+    target = _Target(shape, page.dtype, orientation, planar=_is_planar(page))
     if not page.is_final:
         _decode_into(target, page)
         return target.stored
-    offset, size = page.dataoffsets[0], math.prod(shape) * page.dtype.itemsize
-    if file.seek(0, io.SEEK_END) < offset + size:
-        raise ValueError("the file ends before its pixels do")
-    dtype = page.dtype.newbyteorder(tiff.byteorder)
-    as_it_is = orientation not in range(2, 9) and not planar and dtype.isnative
-    if as_it_is and size >= MAPPED_BYTES and isinstance(file, io.BufferedReader):
-        # "c": what is written stays in memory; nobody writes, but PyTorch wants to be able to.
-        return np.asarray(np.memmap(file, dtype, "c", offset, shape))
-    file.seek(offset)
-    _copy_into(target, file, dtype)
+    _check_end(file, page)
+    file.seek(page.dataoffsets[0])
+    _copy_into(target, file, page.dtype.newbyteorder(tiff.byteorder))
     return target.stored
+
+
+def _check_end(file: BinaryIO, page: "TiffPage") -> None:
+    """Refuse a file that ends before the samples of a page that holds them as they are."""
+    if file.seek(0, io.SEEK_END) < page.dataoffsets[0] + _size(page):
+        raise ValueError("the file ends before its pixels do")
+
+
+def _is_planar(page: "TiffPage") -> bool:
+    return page.samplesperpixel > 1 and int(page.planarconfig or 1) == 2
+
+
+def _size(page: "TiffPage") -> int:
+    """Give the bytes of a page's samples in memory."""
+    assert page.dtype is not None
+    return page.imagelength * page.imagewidth * page.samplesperpixel * page.dtype.itemsize
+
+
+def _is_mapped(file: BinaryIO, tiff: "TiffFile", page: "TiffPage") -> bool:
+    """Tell whether a file holds the samples of a page as they are, upright, and many."""
+    return (
+        isinstance(file, io.BufferedReader)
+        and page.dtype is not None
+        and bool(page.is_final)
+        and not _is_planar(page)
+        and page.tags.valueof(_ORIENTATION, 1) not in range(2, 9)
+        and page.dtype.newbyteorder(tiff.byteorder).isnative
+        and _size(page) >= MAPPED_BYTES
+    )
+
+
+def _is_fitted_as_stored(page: "TiffPage") -> bool:
+    """Tell whether the values of a page are its samples, and nothing is computed from them."""
+    kind = getattr(page.photometric, "name", "")
+    plain = kind in {"MINISBLACK", "RGB"} and 1 not in map(int, page.extrasamples)
+    return plain and page.dtype in {np.dtype(each) for each in ("u1", "u2", "f4")}
 
 
 def write_tiff(

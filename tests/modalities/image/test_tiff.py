@@ -11,9 +11,10 @@ import tifffile
 from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
-from nint_cli.modalities.image import tiff
+from nint_cli.modalities.image import files, tiff
 from nint_cli.modalities.image.decoded import as_stored, upright
 from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.settings import ImageSettings
 from tests.conftest import smooth_pixels
 
 ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}
@@ -329,3 +330,20 @@ def test_strips_that_are_no_picture_are_refused(tmp_path):
     ):
         with (tmp_path / "a.tif").open("w+b") as file, pytest.raises(ValueError, match=reason):
             tiff.write_tiff(file, strips, pixels.shape, pixels.dtype)
+
+
+def test_a_mapped_picture_has_no_limit_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
+    monkeypatch.setattr(files, "_MOST_BYTES_BESIDE", 10)
+    pixels = smooth_pixels(channels=4)
+    path = write(tmp_path / "a.tif", pixels)
+    settings = ImageSettings(max_pixels=10)
+    np.testing.assert_array_equal(read_picture(path, settings).pixels, pixels)
+    packed = write(tmp_path / "packed.tif", pixels, compression="deflate")
+    inverted = str(tmp_path / "inverted.tif")
+    tifffile.imwrite(inverted, pixels[..., 0], photometric="miniswhite")
+    for source, more in (
+        (path, {"size": 5}), (path, {"alpha": "drop"}), (packed, {}), (inverted, {}),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="32x24 pixels are more than"):
+            read_picture(source, ImageSettings(max_pixels=10, **more))
