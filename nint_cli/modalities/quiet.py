@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,8 +24,6 @@ def standard_error_closed() -> Iterator[None]:
 
     For short calls alone: what others print meanwhile is lost, too.
     """
-    if sys.stderr is not None:
-        sys.stderr.flush()
     try:
         kept = os.dup(2)
     except OSError:  # it is closed

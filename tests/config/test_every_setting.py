@@ -97,8 +97,10 @@ def read(found: Resolved, kind: str) -> object:
     return torch.cat([coords, values], dim=1), told
 
 
-def read_transparent(found: Resolved, _kind: str) -> object:
+def read_transparent(found: Resolved, kind: str) -> object:
     """What is read of a picture that has alpha."""
+    if kind != "image":
+        return read(found, kind)
     picture = read_picture("transparent.png", found.config.section("image"))
     return picture.pixels.tobytes()
 

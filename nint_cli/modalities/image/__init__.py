@@ -29,7 +29,7 @@ MODALITY = Modality(
     ),
     exhibit="pictures",
     extras={
-        "exr": ("OpenEXR",),
+        "exr": ("openexr",),
         "heic": ("pillow-heif",),
         "flip": ("flip-evaluator",),
         "lpips": ("lpips", "torchvision"),

@@ -154,7 +154,8 @@ def test_the_range_is_in_the_metrics(capsys, tmp_path):
     assert f"(range {low} to {high})" in out
     Image.fromarray((dark >> 2).astype(np.uint8)).save(tmp_path / "b.png")
     code, _, err = nint(capsys, "eval", tmp_path / "by-data", "--against", tmp_path / "b.png")
-    assert (code, "has values of uint8 where the run has uint16" in err) == (3, True)
+    assert code == 3
+    assert "has values of uint8 (range" in err
     tifffile.imwrite(tmp_path / "c.tif", dark // 2, photometric="minisblack")
     code, out, _ = nint(capsys, "eval", tmp_path / "by-data", "--against", tmp_path / "c.tif")
     assert (code, f"(range {low} to {high})" in out) == (0, True)
