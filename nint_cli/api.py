@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import RunConfig
 from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
-from nint_cli.errors import DivergedError, NintError
+from nint_cli.errors import ConfigError, DivergedError, NintError
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.metrics.text import divergence
@@ -27,6 +27,10 @@ from nint_cli.runs.fit import Outcome, fit_input
 from nint_cli.runs.folder import METRICS
 from nint_cli.runs.opening import newest, open_run
 from nint_cli.runs.resume import resume as resume_run
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ class Run:
 
 
 def fit(
-    source: str | PathLike[str],
+    source: "str | PathLike[str] | ArrayLike | Image",
     *,
     modality: str = "image",
+    range: Literal["type", "data"] | None = None,
     preset: str = "default",
     config: str | PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -95,8 +100,11 @@ def fit(
     """Fit a field to a signal.
 
     Args:
-        source: A file, or ``sample:NAME``.
+        source: A file, or ``sample:NAME``; or, as a picture, an array of (H, W) or (H, W, C)
+            numbers, or one of Pillow's pictures. The run folder keeps these as ``input.npy``.
         modality: What it is: ``image``, ``audio`` or ``sdf``.
+        range: Of a picture's values, what is fitted as 0 to 1 and judged by: ``type`` or
+            ``data``; see the setting image.range. None leaves that to the settings.
         preset: Shipped settings.
         config: A YAML file over them.
         settings: Settings by dotted key over both, such as
@@ -114,15 +122,16 @@ def fit(
     layers = [preset_layer(preset, modality)]
     if config is not None:
         layers.append(file_layer(Path(config)))
-    layers.append(
-        Layer({key: Setting(value, "settings") for key, value in (settings or {}).items()})
-    )
+    own = {key: Setting(value, "settings") for key, value in (settings or {}).items()}
+    if range is not None:
+        own["image.range"] = Setting(range, "range")
+    layers.append(Layer(own))
     resolved = resolve(layers, modality)
     for line in unused(resolved, modality).values():
         warnings.warn(line, stacklevel=2)
     outcome = fit_input(
         modality,
-        fspath(source),
+        _named(source, modality),
         resolved,
         None if output is None else Path(output),
         overwrite=overwrite,
@@ -130,6 +139,17 @@ def fit(
         control=control,
     )
     return _finished(outcome)
+
+
+def _named(source: "str | PathLike[str] | ArrayLike | Image", modality: str) -> str:
+    """Give the name of an input, which brings along what is no file."""
+    if isinstance(source, str | PathLike):
+        return fspath(source)
+    if modality != "image":
+        raise ConfigError(f"arrays can be fitted as pictures; name a file for {modality}")
+    from nint_cli.modalities.image.files import held_picture
+
+    return held_picture(source)
 
 
 def resume(

@@ -17,6 +17,7 @@ from timing import Job, interleaved, medians
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.settings import ImageSettings
 from nint_cli.modalities.image.signal import Pixels
 from nint_cli.runs.build import build_trainer
 from nint_cli.schedules.clock import Clock
@@ -59,7 +60,7 @@ def step_seconds(paths: dict[str, Path], repeats: int) -> dict[str, float]:
     config = RunConfig.model_validate({"sampler": "uniform", "batch": {"size": BATCH}})
     jobs: dict[str, Job] = {}
     for name, path in paths.items():
-        signal = read_picture(str(path), max_pixels=1 << 30).signal()
+        signal = read_picture(str(path), ImageSettings(max_pixels=1 << 30)).signal()
         trainer = build_trainer(config, signal, Clock())
         jobs[name] = lambda trainer=trainer: trainer.fit(Pause(1))  # type: ignore[misc]
     return medians(interleaved(jobs, repeats))

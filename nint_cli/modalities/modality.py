@@ -49,7 +49,7 @@ class Flag:
 
     names: str
     key: str | None
-    kind: type[float] | type[int] | type[bool] | Literal["seconds"]
+    kind: type[float] | type[int] | type[bool] | type[str] | Literal["seconds"]
     metavar: str | None = None
     help: str
 

@@ -126,7 +126,7 @@ def _type_name(products: torch.dtype | None) -> str | None:
 
 
 _PACKAGES = (
-    "filelock imagecodecs imageio jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich "
+    "filelock imagecodecs jinja2 matplotlib numpy pillow pydantic pystoi pyyaml rich "
     "safetensors scikit-image scipy soundfile tifffile torch tqdm trimesh typer"
 ).split()
 

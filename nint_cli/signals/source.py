@@ -1,28 +1,59 @@
 """Files read with a limit, so that none that has no end takes all memory."""
 
+import io
 import re
 from pathlib import Path
+from typing import BinaryIO, Self
+
+_BLOCK = 1 << 22
 
 SAMPLE_PREFIX = "sample:"
 """What the name of a built-in input begins with."""
 
 
-def read_up_to(path: Path, most: int) -> bytes:
-    """Read a file, or of a longer one a little more than so many bytes.
+ARRAY_PREFIX = "array:"
+"""What the name of an input begins with that was an array in Python, and no file."""
+
+MOST_STREAMED = 1 << 28
+"""Bytes that are taken from what has no size of its own: a pipe, a device, standard input."""
+
+
+class Held(str):
+    """The name of an input that is no file, and what it is.
+
+    Attributes:
+        content: The input itself.
+    """
+
+    __slots__ = ("content",)
+    content: object
+
+    def __new__(cls, name: str, content: object) -> Self:
+        """Make a name that brings its content along."""
+        held = super().__new__(cls, name)
+        held.content = content
+        return held
+
+
+def read_up_to(source: Path | BinaryIO, most: int) -> bytes:
+    """Read a file or a stream, or of a longer one a block more than so many bytes.
+
+    The content is in memory once, and not a second time while it is put together.
 
     Args:
-        path: The file.
+        source: The file, or a stream that is open for reading; that one is left open.
         most: Bytes beyond which nobody needs the rest.
 
     Returns:
-        Its content; longer than `most` where it goes on.
+        Its content; longer than `most`, by a block at most, where it goes on.
     """
-    pieces, size = [], 0
-    with path.open("rb") as file:
-        while size <= most and (piece := file.read(1 << 22)):
-            pieces.append(piece)
-            size += len(piece)
-    return b"".join(pieces)
+    if isinstance(source, Path):
+        with source.open("rb", buffering=0) as file:
+            return read_up_to(file, most)
+    content = io.BytesIO()
+    while content.tell() <= most and (block := source.read(_BLOCK)):
+        content.write(block)
+    return content.getvalue()
 
 
 def distinct_stem(source: str) -> str:
@@ -60,6 +91,7 @@ def identity(source: str) -> str:
         source: A path, or ``sample:NAME``.
 
     Returns:
-        The absolute path, or the sample as it is.
+        The absolute path; a sample, or an array that has no path, as it is.
     """
-    return source if source.startswith(SAMPLE_PREFIX) else str(Path(source).absolute())
+    named = source.startswith((SAMPLE_PREFIX, ARRAY_PREFIX))
+    return str(source) if named else str(Path(source).absolute())

@@ -10,9 +10,9 @@ picture, taken from what the run's first evaluations trained on.
 from pathlib import Path
 
 import experiment
-import imageio.v3 as imageio
 import numpy as np
 import tables
+from PIL import Image
 
 from nint_cli.runs import selections
 from nint_cli.runs.folder import RunFolder
@@ -33,7 +33,7 @@ def picture(side: int, path: Path) -> None:
     rows = (np.arange(side) + 0.5) / side
     bands = [128 + 100 * np.sin(2 * np.pi * cycles * rows) for cycles in CYCLES]
     columns = np.repeat(np.stack(bands, axis=1), side // len(CYCLES), axis=1)
-    imageio.imwrite(path, np.round(columns).astype(np.uint8))
+    Image.fromarray(np.round(columns).astype(np.uint8)).save(path)
 
 
 def densities(folder: Path, side: int, first: int) -> list[float]:

@@ -19,7 +19,8 @@ from PIL import Image
 from nint_cli import cli
 from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.metrics import schema
-from nint_cli.modalities.image.files import encode_picture, read_picture
+from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.image.samples import picture_path
 from nint_cli.modalities.image.schema import ImageMetrics
 from nint_cli.runs.build import build_field

@@ -20,6 +20,7 @@ from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import NintError
 from nint_cli.fields.table import FIELDS
 from nint_cli.modalities import settings as modality_settings
+from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.table import MODALITIES, modality
 from nint_cli.runs.build import build_trainer, field_for
 from nint_cli.runs.fit import fit_input
@@ -94,6 +95,14 @@ def read(found: Resolved, kind: str) -> object:
     coords, values = signal.at(torch.arange(len(signal)))
     told = (repr(getattr(subject, "perceptual", None)), signal.half_range, signal.redraw_every)
     return torch.cat([coords, values], dim=1), told
+
+
+def read_transparent(found: Resolved, kind: str) -> object:
+    """What is read of a picture that has alpha."""
+    if kind != "image":
+        return read(found, kind)
+    picture = read_picture("transparent.png", found.config.section("image"))
+    return picture.pixels.tobytes()
 
 
 def told(found: Resolved, _kind: str) -> object:
@@ -274,7 +283,12 @@ CASES = [
     Case("stop.target_iou", 0.99, look=aimed, modality="sdf", refused="image"),
     *(
         Case(f"image.{key}", value, look=read, undone=("audio", "sdf"))
-        for key, value in {"size": 8, "max_pixels": 10}.items()
+        for key, value in {"size": 8, "max_pixels": 10, "range": "data"}.items()
+    ),
+    Case("image.alpha", "drop", look=read_transparent, undone=("audio", "sdf")),
+    Case(
+        "image.background", "black", {"image.alpha": "composite"}, look=read_transparent,
+        dead=({}, {"image.alpha": "drop"}), undone=("audio", "sdf"),
     ),
     *(
         Case(f"audio.{key}", value, look=read, modality="audio", undone=("image", "sdf"))
@@ -454,6 +468,7 @@ CASES = [
 @pytest.fixture
 def _inputs(tmp_path, monkeypatch):
     Image.fromarray(smooth_pixels(12, 16)).save("picture.png")
+    Image.fromarray(smooth_pixels(12, 16, channels=4)).save("transparent.png")
     times = torch.arange(200) / 8000
     wave = torch.stack([(700 * times * times).sin(), (90 * times).sin()], dim=1)
     soundfile.write("sound.wav", 0.5 * wave.numpy(), 8000)

@@ -19,7 +19,9 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.errors import NintError
 from nint_cli.modalities.audio.subject import AudioSubject
 from nint_cli.modalities.image.files import read_picture
-from nint_cli.modalities.image.signal import Pixels
+from nint_cli.modalities.image.reconstruction import RECONSTRUCTION, as_seen
+from nint_cli.modalities.image.settings import ImageSettings
+from nint_cli.modalities.image.signal import Picture as FittedPicture
 from nint_cli.modalities.image.subject import ImageSubject
 from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
@@ -224,25 +226,23 @@ def _original(folder: Path) -> tuple[Picture | None, str | None]:
     except NintError as error:
         return None, str(error)
     assert isinstance(subject, ImageSubject)
-    return _eight_bits(np.asarray(subject.picture.pixels)), None
+    return _colours(subject.picture), None
 
 
 def _reconstruction(folder: Path) -> Picture | None:
     """Read a run's picture; None where there is none, or it is too large for that."""
     try:
-        picture = read_picture(str(folder / "reconstruction.png"), max_pixels=_MOST_PIXELS)
+        limit = ImageSettings(max_pixels=_MOST_PIXELS)
+        picture = read_picture(str(folder / RECONSTRUCTION), limit)
     except NintError:
         return None
-    return _eight_bits(np.asarray(picture.pixels))
+    return _colours(picture)
 
 
-def _eight_bits(pixels: Pixels) -> Picture:
+def _colours(picture: FittedPicture) -> Picture:
     """Give (H, W, 3) of 8 bits; what is transparent shows its colour."""
-    levels = pixels if pixels.ndim == 3 else pixels[..., None]
-    levels = levels[..., :3] if levels.shape[2] >= 3 else levels[..., :1].repeat(3, axis=2)
-    scale = np.iinfo(levels.dtype).max // 255
-    found: Picture = np.round(levels / scale).astype(np.uint8)
-    return found
+    seen = as_seen(picture.pixels, picture.scale)
+    return seen if seen.shape[2] == 3 else seen.repeat(3, axis=2)
 
 
 def _error(original: Picture, reconstruction: Picture) -> Grey:

@@ -1,32 +1,45 @@
-"""Picture files to pixels and back.
+"""Picture files to values.
 
-Pillow decodes, with a short list of formats. It has no colour mode of more than 8 bits and cuts
-16-bit colour down without a word, so such PNG files go to imagecodecs; and it holds a picture
-several times while it decodes, so TIFF, the format of large ones, goes to `tiff`. imageio writes 8
-bits; it does not read here, because it tells no size before it decodes and cuts 16 bits down, too.
+A format is told by its first bytes, its decoder describes what the file holds, and `meaning` turns
+that into values, whatever the format.
 """
 
 import hashlib
 import io
+import os
 import stat
 import struct
-import warnings
+import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, UnidentifiedImageError
 
 from nint_cli.errors import InputError
+from nint_cli.modalities.image.arrays import read_array, read_image, read_npy
+from nint_cli.modalities.image.codecs import read_heic, read_jxl
+from nint_cli.modalities.image.decoded import Decoded, Tags, UnsupportedPicture
+from nint_cli.modalities.image.formats import HEAD, OTHERS, format_of
+from nint_cli.modalities.image.meaning import Values, interpret
+from nint_cli.modalities.image.netpbm import read_netpbm
+from nint_cli.modalities.image.png import profile_fits, read_png
+from nint_cli.modalities.image.radiance import read_exr, read_hdr
+from nint_cli.modalities.image.raster import FORMATS, read_deep_jpeg, read_raster
+from nint_cli.modalities.image.record import ImageRecord
 from nint_cli.modalities.image.samples import picture_path
-from nint_cli.modalities.image.signal import Picture, Pixels
-from nint_cli.modalities.image.tiff import BITS_PER_SAMPLE, UnsupportedPicture, read_tiff, upright
-from nint_cli.signals.source import SAMPLE_PREFIX, read_up_to
+from nint_cli.modalities.image.settings import ImageSettings
+from nint_cli.modalities.image.signal import Picture, Pixels, Scale
+from nint_cli.modalities.image.tiff import read_tiff
+from nint_cli.modalities.quiet import silence, standard_error_closed
+from nint_cli.signals.record import SignalRecord
+from nint_cli.signals.source import ARRAY_PREFIX, MOST_STREAMED, SAMPLE_PREFIX, Held, read_up_to
 
-# What decoders raise on damaged data, each format in its own way.
+# What decoders raise on damaged data, each in its own way.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -40,25 +53,19 @@ _DAMAGE = (
     zlib.error,
 )
 
-FORMATS = {
-    "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp", ".dib"),
-    "WEBP": (".webp",),
-}
-SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind)
-
-# Modes that hold a grey or colour picture of 8 bits per channel, or become one without loss.
-_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
-_COLOUR_SPACES = {"CMYK", "YCbCr", "LAB", "HSV"}
-_ORIENTATION = 0x0112  # the EXIF tag
-
-# A file is read up to what a picture within the limit of pixels can have, so that an endless
-# stream is refused: four channels of 16 bits, and as much again for frames, profiles and previews.
+# A file is read up to what a picture within the limit of pixels can have: four channels of 32
+# bits, and 64 MB for frames, profiles and previews.
 _MOST_BYTES_PER_PIXEL = 16
 _MOST_BYTES_BESIDE = 1 << 26
-_WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
+
+_WITH_CONTENT = {
+    "PNG": read_png,
+    "Netpbm": read_netpbm,
+    "NumPy array": read_npy,
+    "Radiance HDR": read_hdr,
+    "JPEG XL": read_jxl,
+    "HEIC": read_heic,
+}
 
 
 def source_path(source: str) -> Path:
@@ -76,14 +83,15 @@ def source_path(source: str) -> Path:
 
 
 def read_picture(
-    source: str, *, size: int | None = None, max_pixels: int = 100_000_000
+    source: str, settings: ImageSettings | None = None, like: SignalRecord | None = None
 ) -> Picture:
     """Read a picture, upright, with all its channels and bits.
 
     Args:
-        source: A PNG, JPEG, TIFF, BMP or WebP file, or ``sample:NAME``.
-        size: Shrink the longest side to this many pixels; a smaller picture is left alone.
-        max_pixels: Refuse a larger picture, by its header, before decoding.
+        source: A file of a format that docs/inputs.md lists, ``sample:NAME``, or an array that is
+            `Held`.
+        settings: How to read it; None: as by default.
+        like: The record of a run whose range holds for a picture of the same type.
 
     Returns:
         The picture.
@@ -91,26 +99,78 @@ def read_picture(
     Raises:
         InputError: If it cannot be read; says why and, where there is a way, what to do.
     """
-    conversions: list[str] = []
+    settings = settings or ImageSettings()
     try:
-        with _opened(source, max_pixels) as (file, suffix):
-            pixels = _decode(file, suffix, max_pixels, conversions)
+        silence("tifffile", "imagecodecs", "PIL")
+        found = interpret(_decoded(source, settings))
     except UnsupportedPicture as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     except UnidentifiedImageError as error:
-        kinds = ", ".join(FORMATS)
         raise InputError(
-            f"cannot read '{source}': no picture of a known kind ({kinds})"
+            f"cannot read '{source}': no picture of a known kind (PNG, JPEG, TIFF, WebP and more, "
+            "see docs/inputs.md); convert it first: magick picture picture.png"
         ) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode())
-    digest.update(pixels.reshape(-1).data)  # which copies nothing, however large
-    if size is not None and size < max(pixels.shape[:2]):
-        pixels = _shrink(pixels, size)
-        conversions.append(f"shrunk to {pixels.shape[1]}x{pixels.shape[0]} pixels")
-    return Picture(pixels, digest.hexdigest(), tuple(conversions))
+    return _prepared(found, settings, like)
+
+
+def held_picture(content: object) -> Held:
+    """Name an array, or a picture of Pillow's, as an input.
+
+    Args:
+        content: (H, W) or (H, W, C) numbers, or the picture.
+
+    Returns:
+        A name that brings it along as an array.
+
+    Raises:
+        InputError: If it is no picture.
+    """
+    if isinstance(content, Image.Image):
+        try:
+            content = interpret(read_image(content)).pixels
+        except UnsupportedPicture as error:
+            raise InputError(f"cannot use the picture: {error}") from None
+    numbers = np.asarray(content)
+    digest = hashlib.sha256(f"{numbers.shape} {numbers.dtype.str}".encode())
+    digest.update(np.ascontiguousarray(numbers).data)
+    return Held(f"{ARRAY_PREFIX}{digest.hexdigest()[:16]}", numbers)
+
+
+def _decoded(source: str, settings: ImageSettings) -> Decoded:
+    """Decode an input by the decoder of its format."""
+    max_pixels = settings.max_pixels
+    if isinstance(source, Held):
+        return read_array(source.content, max_pixels)
+    with _opened(source, max_pixels) as (file, suffix):
+        head = file.read(HEAD)
+        kind = format_of(head, suffix)
+        file.seek(0)
+        found: Decoded | None = None
+        if kind == "TIFF":
+            as_it_is = settings.size is None and settings.alpha == "keep"
+            found = read_tiff(file, max_pixels, as_it_is=as_it_is)
+            kind = "Pillow" if found is None else kind
+        elif kind == "JPEG":
+            found = read_deep_jpeg(file, max_pixels)
+            kind = "Pillow"
+        elif kind == "OpenEXR":
+            with _with_a_name(file) as path, standard_error_closed():
+                found = read_exr(path, max_pixels)
+        elif kind in _WITH_CONTENT:
+            content = file.read()
+            with standard_error_closed() if kind == "HEIC" else nullcontext():
+                found = _WITH_CONTENT[kind](content, max_pixels)
+        if found is None:
+            kinds = tuple(each for each in FORMATS if (each == "TGA") == (kind == "TGA"))
+            # libtiff prints what it thinks of a file.
+            with standard_error_closed() if head.startswith((b"II", b"MM")) else nullcontext():
+                found = read_raster(file, kinds, max_pixels)
+        if suffix.lower() not in (FORMATS | OTHERS).get(found.kind, (suffix.lower(),)):
+            found.notes.insert(0, f"read as {found.kind}, whatever its name says")
+        return found
 
 
 @contextmanager
@@ -118,12 +178,18 @@ def _opened(source: str, max_pixels: int) -> Iterator[tuple[BinaryIO, str]]:
     """Open a picture's file, and give its suffix; what has no size is read into memory first."""
     path = source_path(source)
     most = max_pixels * _MOST_BYTES_PER_PIXEL + _MOST_BYTES_BESIDE
+    limit = f"which no picture of image.max_pixels = {max_pixels:,} has; raise that if it is one"
     try:
         about = path.stat()
         if stat.S_ISREG(about.st_mode):
             file: BinaryIO = path.open("rb")
             size = about.st_size
+            if size > most and format_of(file.read(HEAD), path.suffix) == "TIFF":
+                most = size  # of which a page is read, whose own size is judged
+            file.seek(0)
         else:
+            if most > MOST_STREAMED:
+                most, limit = MOST_STREAMED, "which is too much for a stream; save it as a file"
             data = read_up_to(path, most)
             file, size = io.BytesIO(data), len(data)
     except IsADirectoryError:
@@ -133,128 +199,121 @@ def _opened(source: str, max_pixels: int) -> Iterator[tuple[BinaryIO, str]]:
         raise InputError(f"cannot read '{source}': {reason}") from error
     with file:
         if size > most:
-            raise InputError(
-                f"cannot use '{source}': more than {most:,} bytes, which no picture of "
-                f"image.max_pixels = {max_pixels:,} has; raise that limit if it is one"
-            )
+            raise InputError(f"cannot use '{source}': more than {most:,} bytes, {limit}")
         if not size:
             raise InputError(f"cannot read '{source}': the file is empty")
         yield file, path.suffix
 
 
-def encode_picture(pixels: Pixels) -> bytes:
-    """Write pixels as PNG, at their own depth.
-
-    Args:
-        pixels: (H, W, C), uint8 or uint16, C from 1 to 4.
-
-    Returns:
-        The file's content.
-    """
-    stored = pixels.squeeze(2) if pixels.shape[2] == 1 else pixels
-    if pixels.dtype == np.uint16:
-        import imagecodecs
-
-        return bytes(imagecodecs.png_encode(stored))
-    import imageio.v3 as imageio
-
-    return imageio.imwrite("<bytes>", stored, extension=".png", plugin="pillow", is_batch=False)
-
-
-def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]) -> Pixels:
-    with _large_headers_allowed(), Image.open(file, formats=tuple(FORMATS)) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise UnsupportedPicture(
-                f"{width}x{height} pixels are more than image.max_pixels = {max_pixels:,}; "
-                f"if the machine has the memory, --set image.max_pixels={width * height}"
-            )
-        kind = image.format or ""
-        if suffix.lower() not in FORMATS[kind]:
-            conversions.append(f"read as {kind}, whatever its name says")
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            conversions.append(f"first of {frames} frames")
-        if image.info.get("icc_profile"):
-            conversions.append("embedded colour profile ignored")
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        if orientation in range(2, 9):
-            conversions.append(f"turned upright (EXIF orientation {orientation})")
-        pixels = _without_pillow(image, file, orientation)
-        if pixels is None:
-            image.load()  # which turns a TIFF, though no other format, and then drops the tag
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            pixels = upright(_narrow(image, conversions), orientation)
-    if pixels.shape[2] in {2, 4}:
-        conversions.append("alpha kept as a channel of its own")
-    return np.require(pixels, requirements=["C", "W"])
-
-
 @contextmanager
-def _large_headers_allowed() -> Iterator[None]:
-    """Let our own limit judge a header's size; Pillow's is lifted for one call only."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def _with_a_name(file: BinaryIO) -> Iterator[str]:
+    """Give the path of a file, for a library that opens files itself."""
+    if isinstance(file, io.BufferedReader):
+        yield os.fspath(file.name)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".exr") as named:
+        named.write(file.read())
+        named.flush()
+        yield named.name
 
 
-def _without_pillow(image: Image.Image, file: BinaryIO, orientation: int) -> Pixels | None:
-    """Decode, upright, what Pillow would cut down or hold several times; None for the rest."""
-    if image.format == "TIFF":
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
-        return read_tiff(file, bits, orientation)
-    if image.format != "PNG":
-        return None
-    file.seek(0)
-    header = file.read(26)
-    if header[24] != 16 or header[25] not in {2, 4, 6}:
-        return None
-    import imagecodecs
-
-    image.load()  # Pillow checks every chunk's checksum, which libpng's simple reader may not
-    file.seek(0)
-    pixels = np.asarray(imagecodecs.png_decode(file.read()), dtype=np.uint16)
-    return upright(pixels, orientation)
-
-
-def _narrow(image: Image.Image, conversions: list[str]) -> Pixels:
-    """Let Pillow decode what it holds without loss: 8 bits, or grey of 16 bits."""
-    mode = image.mode
-    if mode in _WIDE_GREY:
-        pixels = np.asarray(image).astype(np.uint16)
-        return pixels[:, :, None]
-    if mode in {"P", "PA"}:
-        target = "RGBA" if mode == "PA" or "transparency" in image.info else "RGB"
-        conversions.append("palette expanded to colours")
-    elif mode in _MODES:
-        target = _MODES[mode]
-        if "transparency" in image.info:
-            target = {"L": "LA", "RGB": "RGBA"}.get(target, target)
-    elif mode in _COLOUR_SPACES:
-        target = "RGB"
-        conversions.append(f"{mode} converted to RGB")
+def _prepared(found: Values, settings: ImageSettings, like: SignalRecord | None) -> Picture:
+    """Treat alpha, size and range as the settings say."""
+    notes, pixels, alpha = list(found.notes), found.pixels, found.alpha
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.str}".encode())
+    digest.update(pixels.reshape(-1).data)  # which copies nothing, however large
+    if alpha is not None:
+        pixels, alpha = _without_alpha(pixels, alpha, found.maximum, settings, notes)
+    if isinstance(like, ImageRecord) and like.dtype == str(pixels.dtype):
+        scale = like.scale
     else:
-        raise UnsupportedPicture(
-            f"pixels of type {mode} (32-bit or floating point); convert it to 8 or 16 bits"
+        scale = _scale(pixels, alpha, found.maximum, settings.range, notes)
+    if settings.size is not None and settings.size < max(pixels.shape[:2]):
+        pixels = _shrink(pixels, settings.size, alpha, scale)
+        notes.append(f"shrunk to {pixels.shape[1]}x{pixels.shape[0]} pixels")
+    tags = found.tags
+    if tags.profile is not None and not profile_fits(tags.profile, pixels.shape[2]):
+        notes.append("embedded colour profile left out: it is of other colours")
+        tags = Tags(None, tags.chunks)
+    elif tags.profile is not None:
+        notes.append("embedded colour profile not applied, and kept in the reconstruction")
+    return Picture(pixels, digest.hexdigest(), tuple(notes), scale, alpha, tags)
+
+
+def _without_alpha(
+    pixels: Pixels, alpha: int, maximum: int, settings: ImageSettings, notes: list[str]
+) -> tuple[Pixels, int | None]:
+    """Keep alpha, leave it out, or lay the picture over a colour."""
+    if settings.alpha == "keep":
+        notes.append("alpha kept as a channel of its own")
+        return pixels, alpha
+    colours = np.delete(pixels, alpha, axis=2)
+    if settings.alpha == "drop":
+        notes.append("alpha left out")
+        return np.ascontiguousarray(colours), None
+    notes.append(f"laid over {settings.background} by its alpha")
+    mode = "RGB" if colours.shape[2] >= 3 else "L"
+    levels = np.atleast_1d(ImageColor.getcolor(settings.background, mode))
+    behind = np.resize(levels, colours.shape[2]).astype(np.float32) * (maximum / 255)
+    share = pixels[..., alpha, None].astype(np.float32) / maximum
+    laid = share * colours + (1 - share) * behind
+    return (laid if pixels.dtype.kind == "f" else laid.round()).astype(pixels.dtype), None
+
+
+def _scale(
+    pixels: Pixels,
+    alpha: int | None,
+    maximum: int,
+    wanted: str,
+    notes: list[str],
+) -> Scale:
+    """Choose the range of values that a field's output of 0 to 1 stands for."""
+    whole = pixels.dtype.kind != "f"
+    if pixels.dtype == np.uint8 and wanted == "type":
+        return Scale.of_type(pixels.dtype)
+    least, most = float(pixels.min()), float(pixels.max())
+    if whole and alpha is None and wanted == "type" and most * 2 <= maximum:
+        notes.append(
+            f"values use {least:.0f} to {most:.0f} of {maximum}; image.range=data fits and judges "
+            "by these alone"
         )
-    pixels = np.asarray(image if mode == target else image.convert(target))
-    return pixels.reshape(*pixels.shape[:2], -1)
+    if wanted == "data":
+        low, high = least, most
+    elif whole:
+        return Scale(0.0, float(maximum), maximum)
+    else:
+        low, high = (0.0, 1.0) if 0 <= least and most <= 1 else (min(0.0, least), most)
+    if not high > low:
+        high = low + 1
+    if (low, high) != (0, maximum):
+        notes.append(f"fitted and judged by the range {low:g} to {high:g}")
+    return Scale(low, high, maximum)
 
 
-def _shrink(pixels: Pixels, size: int) -> Pixels:
-    """Resample with Pillow's antialiasing Lanczos filter, in floating point per channel."""
+def _shrink(pixels: Pixels, size: int, alpha: int | None, scale: Scale) -> Pixels:
+    """Resample with Pillow's antialiasing Lanczos filter, in floating point per channel.
+
+    Colours count by their alpha, so that those of unseen pixels bleed into no seen one.
+    """
     height, width = pixels.shape[:2]
     factor = size / max(height, width)
     target = (max(1, round(width * factor)), max(1, round(height * factor)))
-    channels = [
-        np.asarray(
-            Image.fromarray(channel.astype(np.float32)).resize(target, Image.Resampling.LANCZOS)
-        )
-        for channel in np.moveaxis(pixels, 2, 0)
-    ]
-    levels = np.stack(channels, axis=2).round().clip(0, np.iinfo(pixels.dtype).max)
-    return levels.astype(pixels.dtype)
+
+    def resized(channel: NDArray[Any]) -> NDArray[np.float32]:
+        image = Image.fromarray(channel.astype(np.float32))
+        return np.asarray(image.resize(target, Image.Resampling.LANCZOS))
+
+    planes = list(np.moveaxis(pixels, 2, 0))
+    shrunk = [resized(plane) for plane in planes]
+    if alpha is not None:
+        # Less is what the filter's ringing leaves, and has no colour.
+        seen = shrunk[alpha] > planes[alpha].max() / 1024
+        weight = shrunk[alpha] = np.where(seen, shrunk[alpha], 0)
+        for at, plane in enumerate(planes):
+            if at != alpha:
+                weighted = resized(plane.astype(np.float32) * planes[alpha])
+                shrunk[at] = np.where(seen, weighted / np.where(seen, weight, 1), shrunk[at])
+    levels = np.stack(shrunk, axis=2)
+    if pixels.dtype.kind != "f":
+        levels = levels.round()
+    return levels.clip(*scale.ends).astype(pixels.dtype)

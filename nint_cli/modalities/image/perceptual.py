@@ -34,20 +34,25 @@ _HEADS = (
 _HEADS_SHA256 = "4c65155bd90d767646b6ef4b6a597c6aaba6614562ca03ed101efbca4d89cf24"
 
 
-def colours(values: NDArray[np.floating]) -> tuple[NDArray[np.float32], list[str]]:
+def colours(
+    values: NDArray[np.floating], alpha: int | None
+) -> tuple[NDArray[np.float32], list[str]]:
     """Give what a model of vision can look at.
 
     Args:
-        values: (H, W, C) of grey (C = 1), grey and alpha (2), RGB (3), or RGB and alpha (4).
+        values: (H, W, C) of RGB, or grey where there are fewer than three channels.
+        alpha: The channel that is alpha; None for none.
 
     Returns:
         (H, W, 3), and what was done, in plain words.
     """
     channels, done = values.shape[2], []
-    if channels in {2, 4}:
-        values = values[..., :-1]
-        done.append("alpha left out")
-    if channels <= 2:
+    base = 3 if channels >= 3 else 1
+    if channels > base:
+        only_alpha = alpha == base == channels - 1
+        done.append("alpha left out" if only_alpha else f"channels after {base} left out")
+    values = values[..., :base]
+    if base == 1:
         values = values.repeat(3, axis=2)
         done.append("grey repeated to RGB")
     return np.ascontiguousarray(values, np.float32), done

@@ -11,7 +11,6 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
@@ -76,8 +75,8 @@ class PerceptualModels:
         if lpips_reason is not None and flip_reason is not None:
             return PerceptualQuality(lpips_reason=lpips_reason, flip_reason=flip_reason)
         assert prediction is not None
-        shown, _ = perceptual.colours(prediction.cpu().numpy().reshape(shape))
-        target, done = perceptual.colours(picture.pixels / np.float32(picture.maximum))
+        shown, _ = perceptual.colours(prediction.cpu().numpy().reshape(shape), picture.alpha)
+        target, done = perceptual.colours(picture.scale.shares(picture.pixels), picture.alpha)
         distance = difference = None
         if self.network is not None and lpips_reason is None:
             distance = perceptual.lpips(self.network, shown, target)

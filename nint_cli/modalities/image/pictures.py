@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nint_cli.modalities.image.signal import Pixels
+from nint_cli.modalities.image.reconstruction import as_seen
+from nint_cli.modalities.image.signal import Picture, Pixels
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.table import all_slots
 
@@ -17,12 +18,12 @@ _GAP = 8
 
 
 def selection_picture(
-    pixels: Pixels, selections: Mapping[str, Selection], steps: Mapping[str, int]
+    picture: Picture, selections: Mapping[str, Selection], steps: Mapping[str, int]
 ) -> Pixels:
     """Draw the chosen coordinates over the dimmed picture, one panel per selection.
 
     Args:
-        pixels: (H, W, C), the picture that was fitted.
+        picture: What was fitted.
         selections: What was chosen, by panel; indices are row-major.
         steps: The step of each panel, from 1.
 
@@ -31,10 +32,11 @@ def selection_picture(
         pictures are enlarged by whole pixels; of large ones every k-th row and column is shown,
         and a chosen coordinate on the nearest before it.
     """
+    pixels = picture.pixels
     panels, width = [], pixels.shape[1]
     every = -(-max(pixels.shape[:2]) // _LARGEST_SIDE)
     for name, selection in selections.items():
-        panel = _dimmed(pixels[::every, ::every])
+        panel = _dimmed(as_seen(pixels[::every, ::every], picture.scale))
         start = 0
         for slot, count in reversed(selection.slots):  # what is rare is drawn last
             start += count
@@ -50,10 +52,9 @@ def selection_picture(
     return np.concatenate(row[:-1], axis=1)
 
 
-def _dimmed(pixels: Pixels) -> NDArray[np.uint8]:
+def _dimmed(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Give the picture in dark grey, three channels."""
-    colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
-    grey = colours.astype(np.float32).mean(axis=2) / np.iinfo(pixels.dtype).max
+    grey = seen.astype(np.float32).mean(axis=2) / 255
     return np.repeat((grey * 110).astype(np.uint8)[..., None], 3, axis=2)
 
 

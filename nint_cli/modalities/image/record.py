@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
+from nint_cli.modalities.image.signal import Scale
 from nint_cli.signals.record import SignalRecord
 
 
@@ -13,12 +15,25 @@ class ImageRecord(SignalRecord):
     Attributes:
         kind: The modality.
         shape: Height and width.
-        dtype: Type of the stored values, which fixes their scale.
+        dtype: Type of the stored values.
+        low: The value that is fitted as 0.
+        high: The value that is fitted as 1; None: the largest number of the type.
+        maximum: The largest number that a pixel can be; None: that of the type.
     """
 
     kind: Literal["image"] = "image"
     shape: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-    dtype: str = Field(pattern="^uint(8|16)$")
+    dtype: str = Field(pattern="^(uint8|uint16|float32)$")
+    low: float = 0.0
+    high: float | None = None
+    maximum: int | None = Field(None, ge=1)
+
+    @property
+    def scale(self) -> Scale:
+        """What is fitted as 0 and 1."""
+        own = Scale.of_type(np.dtype(self.dtype))
+        maximum = self.maximum or own.maximum
+        return Scale(self.low, own.high if self.high is None else self.high, maximum)
 
     @property
     def grid(self) -> tuple[int, int]:

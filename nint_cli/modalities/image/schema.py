@@ -1,11 +1,26 @@
 """What metrics.json says of a picture."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from nint_cli.metrics.schema import InputRecord, Part, Quality, Row, RunMetrics
 from nint_cli.metrics.text import shown
+
+
+def range_shown(ends: Sequence[float] | None) -> str:
+    """Say by which range values are judged, where it is not that of 8 or 16 bits.
+
+    Args:
+        ends: The lowest and the highest value; None where they are not known.
+
+    Returns:
+        A clause in brackets, or nothing.
+    """
+    if ends is None or tuple(ends) in {(0, 255), (0, 65535)}:
+        return ""
+    return f" (range {ends[0]:g} to {ends[1]:g})"
 
 
 class PerceptualQuality(Part):
@@ -48,6 +63,9 @@ class ImageQuality(PerceptualQuality, Quality):
 
     mse: float | None = Field(None, ge=0, description="mean squared error for values in [0, 1]")
     psnr_db: float | None = Field(None, description="10 log10(1/mse); null where it is infinite")
+    psnr_range: list[float] | None = Field(
+        None, description="the values of the picture that are 0 and 1 to mse, psnr_db and ssim"
+    )
     psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
     ssim: float | None = Field(None, description="scikit-image, 7x7 uniform window, data range 1")
     ssim_reason: str | None = Field(None, description="why ssim is null")
@@ -55,6 +73,7 @@ class ImageQuality(PerceptualQuality, Quality):
     def rows(self, *, fine: bool = False) -> list[Row]:
         """Return PSNR, SSIM and the perceptual metrics; see `Quality.rows`."""
         psnr = shown("psnr_db", self.figure("psnr_db"), fine=fine)
+        psnr += range_shown(self.psnr_range)
         ssim = shown("ssim", self.ssim, fine=fine)
         if self.ssim is None:
             ssim = f"- ({self.ssim_reason})"
@@ -68,6 +87,10 @@ class ImageInput(InputRecord):
     shape: list[int] = Field(description="size of the grid that was fitted: height, width")
     channels: int
     bits_per_channel: int
+    alpha: int | None = Field(None, description="the channel that is alpha; null for none")
+    range: list[float] | None = Field(
+        None, description="the values that are fitted as 0 and 1; null by an earlier version"
+    )
 
     def extent(self) -> tuple[float, ...]:
         """Return height and width; see `InputRecord.extent`."""
@@ -76,7 +99,7 @@ class ImageInput(InputRecord):
     def describe(self) -> str:
         """Return the size in pixels; see `InputRecord.describe`."""
         height, width = self.shape
-        return f"{width}x{height} pixels"
+        return f"{width}x{height} pixels{range_shown(self.range)}"
 
 
 class ImageMetrics(RunMetrics, ImageQuality):

@@ -73,4 +73,4 @@ class Strips:
         """
         width = self.signal.shape[1]
         shape = (len(prediction) // width, width)
-        return to_pixels(prediction, shape, self.picture.pixels.dtype)
+        return to_pixels(prediction, shape, self.picture.pixels.dtype, self.picture.scale)

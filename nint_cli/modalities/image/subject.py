@@ -4,6 +4,7 @@ A picture is measured strip by strip, so that no prediction of all its pixels is
 large one is written as it is measured.
 """
 
+import io
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -15,18 +16,25 @@ import numpy as np
 import torch
 
 from nint_cli.derivatives.sweep import predicted_blocks
+from nint_cli.errors import InputError
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord, finite
 from nint_cli.modalities.base import Evaluation, ReadSaved, SaveFile, Setup, Subject, nothing_saved
 from nint_cli.modalities.image import MODALITY
-from nint_cli.modalities.image.files import encode_picture, read_picture
+from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
 from nint_cli.modalities.image.perceptual_models import PerceptualModels, prepare
 from nint_cli.modalities.image.pictures import selection_picture
+from nint_cli.modalities.image.png import encode_picture
+from nint_cli.modalities.image.reconstruction import (
+    RECONSTRUCTED_VALUES,
+    RECONSTRUCTION,
+    reconstruction_files,
+)
 from nint_cli.modalities.image.record import ImageRecord
-from nint_cli.modalities.image.schema import ImageInput, ImageQuality
+from nint_cli.modalities.image.schema import ImageInput, ImageQuality, range_shown
 from nint_cli.modalities.image.settings import ImageSettings
-from nint_cli.modalities.image.signal import Picture, Pixels, to_pixels
+from nint_cli.modalities.image.signal import Picture, Pixels, Scale, to_pixels
 from nint_cli.modalities.image.strips import STRIP_PIXELS, Strips
 from nint_cli.modalities.image.tiff import write_tiff
 from nint_cli.modalities.modality import Modality
@@ -34,12 +42,11 @@ from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
-from nint_cli.signals.source import identity
+from nint_cli.signals.source import ARRAY_PREFIX, Held, identity
 from nint_cli.signals.stratified import spread_indices
 
-RECONSTRUCTION = "reconstruction.png"
-LARGE_RECONSTRUCTION = "reconstruction.tif"
 SELECTION = "selection.png"
+_ARRAY = "input.npy"
 
 LARGE_PIXELS = 1 << 26
 """Pixels beyond which the reconstruction is a TIFF file, written strip by strip."""
@@ -93,7 +100,7 @@ class ImageSubject(Subject):
     smaller: ClassVar[str] = "a smaller picture, --set image.size=512"
     files: ClassVar[Mapping[str, str]] = {
         "reconstruction": RECONSTRUCTION,
-        "large reconstruction": LARGE_RECONSTRUCTION,
+        "reconstructed values": RECONSTRUCTED_VALUES,
         "selected coordinates": SELECTION,
     }
 
@@ -103,12 +110,14 @@ class ImageSubject(Subject):
         source: str,
         settings: ImageSettings,
         setup: Setup,
-        like: SignalRecord | None = None,  # a picture's scale is that of its type
+        like: SignalRecord | None = None,
         saved: ReadSaved = nothing_saved,
     ) -> Self:
         """Read a picture; see `Subject.read`."""
         perceptual = prepare(setup.metrics)
-        picture = read_picture(source, size=settings.size, max_pixels=settings.max_pixels)
+        if source.startswith(ARRAY_PREFIX) and not isinstance(source, Held):
+            source = _held(source, saved(_ARRAY))
+        picture = read_picture(source, settings, like)
         signal, watched = picture.signal(setup.device), setup.evaluation
         if setup.tuned:
             signal.bandwidth = first_frequency(max(signal.shape))
@@ -148,11 +157,27 @@ class ImageSubject(Subject):
         """What was done to the file's content."""
         return self.picture.conversions
 
+    def cache(self) -> dict[str, bytes]:
+        """Give an input that is no file, for a run that goes on; see `Subject.cache`."""
+        if not isinstance(self.source, Held):
+            return {}
+        file = io.BytesIO()
+        np.save(file, np.asarray(self.source.content), allow_pickle=False)
+        return {_ARRAY: file.getvalue()}
+
     def mismatch(self, record: SignalRecord) -> str | None:
         """Compare sizes; see `Subject.mismatch`."""
-        wanted = (*record.grid, record.channels)
+        assert isinstance(record, ImageRecord)
+        wanted, scale = (*record.grid, record.channels), self.picture.scale
         if self.picture.pixels.shape == wanted:
-            return None
+            kind = self.picture.pixels.dtype
+            by_type = {Scale.of_type(kind), Scale.of_type(np.dtype(record.dtype))}
+            if record.dtype == str(kind) or by_type == {scale, record.scale}:
+                return None
+            return (
+                f"'{self.source}' has values of {kind}{range_shown(scale.ends)} where the run has "
+                f"{record.dtype}{range_shown(record.scale.ends)}"
+            )
         return (
             f"'{self.source}' has height, width, channels {self.picture.pixels.shape} where the "
             f"run has {wanted}"
@@ -161,7 +186,7 @@ class ImageSubject(Subject):
     def describe(self) -> str:
         """Give the size in pixels."""
         height, width = self.signal.shape
-        return f"{width}x{height} pixels"
+        return f"{width}x{height} pixels{range_shown(self.picture.scale.ends)}"
 
     def record(self) -> ImageRecord:
         """Give source, hash, size and type; see `Subject.record`."""
@@ -172,6 +197,9 @@ class ImageSubject(Subject):
             shape=(height, width),
             channels=channels,
             dtype=str(self.picture.pixels.dtype),
+            low=self.picture.scale.low,
+            high=self.picture.scale.high,
+            maximum=self.picture.maximum,
         )
 
     def input_record(self) -> ImageInput:
@@ -182,7 +210,9 @@ class ImageSubject(Subject):
             sha256=self.sha256,
             shape=list(pixels.shape[:2]),
             channels=pixels.shape[2],
-            bits_per_channel=8 * pixels.dtype.itemsize,
+            bits_per_channel=self.picture.bits,
+            alpha=self.picture.alpha,
+            range=list(self.picture.scale.ends),
             conversions=list(self.conversions),
         )
 
@@ -229,7 +259,11 @@ class ImageSubject(Subject):
         elif len(self.signal) > LARGE_PIXELS:
             shape, dtype = self.picture.pixels.shape, self.picture.pixels.dtype
             parts = map(self._strips.pixels, strips)
-            save(LARGE_RECONSTRUCTION, lambda file: write_tiff(file, parts, shape, dtype))
+            alpha, tags = self.picture.alpha, self.picture.tags
+            save(
+                RECONSTRUCTED_VALUES,
+                lambda file: write_tiff(file, parts, shape, dtype, alpha=alpha, tags=tags),
+            )
         else:
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
         return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)
@@ -267,6 +301,7 @@ class ImageSubject(Subject):
             **perceived.model_dump(),
             mse=mse,
             psnr_db=finite(psnr),
+            psnr_range=list(self.picture.scale.ends),
             psnr_infinite=mse == 0,
             ssim=evaluation.ssim,
             ssim_reason=None if evaluation.ssim is not None else _TOO_SMALL,
@@ -280,7 +315,7 @@ class ImageSubject(Subject):
         assert isinstance(evaluation, ImageEvaluation)
         if evaluation.pixels is None:
             return {}
-        return {RECONSTRUCTION: encode_picture(evaluation.pixels)}
+        return reconstruction_files(self.picture, evaluation.pixels)
 
     @classmethod
     def rebuild(cls, record: SignalRecord, settings: ImageSettings, field: Field) -> Pixels:
@@ -289,7 +324,7 @@ class ImageSubject(Subject):
         grid = GridSignal(torch.empty(record.population, 0), record.grid)
         flat = np.empty((record.population, record.channels), record.dtype)
         for start, prediction, _ in predicted_blocks(field, grid, STRIP_PIXELS):
-            part = to_pixels(prediction, (len(prediction),), flat.dtype)
+            part = to_pixels(prediction, (len(prediction),), flat.dtype, record.scale)
             flat[start : start + len(part)] = part
         return flat.reshape(*record.grid, record.channels)
 
@@ -297,8 +332,18 @@ class ImageSubject(Subject):
         self, selections: Mapping[str, Selection], steps: Mapping[str, int]
     ) -> dict[str, bytes]:
         """Draw the batches over the dimmed picture; see `Subject.illustrate`."""
-        chosen = selection_picture(self.picture.pixels, selections, steps)
+        chosen = selection_picture(self.picture, selections, steps)
         return {SELECTION: encode_picture(chosen)}
+
+
+def _held(source: str, saved: bytes | None) -> Held:
+    """Give the array that a run was of, from the run's own folder."""
+    if saved is None:
+        raise InputError(f"'{source}' was an array in Python, and the run has no {_ARRAY} of it")
+    try:
+        return Held(source, np.load(io.BytesIO(saved), allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"the run's {_ARRAY} is damaged: {error}") from error
 
 
 def first_frequency(side: int) -> float:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from nint_cli.modalities.image.files import encode_picture
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.sdf.sphere_tracing import Camera, View, view
 from nint_cli.modalities.sdf.surface import Distance, values_at
 from nint_cli.samplers.base import Selection

@@ -25,8 +25,8 @@ from nint_cli.config.layers import resolve
 from nint_cli.config.schema import RunConfig
 from nint_cli.config.yaml_text import file_layer, set_layer
 from nint_cli.modalities.image import perceptual
-from nint_cli.modalities.image.files import encode_picture
 from nint_cli.modalities.image.perceptual_models import prepare
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs import environment
 from nint_cli.runs.fit import config_digest
@@ -421,10 +421,10 @@ def test_channels_and_depth(capsys, weights_file, tmp_path, channels, bits, done
 
 
 def test_colours_of_known_pixels():
-    grey, done = perceptual.colours(np.array([[[0.25, 1.0]]]))
+    grey, done = perceptual.colours(np.array([[[0.25, 1.0]]]), 1)
     assert (grey.tolist(), grey.dtype) == ([[[0.25, 0.25, 0.25]]], np.float32)
     assert done == ["alpha left out", "grey repeated to RGB"]
-    rgb, done = perceptual.colours(np.array([[[0.25, 0.5, 0.75, 0.0]]]))
+    rgb, done = perceptual.colours(np.array([[[0.25, 0.5, 0.75, 0.0]]]), 3)
     assert (rgb.tolist(), done) == ([[[0.25, 0.5, 0.75]]], ["alpha left out"])
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from nint_cli.modalities.image.pictures import selection_picture
+from nint_cli.modalities.image.signal import Picture
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.table import all_slots
 from tests.conftest import smooth_pixels
@@ -16,7 +17,7 @@ def test_chosen_coordinates_shine_in_the_colour_of_their_slot(channels, bits):
         torch.tensor([0, 501, 3, 199_999]),
         slots=(("ntk", 1), ("residual", 1), ("uniform", 2)),
     )
-    drawn = selection_picture(pixels, {"last": selection}, {"last": 9})
+    drawn = selection_picture(Picture(pixels, ""), {"last": selection}, {"last": 9})
     assert drawn.dtype == np.uint8
     assert drawn.shape == (416, 500, 3)
     body = drawn[16:]
@@ -32,7 +33,9 @@ def test_chosen_coordinates_shine_in_the_colour_of_their_slot(channels, bits):
 def test_panels_stand_side_by_side_and_small_pictures_grow():
     selection = Selection(torch.tensor([5]), slots=(("full", 1),))
     drawn = selection_picture(
-        smooth_pixels(10, 20), {"first": selection, "last": selection}, {"first": 1, "last": 7}
+        Picture(smooth_pixels(10, 20), ""),
+        {"first": selection, "last": selection},
+        {"first": 1, "last": 7},
     )
     assert drawn.shape == (10 * 20 + 16, 2 * 400 + 8, 3)
     assert (drawn[16:36, 100:120] == all_slots()["full"].colour).all()
@@ -43,7 +46,7 @@ def test_large_pictures_are_drawn_smaller(height, width):
     pixels = np.full((height, width, 1), 200, np.uint8)
     last = height * width - 1
     selection = Selection(torch.tensor([0, 7 * width + 9, last]), slots=(("uniform", 3),))
-    body = selection_picture(pixels, {"last": selection}, {"last": 1})[16:]
+    body = selection_picture(Picture(pixels, ""), {"last": selection}, {"last": 1})[16:]
     every = -(-max(height, width) // 2048)
     assert body.shape == (-(-height // every), -(-width // every), 3)
     assert max(body.shape) <= 2048

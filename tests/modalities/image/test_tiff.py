@@ -1,5 +1,6 @@
 """TIFF files: mapped, copied and decoded in parts, always the same pixels."""
 
+import struct
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ import tifffile
 from PIL import Image, ImageOps
 
 from nint_cli.errors import InputError
-from nint_cli.modalities.image import tiff
+from nint_cli.modalities.image import files, tiff
+from nint_cli.modalities.image.decoded import as_stored, upright
 from nint_cli.modalities.image.files import read_picture
-from nint_cli.modalities.image.tiff import as_stored, upright
+from nint_cli.modalities.image.settings import ImageSettings
 from tests.conftest import smooth_pixels
 
 ALPHA = {2: ["unassalpha"], 4: ["unassalpha"]}
@@ -152,32 +154,116 @@ def test_a_part_that_a_sparse_file_leaves_out_is_black(tmp_path):
     np.testing.assert_array_equal(read, expected)
 
 
-def test_what_only_pillow_knows_goes_to_pillow(tmp_path):
+def test_every_kind_of_pillow_is_as_pillow_reads_it(tmp_path):
     pixels = smooth_pixels()
     for name, image, options in (
         ("palette", Image.fromarray(pixels).quantize(16), {}),
         ("cmyk", Image.fromarray(pixels).convert("CMYK"), {}),
         ("bilevel", Image.fromarray(pixels).convert("1"), {"compression": "group4"}),
         ("jpeg", Image.fromarray(pixels), {"compression": "jpeg"}),
+        ("ycbcr", Image.fromarray(pixels).convert("YCbCr"), {}),
     ):
         path = tmp_path / f"{name}.tif"
         image.save(path, **options)
-        with path.open("rb") as file, Image.open(path) as opened:
-            bits = opened.tag_v2[tiff.BITS_PER_SAMPLE]
-            assert tiff.read_tiff(file, bits, 1) is None, name
+        with Image.open(path) as opened:
             expected = np.asarray(opened.convert("L" if name == "bilevel" else "RGB"))
         np.testing.assert_array_equal(read_picture(str(path)).pixels.squeeze(), expected)
 
 
-def test_deep_colour_that_is_none(tmp_path):
-    path = tmp_path / "a.tif"
-    five = np.zeros((8, 8, 5), np.uint16)
-    tifffile.imwrite(path, five, photometric="minisblack", planarconfig="contig")
-    with path.open("rb") as file, pytest.raises(tiff.UnsupportedPicture, match="1 to 4 channels"):
-        tiff.read_tiff(file, (16,) * 5, 1)
-    tifffile.imwrite(path, np.zeros((8, 8, 3), np.float32), photometric="rgb")
-    with path.open("rb") as file, pytest.raises(tiff.UnsupportedPicture, match="32-bit TIFF"):
-        tiff.read_tiff(file, (32,) * 3, 1)
+def retagged(path, **values):
+    """Overwrite tags of the first page."""
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name, value in values.items():
+            file.pages.first.tags[name].overwrite(value)
+    return str(path)
+
+
+def test_kinds_that_are_not_read(tmp_path):
+    path = write(tmp_path / "a.tif", smooth_pixels(channels=1))
+    with pytest.raises(InputError, match="a TIFF file of kind LOGL, 8 bits per sample"):
+        read_picture(retagged(path, PhotometricInterpretation=32844))
+    with pytest.raises(InputError, match="RGB of 1 samples"):
+        read_picture(retagged(path, PhotometricInterpretation=2))
+    with pytest.raises(InputError, match="a palette is missing"):
+        read_picture(retagged(path, PhotometricInterpretation=3))
+    for kind in (32803, 34892):
+        with pytest.raises(InputError, match=r"a camera's raw file.*darktable-cli"):
+            read_picture(retagged(path, PhotometricInterpretation=kind))
+    tifffile.imwrite(path, np.zeros((16, 16, 16), np.uint8), volumetric=True, tile=(16, 16, 16))
+    with pytest.raises(InputError, match="16 layers"):
+        read_picture(path)
+
+
+# Several pages
+
+
+def pages(path, *kinds):
+    """Pages of different grey, each with its own kind of subfile."""
+    with tifffile.TiffWriter(path) as file:
+        for number, kind in enumerate(kinds):
+            page = np.full((8 + number, 9), number, np.uint8)
+            file.write(page, subfiletype=kind, photometric="minisblack", metadata=None)
+    return str(path)
+
+
+def test_reduced_pages_and_masks_are_passed_over(tmp_path):
+    path = pages(tmp_path / "a.tif", 1, 1, 0, 0)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[1].tags["NewSubfileType"].overwrite(4)
+    read = read_picture(path)
+    assert read.pixels.shape == (10, 9, 1)
+    assert {"page 3, the first whole one", "first of 4 frames"} <= set(read.conversions)
+    read = read_picture(pages(tmp_path / "a.tif", 2, 2))
+    assert read.pixels.shape == (8, 9, 1)
+    with pytest.raises(InputError, match="every page says that it is a reduced copy"):
+        read_picture(pages(tmp_path / "a.tif", 1, 1))
+
+
+def test_a_preview_before_the_sensor_is_never_fitted(tmp_path):
+    path = tmp_path / "a.dng"
+    with tifffile.TiffWriter(path) as file:
+        preview = np.zeros((8, 12, 3), np.uint8)
+        file.write(preview, photometric="rgb", subfiletype=1, subifds=1, metadata=None)
+        sensor = np.zeros((32, 48), np.uint16)
+        pattern = [(33421, "H", 2, (2, 2), True), (33422, "B", 4, b"\0\1\1\2", True)]
+        file.write(sensor, photometric="cfa", extratags=pattern, metadata=None)
+    with pytest.raises(InputError, match="a camera's raw file"):
+        read_picture(str(path))
+    with tifffile.TiffWriter(path) as file:
+        file.write(preview, photometric="rgb", subfiletype=1, subifds=1, metadata=None)
+        file.write(sensor, photometric="minisblack", metadata=None)
+    assert read_picture(str(path)).pixels.shape == (32, 48, 1)
+    write(path, smooth_pixels(), extratags=[(50706, "B", 4, b"\1\4\0\0", True)])
+    with pytest.raises(InputError, match="a camera's raw file"):
+        read_picture(str(path))
+
+
+def test_stacks_in_one_page(tmp_path):
+    stack = smooth_pixels(24, 32, 3, 16)
+    frames = np.moveaxis(stack, 2, 0)
+    for name, options in (
+        ("shaped", {"metadata": {}, "contiguous": True, "truncate": True}),
+        ("imagej", {"imagej": True}),
+    ):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, frames, photometric="minisblack", **options)
+        read = read_picture(str(path))
+        np.testing.assert_array_equal(read.pixels[..., 0], frames[0])
+        assert "first of 3 frames" in read.conversions, name
+
+
+def test_pages_without_end_are_not_counted(tmp_path, monkeypatch):
+    path = pages(tmp_path / "a.tif", *[0] * 5)
+    for most, said in ((3, "more than 3"), (4, "more than 4"), (5, "5"), (6, "5")):
+        monkeypatch.setattr(tiff, "_MOST_PAGES", most)
+        assert f"first of {said} frames" in read_picture(path).conversions
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[4]
+        offset = last.offset + 2 + 12 * len(last.tags)
+        data[offset : offset + 4] = struct.pack("<I", file.pages[1].offset)
+    (tmp_path / "a.tif").write_bytes(data)
+    assert "first of more than 6 frames" in read_picture(path).conversions
 
 
 def test_reading_holds_the_pixels_once(tmp_path):
@@ -244,3 +330,20 @@ def test_strips_that_are_no_picture_are_refused(tmp_path):
     ):
         with (tmp_path / "a.tif").open("w+b") as file, pytest.raises(ValueError, match=reason):
             tiff.write_tiff(file, strips, pixels.shape, pixels.dtype)
+
+
+def test_a_mapped_picture_has_no_limit_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
+    monkeypatch.setattr(files, "_MOST_BYTES_BESIDE", 10)
+    pixels = smooth_pixels(channels=4)
+    path = write(tmp_path / "a.tif", pixels)
+    settings = ImageSettings(max_pixels=10)
+    np.testing.assert_array_equal(read_picture(path, settings).pixels, pixels)
+    packed = write(tmp_path / "packed.tif", pixels, compression="deflate")
+    inverted = str(tmp_path / "inverted.tif")
+    tifffile.imwrite(inverted, pixels[..., 0], photometric="miniswhite")
+    for source, more in (
+        (path, {"size": 5}), (path, {"alpha": "drop"}), (packed, {}), (inverted, {}),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="32x24 pixels are more than"):
+            read_picture(source, ImageSettings(max_pixels=10, **more))
