@@ -2,6 +2,7 @@
 
 import io
 import math
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ def read_npy(content: bytes, max_pixels: int) -> Decoded:
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         read = np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except (TokenError, RecursionError) as error:
+        raise ValueError(f"its header is no dictionary: {error}") from error
     _check(shape, dtype, max_pixels)
     if file.tell() + math.prod(shape) * dtype.itemsize > len(content):
         raise ValueError("the file ends before its numbers do")

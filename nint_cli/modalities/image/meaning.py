@@ -53,7 +53,12 @@ def interpret(found: Decoded) -> Values:
 
     Returns:
         The values. An UnsupportedPicture is raised for samples that are no picture.
+
+    Raises:
+        ValueError: If there are none.
     """
+    if not found.samples.size:
+        raise ValueError("it has no pixels")
     notes = list(found.notes)
     if found.frames > 1 or found.uncounted:
         more = "more than " * found.uncounted

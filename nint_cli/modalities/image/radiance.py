@@ -1,6 +1,8 @@
 """Pictures of light in floating point: OpenEXR and Radiance HDR."""
 
+import io
 import re
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,7 @@ def read_exr(path: str, max_pixels: int) -> Decoded:
     Raises:
         UnsupportedPicture: If the library is not installed, the file is damaged, or its channels
             are no picture.
+        RuntimeError: Never; it is what the library should raise, and becomes the above.
     """
     try:
         import OpenEXR
@@ -74,10 +77,13 @@ def read_exr(path: str, max_pixels: int) -> Decoded:
         width, height = (int(each) + 1 for each in high - low)
         check_size(width, height, max_pixels)
         parts = len(header.parts)
-        channels = {
-            name: each.pixels
-            for name, each in OpenEXR.File(path, separate_channels=True).channels().items()
-        }
+        with redirect_stdout(io.StringIO()) as said:  # where it prints what should be raised
+            channels = {
+                name: each.pixels
+                for name, each in OpenEXR.File(path, separate_channels=True).channels().items()
+            }
+        if said.getvalue():
+            raise RuntimeError(said.getvalue().strip().rpartition(" - ")[2])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UnsupportedPicture(

@@ -59,7 +59,7 @@ def read_raster(file: BinaryIO, kinds: tuple[str, ...], max_pixels: int) -> Deco
         damaged, and an UnsupportedPicture for one that cannot be fitted.
     """
     file.seek(0)
-    with _large_headers_allowed(), Image.open(file, formats=kinds) as image:
+    with _large_headers_allowed(), _opened(file, kinds) as image:
         check_size(*image.size, max_pixels)
         kind = "JPEG" if image.format == "MPO" else image.format or ""
         frames = getattr(image, "n_frames", 1)
@@ -68,6 +68,13 @@ def read_raster(file: BinaryIO, kinds: tuple[str, ...], max_pixels: int) -> Deco
         found = _deep(file, kind) or narrow(image)
     found.tags, found.kind, found.frames, found.orientation = tags, kind, frames, orientation
     return found
+
+
+def _opened(file: BinaryIO, kinds: tuple[str, ...]) -> Image.Image:
+    try:
+        return Image.open(file, formats=kinds)
+    except MemoryError:  # no picture is decoded yet: a part's size is wrong
+        raise ValueError("its header asks for more memory than there is") from None
 
 
 @contextmanager

@@ -225,6 +225,9 @@ def test_exr_that_is_none(tmp_path, capfd, monkeypatch):
     path = written(tmp_path / "a.exr", b"\x76\x2f\x31\x01" + bytes(500))
     refused(path, "an OpenEXR file that is damaged.*magick picture.exr")
     assert capfd.readouterr() == ("", "")
+    content = exr(tmp_path / "b.exr", {"RGB": LIGHT}).read_bytes()
+    refused(written(tmp_path / "b.exr", content[: len(content) // 2]), "an OpenEXR file that is")
+    assert capfd.readouterr() == ("", "")
     alpha = np.zeros((24, 32), np.float32)
     refused(exr(path, {"Y": alpha, "RY": alpha, "BY": alpha}), "luminance and chroma")
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
@@ -319,6 +322,12 @@ def test_npy_is_never_unpickled_and_never_short(tmp_path):
     refused(tmp_path / "a.npy", "30x30 pixels are more", max_pixels=899)
 
 
+def test_an_npy_whose_header_is_damaged(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, 3)))
+    content = (tmp_path / "a.npy").read_bytes().replace(b"}", b"(")
+    refused(written(tmp_path / "a.npy", content), "its header is no dictionary")
+
+
 def test_pictures_of_pillow():
     colours = Image.fromarray(smooth_pixels())
     palette = colours.quantize(16)
@@ -356,6 +365,21 @@ def test_pictures_of_pillow():
 )
 def test_kinds_that_are_known_and_not_read(tmp_path, content, reason):
     refused(written(tmp_path / "a.png", content), reason)
+
+
+def test_pictures_without_pixels(tmp_path):
+    refused(written(tmp_path / "a.ppm", b"P6\n0 5\n255\n"), "it has no pixels")
+
+
+def test_a_header_that_asks_for_all_memory(tmp_path, monkeypatch):
+    """As one of JPEG 2000 can, whose boxes state their size in 64 bits."""
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    path = written(tmp_path / "a.jp2", imagecodecs.jpeg2k_encode(DEEP))
+    monkeypatch.setattr(Image, "open", fail)
+    refused(path, "its header asks for more memory than there is")
 
 
 def test_what_c_libraries_print_goes_nowhere(capfd):
