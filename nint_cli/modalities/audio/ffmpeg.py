@@ -1,0 +1,128 @@
+"""What libsndfile does not know: AAC, ALAC, Opus in WebM and the like, by ffmpeg if it is there.
+
+It gets no shell, no input but the file, no protocol but file and pipe, and the demuxer that the
+file's first bytes call for, so that no playlist is followed.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that ffmpeg reads.
+
+    Attributes:
+        magic: What it starts with.
+        suffixes: What it is called.
+        name: What people call it.
+        demuxer: What ffmpeg calls it.
+    """
+
+    magic: re.Pattern[bytes]
+    suffixes: frozenset[str]
+    name: str
+    demuxer: str
+
+
+KINDS = tuple(
+    Kind(re.compile(magic, re.DOTALL), frozenset(suffixes.split()), name, demuxer)
+    for magic, suffixes, name, demuxer in (
+        (rb"....(ftyp|moov|mdat)", ".m4a .m4b .m4r .mp4 .mov .3gp", "MPEG-4 (AAC or ALAC)", "mov"),
+        (rb"\xff[\xf0\xf1\xf8\xf9]", ".aac", "AAC", "aac"),
+        (rb"\x30\x26\xb2\x75", ".wma .asf", "Windows Media", "asf"),
+        (rb"\x1a\x45\xdf\xa3", ".mka .mkv .webm", "Matroska or WebM", "matroska"),
+        (rb"#!AMR", ".amr", "AMR", "amr"),
+        (rb"wvpk", ".wv", "WavPack", "wv"),
+        (rb"MAC ", ".ape", "Monkey's Audio", "ape"),
+        (rb"TTA1", ".tta", "True Audio", "tta"),
+        (rb"\x0b\x77", ".ac3", "AC-3", "ac3"),
+    )
+)
+SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
+
+
+class Failed(Exception):
+    """ffmpeg could not read it; says why, as a clause."""
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """Tell by a file's first bytes what it is; None for what ffmpeg is not asked for."""
+    return next((kind for kind in KINDS if kind.magic.match(head)), None)
+
+
+def to_wav(name: str) -> str:
+    """Give the command that makes any sound a WAV file."""
+    target = str(Path(name).with_suffix(".wav"))
+    target = target if target != name else str(Path(name).with_suffix(".new.wav"))
+    return f"convert it first: ffmpeg -i {shlex.quote(name)} {shlex.quote(target)}"
+
+
+def is_there() -> bool:
+    """Tell whether there is a program of that name."""
+    return shutil.which("ffmpeg") is not None
+
+
+@contextmanager
+def decoded(kind: Kind, path: str, most: int) -> Iterator[tuple[Path, str | None]]:
+    """Let ffmpeg make a WAV file of a sound.
+
+    Args:
+        kind: What it is.
+        path: The file.
+        most: Bytes up to which the WAV file may grow.
+
+    Yields:
+        The WAV file, in 32-bit floating point, which holds 24 bits; and what ffmpeg complained of.
+
+    Raises:
+        Failed: If it makes none, within its limits.
+    """
+    program = shutil.which("ffmpeg")
+    assert program is not None
+    with tempfile.TemporaryDirectory(prefix="nint-") as folder:
+        target = Path(folder, "sound.wav")
+        words = [program, "-nostdin", "-hide_banner", "-loglevel", "error"]
+        words += ["-protocol_whitelist", "file,pipe", "-f", kind.demuxer]
+        words += ["-i", f"file:{Path(path).absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
+        words += ["-fs", str(most), "-rf64", "auto", "-f", "wav", f"file:{target}"]
+        try:
+            done = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"ffmpeg took more than {_SECONDS} s") from None
+        except OSError as error:
+            raise Failed(f"ffmpeg cannot be run: {error.strerror}") from None
+        complaint = _last_line(os.fsdecode(done.stderr))
+        if complaint is not None and "matches no streams" in complaint:
+            raise Failed("there is no sound in it")
+        if done.returncode:
+            raise Failed(f"ffmpeg cannot decode it ({complaint or f'exit {done.returncode}'})")
+        if target.stat().st_size >= most:
+            raise Failed(
+                f"decoded it has more than {most:,} bytes, which no sound within "
+                "audio.max_samples has; raise that limit if it is one"
+            )
+        yield target, complaint
+
+
+def _last_line(text: str) -> str | None:
+    """Give the last line of what ffmpeg wrote, without the part that wrote it."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return re.sub(r"^\[[^]]*\] ", "", lines[-1]).strip(" .") if lines else None
