@@ -47,6 +47,7 @@ KINDS = tuple(
         (rb"MAC ", ".ape", "Monkey's Audio", "ape"),
         (rb"TTA1", ".tta", "True Audio", "tta"),
         (rb"\x0b\x77", ".ac3", "AC-3", "ac3"),
+        (rb"OggS.{24}(\x7fFLAC|Speex )", ".spx", "FLAC or Speex in Ogg", "ogg"),
     )
 )
 SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
@@ -109,8 +110,9 @@ def decoded(kind: Kind, path: str, most: int) -> Iterator[tuple[Path, str | None
             raise Failed(f"ffmpeg took more than {_SECONDS} s") from None
         except OSError as error:
             raise Failed(f"ffmpeg cannot be run: {error.strerror}") from None
-        complaint = _last_line(os.fsdecode(done.stderr))
-        if complaint is not None and "matches no streams" in complaint:
+        said = os.fsdecode(done.stderr)
+        complaint = _first_line(said)
+        if "matches no streams" in said:
             raise Failed("there is no sound in it")
         if done.returncode:
             raise Failed(f"ffmpeg cannot decode it ({complaint or f'exit {done.returncode}'})")
@@ -122,7 +124,7 @@ def decoded(kind: Kind, path: str, most: int) -> Iterator[tuple[Path, str | None
         yield target, complaint
 
 
-def _last_line(text: str) -> str | None:
-    """Give the last line of what ffmpeg wrote, without the part that wrote it."""
+def _first_line(text: str) -> str | None:
+    """Give the first line of what ffmpeg wrote, without the names of the parts that wrote it."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r"^\[[^]]*\] ", "", lines[-1]).strip(" .") if lines else None
+    return re.sub(r"^(\[[^]]*\] *)+", "", lines[0]).strip(" .") if lines else None

@@ -283,10 +283,10 @@ def _remarks(
     stream: Stream, files: Sequence[soundfile.SoundFile], there: int, counted: int | None
 ) -> Iterator[str]:
     """Say what the file promised and did not keep."""
-    known = ffmpeg.kind_of(stream.head)
-    suffixes = FORMATS[files[0].format] if known is None else known.suffixes
+    name, suffixes = files[0].format, FORMATS[files[0].format]
+    if (kind := ffmpeg.kind_of(stream.head)) is not None:
+        name, suffixes = kind.name, (*kind.suffixes, *FORMATS.get(kind.demuxer.upper(), ()))
     if stream.suffix and stream.suffix not in suffixes:
-        name = files[0].format if known is None else known.name
         yield f"read as {name}, whatever its name says"
     promised = sum(file.frames for file in files) if counted is None else counted
     if there < promised:

@@ -23,7 +23,7 @@ from nint_cli.modalities.audio.riff import Piece
 from nint_cli.signals.source import SAMPLE_PREFIX
 
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
-_HEAD = 16
+_HEAD = 64
 _AT_ONCE = 1 << 22
 _MOST_PARTS = 256  # each is a file that is open while they are read
 _STANDARD_ERROR = 2
@@ -108,9 +108,8 @@ def parts_of(stream: Stream, most: int) -> Iterator[tuple[Sequence[int | io.Byte
     if stream.path is None or isinstance(stream.file, io.BytesIO):
         yield [stream.file], Division()
         return
-    if (kind := ffmpeg.kind_of(stream.head)) is not None:
-        if not ffmpeg.is_there():
-            raise Unsupported(str(stream.foreign()))
+    kind = ffmpeg.kind_of(stream.head)
+    if kind is not None and ffmpeg.is_there():
         try:
             with ffmpeg.decoded(kind, stream.path, most) as (target, complaint):
                 notes = [f"{kind.name}, decoded by ffmpeg"]
@@ -122,7 +121,8 @@ def parts_of(stream: Stream, most: int) -> Iterator[tuple[Sequence[int | io.Byte
         return
     with mmap.mmap(stream.file, 0, access=mmap.ACCESS_READ) as data, ExitStack() as stack:
         try:
-            division = divided(data, named_mpeg=stream.suffix in MPEG_SUFFIXES)
+            named_mpeg = kind is None and stream.suffix in MPEG_SUFFIXES
+            division = divided(data, named_mpeg=named_mpeg)
         except Unreadable as error:
             raise Unsupported(f"{error}") from None
         if len(division.parts) > _MOST_PARTS:

@@ -1,6 +1,7 @@
 """Files of which decoders read a part only, or in another order than they are in."""
 
 import os
+import shutil
 import struct
 import subprocess
 
@@ -421,6 +422,34 @@ def test_what_ffmpeg_says_of_a_sound_is_passed_on(tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, script)
     sound = read_sound(write(tmp_path / "a.m4a", M4A))
     assert sound.conversions[-1] == "ffmpeg says of it: Invalid data"
+
+
+def test_ogg_with_what_libsndfile_does_not_know(tmp_path, monkeypatch):
+    made = save(tmp_path / "made.wav", waves(700), subtype="FLOAT")
+    packet = b"\x7fFLAC" + bytes(100)
+    flac = struct.pack("<4sBBqIIIBB", b"OggS", 0, 6, 1, 7, 0, 0, 1, len(packet)) + packet
+    with monkeypatch.context() as without:
+        without.setattr("nint_cli.modalities.audio.ffmpeg.shutil.which", lambda _: None)
+        refused(
+            write(tmp_path / "a.oga", flac), "FLAC or Speex in Ogg, for which nint needs ffmpeg"
+        )
+    stand_in(tmp_path, monkeypatch, f'for last; do :; done; cp "{made}" "${{last#file:}}"')
+    assert joined(tmp_path, "b.oga", flac).conversions == (
+        "FLAC or Speex in Ogg, decoded by ffmpeg",
+    )
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize(("suffix", "codec"), [("m4a", "alac"), ("m4a", "aac"), ("mka", "flac")])
+def test_ffmpeg_itself(tmp_path, suffix, codec):
+    made = save(tmp_path / "made.wav", waves(9000, 2))
+    path = str(tmp_path / f"a.{suffix}")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", made, "-c:a", codec, path], check=True)
+    sound = read_sound(path)
+    assert (sound.sample_rate_hz, sound.channels, len(sound.samples)) == (16000, 2, 9000)
+    if codec != "aac":
+        np.testing.assert_array_equal(sound.samples, soundfile.read(made, dtype="float32")[0])
+    refused(write(tmp_path / "b.m4a", M4A), "moov atom not found")
 
 
 def test_ffmpeg_reads_a_pipe_too(tmp_path, monkeypatch):
