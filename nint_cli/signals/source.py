@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from nint_cli.signals.elsewhere import file_name, is_elsewhere, plain
+
 SAMPLE_PREFIX = "sample:"
 """What the name of a built-in input begins with."""
 
@@ -29,7 +31,7 @@ def distinct_stem(source: str) -> str:
     """Make a name for a folder that no other input gets.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
         Its `source_stem`, extended by a hash of its absolute path.
@@ -44,12 +46,12 @@ def source_stem(source: str) -> str:
     """Make a harmless name for a folder from an input.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
         Letters, digits, dots, dashes and underscores; neither empty nor long.
     """
-    stem = Path(source.removeprefix(SAMPLE_PREFIX)).stem
+    stem = Path(file_name(plain(source.removeprefix(SAMPLE_PREFIX)))).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
 
 
@@ -57,9 +59,11 @@ def identity(source: str) -> str:
     """Name an input independently of the working folder.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
-        The absolute path, or the sample as it is.
+        The absolute path; a sample, standard input and addresses as they are.
     """
-    return source if source.startswith(SAMPLE_PREFIX) else str(Path(source).absolute())
+    source = plain(source)
+    named = source.startswith(SAMPLE_PREFIX) or is_elsewhere(source)
+    return source if named else str(Path(source).absolute())

@@ -170,7 +170,7 @@ def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]
                 f"if the machine has the memory, --set image.max_pixels={width * height}"
             )
         kind = image.format or ""
-        if suffix.lower() not in FORMATS[kind]:
+        if suffix and suffix.lower() not in FORMATS[kind]:
             conversions.append(f"read as {kind}, whatever its name says")
         frames = getattr(image, "n_frames", 1)
         if frames > 1:

@@ -107,7 +107,7 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
             f"cannot read '{source}': no mesh of a known kind ({', '.join(FORMATS)}); save it as "
             "one of these"
         )
-    if path.suffix.lower() != f".{kind.lower()}":
+    if path.suffix and path.suffix.lower() != f".{kind.lower()}":
         conversions.append(f"read as {kind}, whatever its name says")
     try:
         return _decoded(data, kind, max_faces)
