@@ -97,31 +97,39 @@ def decoded(kind: Kind, path: str, most: int) -> Iterator[tuple[Path, str | None
         words += ["-protocol_whitelist", "file,pipe", "-f", kind.demuxer]
         words += ["-i", f"file:{Path(path).absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le"]
         words += ["-fs", str(most), "-rf64", "auto", "-f", "wav", f"file:{target}"]
-        try:
-            done = subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Failed(f"ffmpeg took more than {_SECONDS} s") from None
-        except OSError as error:
-            raise Failed(f"ffmpeg cannot be run: {error.strerror}") from None
-        said = os.fsdecode(done.stderr)
+        code, said = _run(words)
         complaint = _first_line(said)
         if "matches no streams" in said:
             raise Failed("there is no sound in it")
-        if done.returncode:
-            raise Failed(f"ffmpeg cannot decode it ({complaint or f'exit {done.returncode}'})")
+        if code:
+            raise Failed(f"ffmpeg cannot decode it ({complaint or f'exit {code}'})")
         if target.stat().st_size >= most:
             raise Failed(
                 f"decoded it has more than {most:,} bytes, which no sound within "
                 "audio.max_samples has; raise that limit if it is one"
             )
         yield target, complaint
+
+
+def _run(words: list[str]) -> tuple[int, str]:
+    """Run a program to its end; give its exit code, and what it complained of.
+
+    Raises:
+        Failed: If it cannot be run, or takes too long.
+    """
+    nothing = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise Failed(f"ffmpeg cannot be run: {error.strerror}") from None
+    with process:
+        try:
+            _, said = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"ffmpeg took more than {_SECONDS} s") from None
+        finally:  # as where the user interrupts
+            process.kill()
+    return process.returncode, os.fsdecode(said)
 
 
 def _first_line(text: str) -> str | None:
