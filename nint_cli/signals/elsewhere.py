@@ -31,21 +31,28 @@ def plain(source: str) -> str:
         source: As a user gave it.
 
     Returns:
-        The path; anything else as it is, without the password that an address may hold.
+        The path; anything else as it is.
+
+    Raises:
+        InputError: If it holds a password, which would stand in the records of a run.
 
     Example:
         >>> plain("file:///tmp/a%20b.png")
         '/tmp/a b.png'
-        >>> plain("https://me:secret@example.org/a.png")
-        'https://example.org/a.png'
     """
     found = _ADDRESS.match(source)
     if found is None:
         return source
     parts = urlsplit(source)
+    if "@" in parts.netloc:
+        host = parts.netloc.rpartition("@")[2]
+        raise InputError(
+            f"cannot use an address at '{host}' with a name or password in it, which would stand "
+            "in the records of the run; download it first"
+        )
     if found[1].lower() == "file" and parts.netloc in {"", "localhost"}:
         return unquote(parts.path)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return source
 
 
 def file_name(source: str) -> str:
@@ -78,7 +85,7 @@ def fetch(source: str, target: Path) -> None:
     Raises:
         InputError: If it cannot be read, or is larger than a gigabyte.
     """
-    shown = "standard input" if source == STDIN else f"'{plain(source)}'"
+    shown = "standard input" if source == STDIN else f"'{source}'"
     size = 0
     try:
         with _opened(source) as stream, target.open("wb") as file:
@@ -115,8 +122,7 @@ def _opened(source: str) -> Iterator[BinaryIO]:
     protocol = source.partition("://")[0].lower()
     if protocol not in _READ:
         raise InputError(
-            f"cannot read '{plain(source)}': addresses of {protocol}:// are not read; download it "
-            "first"
+            f"cannot read '{source}': addresses of {protocol}:// are not read; download it first"
         )
     import fsspec
 

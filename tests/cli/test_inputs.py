@@ -213,6 +213,13 @@ def test_the_shell_can_pass_a_picture_on(tmp_path):
     assert (done.returncode, done.stdout) == (0, "run\n"), done.stderr
 
 
+def test_a_password_comes_to_no_record(capsys):
+    for others in ([], ["b.png"]):
+        code, _, err = nint(capsys, "fit", "image", "https://me:secret@x.org/a.png", *others)
+        assert (code, len(err.splitlines()), "secret" in err) == (3, 1, False)
+    assert not Path("runs").exists()
+
+
 # Names that begin with a dash
 
 

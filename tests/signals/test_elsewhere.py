@@ -7,7 +7,7 @@ import pytest
 
 from nint_cli.errors import InputError
 from nint_cli.signals import elsewhere
-from nint_cli.signals.elsewhere import fetch, is_elsewhere
+from nint_cli.signals.elsewhere import fetch, is_elsewhere, plain
 from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 CONTENT = bytes(range(256)) * 50_000
@@ -75,7 +75,7 @@ def test_other_addresses_are_not_followed(tmp_path, address):
 
 def test_names_of_what_is_elsewhere():
     assert source_stem("-") == "stdin"
-    assert source_stem("https://me:pw@x.org/pictures/a%20b.tar.png?q=1#here") == "a_b.tar"
+    assert source_stem("https://x.org/pictures/a%20b.tar.png?q=1#here") == "a_b.tar"
     assert source_stem("https://x.org/") == "input"
     assert source_stem("file:///tmp/a%20b.png") == "a_b"
     assert distinct_stem("https://x.org/a.png") != distinct_stem("https://y.org/a.png")
@@ -83,5 +83,11 @@ def test_names_of_what_is_elsewhere():
     assert identity("./-") == str(Path("-").absolute())
     assert identity("file:///tmp/a%20b.png") == "/tmp/a b.png"
     assert identity("file://localhost/tmp/a.png") == "/tmp/a.png"
-    assert identity("https://me:pw@x.org/a.png?q=1") == "https://x.org/a.png?q=1"
+    assert identity("https://x.org/a.png?q=1") == "https://x.org/a.png?q=1"
     assert not any(map(is_elsewhere, ("a.png", "C:\\a", "c://a", "sample:a", "./-", "a://b"[1:])))
+
+
+def test_an_address_with_a_password_is_refused_and_not_shown():
+    with pytest.raises(InputError, match=r"an address at 'x\.org:80' with a name or") as caught:
+        plain("https://me:secret@x.org:80/a.png")
+    assert "secret" not in str(caught.value)
