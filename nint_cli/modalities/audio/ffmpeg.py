@@ -50,7 +50,9 @@ KINDS = tuple(
         (rb"OggS.{24}(\x7fFLAC|Speex )", ".spx", "FLAC or Speex in Ogg", "ogg"),
     )
 )
-SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
+_OF_FILMS = {".mp4", ".mov", ".3gp", ".mkv", ".webm", ".asf"}
+SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes) - _OF_FILMS
+"""What a sound is called, and not a film that has one."""
 
 
 class Failed(Exception):

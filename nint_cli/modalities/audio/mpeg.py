@@ -132,7 +132,8 @@ def _header(first: int, second: int, mono: bool) -> Header | None:
         samples = 576 if layer == 3 and version != 3 else 1152
         size = samples // 8 * bits // rate + padding
     beside = {(3, False): 32, (3, True): 17, (2, False): 17, (2, True): 9}
-    note_at = 4 + beside[3 if version == 3 else 2, mono]
+    checked = 0 if first & 1 else 2  # bytes of a checksum
+    note_at = 4 + checked + beside[3 if version == 3 else 2, mono]
     kind = (version << 4 | layer << 2 | rate_index) << 1 | mono
     channels = 1 if mono else 2
     return Header(kind, layer, rate, channels, samples, size if index else 0, note_at)

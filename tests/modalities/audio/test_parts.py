@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from nint_cli.modalities.audio.files import read_sound
+from nint_cli.modalities.audio.files import SUFFIXES, read_sound
 from nint_cli.modalities.audio.mpeg import header_of, stretches
 from tests.modalities.audio.test_files import content, refused, riff, save, waves, write
 
@@ -138,6 +138,15 @@ def test_a_note_of_another_program_is_no_sound(tmp_path):
     vbri = data[:4] + bytes(32) + b"VBRI" + bytes(size - 40)
     sound = joined(tmp_path, "a.mp3", vbri, data[size:])
     assert len(sound.samples) == count(data[size:]) * 1152 - 529
+
+
+def test_a_note_in_frames_with_checksums_is_found(tmp_path):
+    """Two bytes further on."""
+    data = mp3(tmp_path)
+    size = by_hand(data)[0]
+    checked = bytes((0xFF, data[1] & 0xFE, *data[2:4])) + bytes(2) + data[4 : size - 2]
+    (found,) = stretches(checked + data[size:])
+    assert (found.has_note, found.noted, found.frames) == (True, count(data[size:]), found.noted)
 
 
 def test_what_is_no_sound_between_frames_is_passed_over_and_said(tmp_path, capfd):
@@ -459,3 +468,8 @@ def test_ffmpeg_reads_a_pipe_too(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cp", path, tmp_path / "pipe"]):
         assert len(read_sound(str(tmp_path / "pipe")).samples) == 700
+
+
+def test_a_film_is_no_sound_by_its_name():
+    assert {".m4a", ".wma", ".mka"} < SUFFIXES
+    assert not {".mp4", ".mkv", ".webm"} & SUFFIXES
