@@ -103,7 +103,7 @@ def decoded(kind: Kind, path: str, most: int) -> Iterator[tuple[Path, str | None
         complaint = _first_line(said)
         if "matches no streams" in said:
             raise Failed("there is no sound in it")
-        if code:
+        if code or not target.exists():
             raise Failed(f"ffmpeg cannot decode it ({complaint or f'exit {code}'})")
         if target.stat().st_size >= most:
             raise Failed(

@@ -403,6 +403,7 @@ def test_ffmpeg_decodes_what_libsndfile_does_not_know(tmp_path, monkeypatch):
     [
         ("echo '[x @ 0x1] moov atom not found.' >&2; exit 1", r"\(moov atom not found\)"),
         ("exit 9", r"cannot decode it \(exit 9\)"),
+        ("exit 0", r"cannot decode it \(exit 0\)"),
         ("echo \"Stream map '0:a:0' matches no streams.\" >&2; exit 1", "there is no sound in it"),
         ("sleep 5", "took more than 0.2 s"),
         ('for last; do :; done; head -c 90000000 /dev/zero > "${last#file:}"', "bytes, which no"),
