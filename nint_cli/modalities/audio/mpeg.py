@@ -8,6 +8,7 @@ made.
 Source: ISO/IEC 11172-3 and 13818-3; the Xing frame as LAME documents it.
 """
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -31,8 +32,9 @@ _KBITS_2 = {
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 _NOTES = (b"Xing", b"Info")
-_MARKS = (b"\xff", b"ID3", b"APETAGEX", b"TAG")
+_BEGINNING = re.compile(rb"\xff[\xe0-\xff]|ID3|APETAGEX|TAG")  # of a frame or a tag
 _LEAST_NOTE = 64  # bytes of a frame that has room for a note
+_MOST_SEARCHES = 1000  # for the size of a frame of free bit rate, among bytes that are none
 _SEARCHED = 1 << 12  # a free-format frame is shorter
 _NO_CHANCE = 8  # frames of another kind than most; bytes that are no sound look like fewer
 
@@ -191,7 +193,8 @@ def _frames(data: Bytes) -> Iterator[tuple[int, int, Header | None]]:
 
     The last may be longer than the file.
     """
-    free: tuple[int, int] | None = None  # kind, and size without padding
+    free: dict[int, int] = {}  # size without padding, by kind
+    searches = _MOST_SEARCHES
     place, end, in_step = 0, len(data) - 3, False
     while place < end:
         header = size = None
@@ -201,9 +204,11 @@ def _frames(data: Bytes) -> Iterator[tuple[int, int, Header | None]]:
             size = header.size
             if not size:
                 padding = (data[place + 2] >> 1 & 1) * (4 if header.layer == 1 else 1)
-                if free is None or free[0] != header.kind:
-                    free = (header.kind, _free_size(data, place, header))
-                size = free[1] and free[1] + padding
+                if header.kind not in free and searches:
+                    searches -= 1
+                    if without_padding := _free_size(data, place, header):
+                        free[header.kind] = without_padding
+                size = free.get(header.kind, -padding) + padding
             if size and (in_step or _goes_on(data, place + size, header)):
                 yield place, size, header
                 place, in_step = place + size, True
@@ -213,7 +218,8 @@ def _frames(data: Bytes) -> Iterator[tuple[int, int, Header | None]]:
             yield place, size, None
             place += size
         else:
-            place = _next_sync(data, place + 1)
+            found = _BEGINNING.search(data, place + 1)
+            place = end if found is None else found.start()
 
 
 def _goes_on(data: Bytes, place: int, header: Header) -> bool:
@@ -222,17 +228,6 @@ def _goes_on(data: Bytes, place: int, header: Header) -> bool:
     if following is not None:
         return following.kind >> 1 == header.kind >> 1
     return place >= len(data) - 3 or bool(tag_size(data, place))
-
-
-def _next_sync(data: Bytes, place: int) -> int:
-    """Give the next place at which a frame or a tag may begin."""
-    while place < len(data):
-        piece = bytes(data[place : place + 65536])
-        hits = [at for mark in _MARKS if (at := piece.find(mark)) >= 0]
-        if hits:
-            return place + min(hits)
-        place += max(1, len(piece) - 8)
-    return place
 
 
 def tag_size(data: Bytes, place: int) -> int:
