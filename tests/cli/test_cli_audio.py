@@ -250,6 +250,7 @@ def test_a_duration_beyond_floats_goes_on_to_the_end(capsys, tmp_path, no_pictur
 
 
 def inputs(folder):
+    (folder / "bare").mkdir()
     save(folder / "ok.wav", waves(400))
     save(folder / "nan.wav", np.array([[0.0], [np.nan]]), subtype="FLOAT")
     write(folder / "song.m4a", b"\0\0\0 ftypM4A " + bytes(64))
@@ -268,7 +269,7 @@ def inputs(folder):
     ("words", "code", "said"),
     [
         (["missing.wav"], 3, "cannot read 'missing.wav': No such file"),
-        (["."], 3, "it is a folder"),
+        (["bare"], 3, "cannot read 'bare': there is no sound in it"),
         (["empty.wav"], 3, "the file is empty"),
         (["text.wav"], 3, "text.wav'"),
         (["nan.wav"], 3, "1 samples are NaN, infinite or beyond 32-bit floats"),
