@@ -46,6 +46,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
     "guidance": ("Steps by what guides them", costs.bench_guidance, costs.guidance_table),
     "floors": ("Where bfloat16 ends", floors.bench_floors, floors.floors_table),
     "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
+    "read": ("Reading", reading.bench_read, reading.read_table),
     "startup": ("Starting", processes.bench_startup, processes.startup_table),
     "read": ("Reading an input", reading.bench_read, reading.read_table),
     "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import tables
 import trimesh
 from PIL import Image
 from timing import Job, interleaved, medians
 
+from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.sdf.formats import gltf
 from nint_cli.modalities.sdf.formats.reading import Reading
@@ -22,6 +24,7 @@ def bench_read(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         jobs: dict[str, Job] = {
             "a JPEG of 24 megapixels": _jpeg(Path(folder)),
+            "a minute of MP3": _mp3(Path(folder)),
             "a GLB of a million faces, decoded": _glb(),
         }
         seconds = medians(interleaved(jobs, options.repeats))
@@ -35,6 +38,17 @@ def _jpeg(folder: Path) -> Job:
     path = folder / "picture.jpg"
     Image.fromarray(np.stack(planes, axis=2).astype(np.uint8)).save(path, quality=90)
     return lambda: read_picture(str(path))
+
+
+def _mp3(folder: Path) -> Job:
+    """Make stereo like music, at a variable bit rate."""
+    rate = 44_100
+    times = np.arange(60 * rate)[:, None] / rate
+    tones = np.sin(2 * np.pi * np.array([220.0, 277.2]) * times * (1 + 0.01 * np.sin(times)))
+    noise = np.random.default_rng(0).normal(0, 0.02, tones.shape)
+    path = folder / "minute.mp3"
+    soundfile.write(path, 0.4 * tones * (1 + np.sin(0.3 * times)) / 2 + noise, rate)
+    return lambda: read_sound(str(path))
 
 
 def _glb() -> Job:

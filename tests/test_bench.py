@@ -403,3 +403,19 @@ def test_a_floor_is_ten_for_a_tenth_of_the_squared_range(script):
     for _, make in floors.SIGNALS.values():
         signal = make()
         assert 0.9 < floors.value_range(signal) < 2.5
+
+
+def test_reading_is_timed_beside_its_decoder(script, monkeypatch):
+    reading = script("reading")
+    read = []
+
+    def make(folder):
+        assert list(folder.iterdir()) == []
+        return partial(read.append, "nint"), partial(read.append, "decoder")
+
+    monkeypatch.setattr(reading, "FILES", {"a file": make})
+    found = reading.bench_read(argparse.Namespace(repeats=3))
+    assert read == ["nint", "decoder"] * 4
+    assert found["a file"].keys() == {"nint_s", "decoder_s"}
+    table = reading.read_table({"a file": {"nint_s": 0.3, "decoder_s": 0.2}})
+    assert "| a file | 0.300 | 0.200 | 1.50 |" in table

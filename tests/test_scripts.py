@@ -74,7 +74,7 @@ def test_every_script_is_listed():
     others = {"same_bits.py", "reference.py", "tables.py"}
     # What bench.py is made of.
     others |= {"costs.py", "processes.py", "rates.py", "size.py", "timing.py"}
-    others |= {"floors.py", "targets.py", "target_tables.py"}
+    others |= {"floors.py", "reading.py", "targets.py", "target_tables.py"}
     others |= {"intervals.py"}  # of statistics, not of fits
     assert {path.name for path in (ROOT / "scripts").glob("*.py")} == {*SCRIPTS, *others}
 

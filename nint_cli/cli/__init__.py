@@ -1,6 +1,7 @@
 """The command line. Nothing here imports torch before a command runs, so help is instant."""
 
 import sys
+from pathlib import Path
 
 import typer
 from typer.main import get_command
@@ -79,6 +80,8 @@ def run(arguments: list[str]) -> int:
         text = " ".join(error.format_message().split()).rstrip(".")
         if "--resume" in text:
             text += "; to go on with a run there is `nint resume RUN`"
+        if any(word.startswith("-") and Path(word).exists() for word in arguments):
+            text += "; before a file whose name begins with a dash put --"
         stop = "" if text.endswith("?") else "."
         console.error(f"{text}{stop} See --help.")
         return error.exit_code

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nint_cli.cli import console
+from nint_cli.cli.inputs import expanded
 from nint_cli.cli.options import CompareOptions, assembled, sources_parameter
 from nint_cli.cli.processes import Processes
 from nint_cli.cli.signals_and_outcome import shown
@@ -15,6 +16,7 @@ from nint_cli.device.cpu import usable_cores
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.table import MODALITIES
+from nint_cli.signals.elsewhere import STDIN
 
 if TYPE_CHECKING:
     from nint_cli.comparison.plan import Entry, Variant
@@ -100,6 +102,9 @@ def compare_runs(
 def _compare_methods(kind: str, sources: list[str], options: CompareOptions) -> int:
     """Make what is missing of the runs and report; give the exit code."""
     console.set_loudness(quiet=options.quiet, verbose=options.verbose)
+    sources, _ = expanded(MODALITIES[kind], sources)
+    if STDIN in sources:
+        raise ConfigError("'-' is standard input, which many runs cannot read; save it to a file")
     if options.steps is not None and options.time_budget is not None:
         raise ConfigError("--steps and --time-budget: give one of them, so that it is equal")
     from nint_cli.cli.compare_runs import MissingRuns

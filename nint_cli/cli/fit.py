@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nint_cli.cli import console
+from nint_cli.cli.inputs import expanded
 from nint_cli.cli.options import FitOptions, assembled, flag_parameter, sources_parameter
 from nint_cli.cli.settings import commented, resolve_layers, tell_unused
 from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.modality import Flag, Modality
 from nint_cli.modalities.table import MODALITIES
+from nint_cli.signals.elsewhere import STDIN
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
@@ -94,7 +96,13 @@ class _FitCommand:
         if options.print_config:
             console.result(commented(resolved))
             return 0
-        return self._fit_many(resolved) if len(self.sources) > 1 else self._fit_one(resolved)
+        sources, many = expanded(self.modality, self.sources)
+        if STDIN in sources and options.jobs > 1:
+            raise ConfigError(
+                "'-' is standard input, which one fit alone can read; leave out --jobs"
+            )
+        many |= len(sources) > 1
+        return self._fit_many(sources, resolved) if many else self._fit_one(sources[0], resolved)
 
     def _flags(self) -> Flags:
         options = self.options
@@ -114,14 +122,14 @@ class _FitCommand:
             "engine.precision": ("--precision", options.precision),
         }
 
-    def _fit_one(self, resolved: "Resolved") -> int:
+    def _fit_one(self, source: str, resolved: "Resolved") -> int:
         from nint_cli.runs.fit import fit_input
 
         options = self.options
         with steered(self._progress, self._demands) as control:
             outcome = fit_input(
                 self.modality.name,
-                self.sources[0],
+                source,
                 resolved,
                 options.output,
                 overwrite=options.overwrite,
@@ -132,13 +140,13 @@ class _FitCommand:
         console.result(metrics_document(outcome.path) if options.json else shown(outcome.path))
         return code
 
-    def _fit_many(self, resolved: "Resolved") -> int:
+    def _fit_many(self, sources: list[str], resolved: "Resolved") -> int:
         from nint_cli.cli.batch import Batch
 
         options = self.options
         return Batch(
             self.modality.name,
-            self.sources,
+            sources,
             resolved,
             root=options.output,
             settings=[

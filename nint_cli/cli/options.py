@@ -227,8 +227,9 @@ def sources_parameter(kind: Modality, text: str) -> inspect.Parameter:
     Returns:
         A parameter named ``sources``.
     """
+    more = " A folder or a quoted pattern is all of them in it; - is standard input."
     argument = typer.Argument(
-        metavar="INPUT...", help=text, autocompletion=completion.samples(kind.name)
+        metavar="INPUT...", help=text + more, autocompletion=completion.samples(kind.name)
     )
     return _parameter("sources", Annotated[list[str], argument], inspect.Parameter.empty)
 

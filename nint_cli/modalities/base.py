@@ -74,6 +74,7 @@ class Subject(ABC):
         source: The input as it was named.
         signal: What the field is fitted to, on the device to train on.
         notes: What is worth knowing before a fit, a line each.
+        kept: Files, by name, that a run keeps of an input that nobody can read again.
     """
 
     modality: ClassVar[Modality]
@@ -83,6 +84,7 @@ class Subject(ABC):
     source: str
     signal: Signal
     notes: tuple[str, ...] = ()
+    kept: Mapping[str, bytes] = {}
 
     @classmethod
     @abstractmethod

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nint_cli.modalities.table import MODALITIES
+from nint_cli.signals.elsewhere import file_name
 from nint_cli.signals.source import SAMPLE_PREFIX
 
 
@@ -16,7 +17,7 @@ def another_command(source: str, kind: str) -> str:
     Returns:
         A clause that starts with a semicolon; nothing where the name fits the modality, or none.
     """
-    suffix, name = Path(source).suffix.lower(), source.removeprefix(SAMPLE_PREFIX)
+    suffix, name = Path(file_name(source)).suffix.lower(), source.removeprefix(SAMPLE_PREFIX)
     built_in = source.startswith(SAMPLE_PREFIX)
     for other in MODALITIES.values():
         if name in other.samples().by_name if built_in else suffix in other.suffixes():

@@ -10,6 +10,7 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
+from nint_cli.modalities.base import nothing_saved
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.inputs import read_input
@@ -48,7 +49,8 @@ def evaluate_run(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = read_input(record.kind, source, config, device, record, folder.read_saved)
+        saved_files = folder.read_saved if against is None else nothing_saved
+        subject = read_input(record.kind, source, config, device, record, saved_files)
     except InputError as error:
         if against is not None:
             raise

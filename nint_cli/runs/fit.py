@@ -140,7 +140,7 @@ class Fit:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(CONFIG, text.encode())
-            for name, content in self.subject.cache().items():
+            for name, content in {**self.subject.cache(), **self.subject.kept}.items():
                 folder.write(name, content)
         for note in self.subject.notes:
             control.note(note)
@@ -340,7 +340,7 @@ def _fit_into(
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
     with fit.clock.measure("save_s"):
-        results = fit.subject.files.values()
+        results = [*fit.subject.files.values(), *fit.subject.kept]
         claimed = RunFolder.create(
             path,
             fit.source,

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from nint_cli.signals.elsewhere import file_name, is_elsewhere, plain
+
 _BLOCK = 1 << 22
 
 SAMPLE_PREFIX = "sample:"
@@ -60,7 +62,7 @@ def distinct_stem(source: str) -> str:
     """Make a name for a folder that no other input gets.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
         Its `source_stem`, extended by a hash of its absolute path.
@@ -75,12 +77,12 @@ def source_stem(source: str) -> str:
     """Make a harmless name for a folder from an input.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
         Letters, digits, dots, dashes and underscores; neither empty nor long.
     """
-    stem = Path(source.removeprefix(SAMPLE_PREFIX)).stem
+    stem = Path(file_name(plain(source.removeprefix(SAMPLE_PREFIX)))).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("._-")[:80] or "input"
 
 
@@ -88,10 +90,12 @@ def identity(source: str) -> str:
     """Name an input independently of the working folder.
 
     Args:
-        source: A path, or ``sample:NAME``.
+        source: A path, an address, ``-``, or ``sample:NAME``.
 
     Returns:
-        The absolute path; a sample, or an array that has no path, as it is.
+        The absolute path; a sample, an array that has no path, standard input and addresses as
+        they are.
     """
-    named = source.startswith((SAMPLE_PREFIX, ARRAY_PREFIX))
-    return str(source) if named else str(Path(source).absolute())
+    source = plain(source)
+    named = source.startswith((SAMPLE_PREFIX, ARRAY_PREFIX)) or is_elsewhere(source)
+    return source if named else str(Path(source).absolute())

@@ -15,7 +15,7 @@ from nint_cli.config.schema import SAMPLER_NAMES
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.audio.schema import AudioMetrics
 from tests.cli.test_cli import nint, strict
-from tests.modalities.audio.test_files import riff, save, sparse, waves, write
+from tests.modalities.audio.test_files import riff, save, sparse, tagged, waves, write
 from tests.runs.test_resume import stopping_at
 
 LAST = "checkpoints/step-0000000030.safetensors"
@@ -230,10 +230,27 @@ def test_a_damaged_file_gives_what_is_there_and_says_so(capsys, tmp_path, no_pic
     assert (code, metrics["input"]["samples"]) == (0, 400), err
 
 
+def test_speakers_are_kept_to_the_end(capsys, tmp_path, no_pictures):
+    source = save(tmp_path / "a.wav", waves(200, 6), 48000, format="WAVEX", subtype="PCM_24")
+    code, err, _ = fit(capsys, source)
+    assert code == 0, err
+    assert tagged(Path("run/reconstruction.wav").read_bytes()) == (0xFFFE, 24, 0x3F)
+    info = soundfile.info("run/reconstruction.wav")
+    assert (info.subtype, info.channels, info.samplerate, info.frames) == ("PCM_24", 6, 48000, 200)
+
+
+def test_a_duration_beyond_floats_goes_on_to_the_end(capsys, tmp_path, no_pictures):
+    code, err, metrics = fit(
+        capsys, save(tmp_path / "a.wav", waves(400)), "--set", "audio.duration_s=1e305"
+    )
+    assert (code, metrics["input"]["samples"]) == (0, 400), err
+
+
 # Bad requests: one line, the right exit code, nothing written
 
 
 def inputs(folder):
+    (folder / "bare").mkdir()
     save(folder / "ok.wav", waves(400))
     save(folder / "nan.wav", np.array([[0.0], [np.nan]]), subtype="FLOAT")
     write(folder / "song.m4a", b"\0\0\0 ftypM4A " + bytes(64))
@@ -252,7 +269,7 @@ def inputs(folder):
     ("words", "code", "said"),
     [
         (["missing.wav"], 3, "cannot read 'missing.wav': No such file"),
-        (["."], 3, "it is a folder"),
+        (["bare"], 3, "cannot read 'bare': there is no sound in it"),
         (["empty.wav"], 3, "the file is empty"),
         (["text.wav"], 3, "text.wav'"),
         (["nan.wav"], 3, "1 samples are NaN, infinite or beyond 32-bit floats"),
@@ -268,6 +285,7 @@ def inputs(folder):
         (["sample:astronaut"], 3, "it seems to be a picture, which is for nint fit image"),
         (["sample:torus"], 3, "it seems to be a shape, which is for nint fit sdf"),
         (["ok.wav", "--start", "1s"], 3, "it lasts 0.025 s, and --start is 1 s"),
+        (["ok.wav", "--set", "audio.start_s=1e308"], 3, "and --start is 1e+308 s"),
         (["ok.wav", "--start", "soon"], 2, "--start soon: expected a duration"),
         (["ok.wav", "--duration", "-3s"], 2, "--duration -3s: expected a duration"),
         (["ok.wav", "--duration", "0s"], 2, "--duration: must be greater than 0"),
@@ -282,7 +300,10 @@ def inputs(folder):
         (["ok.wav", "--preset", "papr"], 2, "did you mean 'paper'"),
     ],
 )
-def test_a_bad_request_is_one_line_and_leaves_nothing(capsys, tmp_path, words, code, said):
+def test_a_bad_request_is_one_line_and_leaves_nothing(
+    capsys, tmp_path, monkeypatch, words, code, said
+):
+    monkeypatch.setattr("nint_cli.modalities.audio.ffmpeg.shutil.which", lambda _: None)
     inputs(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     words = [*words, "--preset", "smoke"] if "--preset" not in words else words
@@ -379,6 +400,9 @@ def test_eval_rebuilds_the_run_from_its_checkpoint_alone(capsys, tmp_path, no_pi
         save(tmp_path / "other.wav", wrong)
         code, _, err = nint(capsys, "eval", "run", "--against", other)
         assert (code, "where the run has (400, 1)" in err) == (3, True)
+    save(tmp_path / "other.wav", waves(400), rate=44056)
+    code, _, err = nint(capsys, "eval", "run", "--against", other)
+    assert (code, "has 44056 Hz where the run has 16000 Hz" in err) == (3, True)
     save(tmp_path / "a.wav", waves(400) * 0.5)
     code, _, err = nint(capsys, "eval", "run")
     assert (code, "has changed since the run" in err) == (3, True)

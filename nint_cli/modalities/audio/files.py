@@ -6,11 +6,11 @@ there is costs nothing.
 """
 
 import hashlib
+import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,19 @@ import soundfile
 from numpy.typing import NDArray
 
 from nint_cli.errors import InputError
+from nint_cli.modalities.audio import ffmpeg
+from nint_cli.modalities.audio.ffmpeg import to_wav
+from nint_cli.modalities.audio.parts import Division
 from nint_cli.modalities.audio.signal import Sound
-from nint_cli.modalities.audio.stream import Stream, Unsupported, opened, quiet, to_wav
+from nint_cli.modalities.audio.speakers import speakers
+from nint_cli.modalities.audio.stream import (
+    MPEG_SUFFIXES,
+    Stream,
+    Unsupported,
+    opened,
+    parts_of,
+    quiet,
+)
 
 FORMATS = {
     "WAV": (".wav", ".wave", ".bwf"),
@@ -28,12 +39,12 @@ FORMATS = {
     "W64": (".w64",),
     "FLAC": (".flac",),
     "OGG": (".ogg", ".oga", ".opus"),
-    "MP3": (".mp3", ".mp2", ".mp1", ".mpga"),
+    "MP3": MPEG_SUFFIXES,
     "AIFF": (".aif", ".aiff", ".aifc"),
     "AU": (".au", ".snd"),
     "CAF": (".caf",),
 }
-SUFFIXES = frozenset(suffix for kind in FORMATS.values() for suffix in kind)
+SUFFIXES = ffmpeg.SUFFIXES.union(*FORMATS.values())
 
 # What holds a file's samples without loss; other encodings decode to at most 16 bits.
 _WIDE = {
@@ -88,8 +99,8 @@ def read_sound(
     """
     most = max_samples * _MOST_BYTES_PER_SAMPLE + _MOST_BYTES_BESIDE
     try:
-        with opened(source, most) as stream, quiet(stream):
-            sound = _decode(stream, start_s, duration_s, max_samples)
+        with opened(source, most) as stream, parts_of(stream, most) as (parts, division):
+            sound = _decode(stream, parts, division, _Wanted(start_s, duration_s, max_samples))
     except Unsupported as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     except IsADirectoryError:
@@ -104,38 +115,63 @@ def read_sound(
     return _mixed(sound) if mono and sound.channels > 1 else sound
 
 
+_REASONS = (
+    ("not a regular file", "no frame of MPEG audio"),  # which it says of what mpg123 refuses
+    ("lost sync", "its samples end before its header says"),
+    ("SF_INFO struct incomplete", "its header gives no usable rate or number of channels"),
+    ("unimplemented format", "its samples are coded in a way that is not known here"),
+    ("unsupported encoding", "its samples are coded in a way that is not known here"),
+    ("malformed", "its header and its content do not fit together"),
+)
+
+
 def _reason(error: soundfile.LibsndfileError) -> str:
     text = str(error.error_string).strip(" .").removeprefix("Error : ")
-    # This is what it says where mpg123 finds nothing to decode.
-    return "no frame of MPEG audio" if "not a regular file" in text else text
+    return next((ours for theirs, ours in _REASONS if theirs in text), text)
 
 
-def _decode(stream: Stream, start_s: float, duration_s: float | None, max_samples: int) -> Sound:
-    with _decoder(stream) as file:
-        rate, promised = file.samplerate, file.frames
-        stretch = _Stretch(start_s, duration_s, rate)
+@dataclass(frozen=True)
+class _Wanted:
+    """What part of a file is asked for, in seconds, and how many samples it may have."""
+
+    start_s: float
+    duration_s: float | None
+    max_samples: int
+
+
+def _decode(
+    stream: Stream, parts: Sequence[int | io.BytesIO], division: Division, wanted: _Wanted
+) -> Sound:
+    with ExitStack() as stack:
+        files = [stack.enter_context(_decoder(stream, part)) for part in parts]
+        _refuse_unlike(files)
+        file, rate = files[0], files[0].samplerate
+        promised = sum(each.frames for each in files)
+        stretch = _Stretch(wanted.start_s, wanted.duration_s, rate)
         stretch.check(promised)
         size = (min(promised, stretch.stop) - stretch.first) * file.channels
-        if size > max_samples:
+        if size > wanted.max_samples:
             raise Unsupported(
                 f"{size:,} samples, all channels counted, are more than audio.max_samples = "
-                f"{max_samples:,}; cut it with --duration, or raise that limit if the machine has "
-                "the memory"
+                f"{wanted.max_samples:,}; cut it with --duration, or raise that limit if the "
+                "machine has the memory"
             )
-        kept, there, digest = _stream_through(file, stretch)
-        conversions = list(_remarks(file, stream, there))
+        kept, there, digest = _stream_through(zip(parts, files, strict=True), stretch)
+        conversions = [*division.notes, *_remarks(stream, files, there, division.counted)]
         subtype = file.subtype
+        kept, mask, moved = speakers(file, kept)
+        conversions += moved
     stretch.check(there)
     _refuse_non_finite(kept, stretch.first, rate)
     if len(kept) < there:
         conversions.append(
             f"cut to {len(kept):,} of {there:,} frames, from frame {stretch.first:,}"
         )
-    if duration_s is not None and stretch.stop > there:
+    if wanted.duration_s is not None and stretch.stop > there:
         conversions.append(
-            f"{duration_s:g} s are asked for, and it ends after {len(kept) / rate:.6g} s"
+            f"{wanted.duration_s:g} s are asked for, and it ends after {len(kept) / rate:.6g} s"
         )
-    sound = Sound(kept, rate, subtype, digest, tuple(conversions))
+    sound = Sound(kept, rate, subtype, digest, tuple(conversions), mask)
     if sound.peak > 1:
         note = f"values beyond full scale kept, up to {sound.peak:.4g}"
         sound = replace(sound, conversions=(*sound.conversions, note))
@@ -153,14 +189,18 @@ class _Stretch:
     @property
     def first(self) -> int:
         """The first frame."""
-        return round(self.start_s * self.rate)
+        return self._frame(self.start_s)
 
     @property
     def stop(self) -> int:
         """One past the last frame; far beyond any file where no duration is given."""
         if self.duration_s is None:
             return _UNKNOWN_LENGTH
-        return round((self.start_s + self.duration_s) * self.rate)
+        return self._frame(self.start_s + self.duration_s)
+
+    def _frame(self, seconds: float) -> int:
+        """Give the frame at a time; far beyond any file where floats do not hold it."""
+        return round(min(seconds * self.rate, _UNKNOWN_LENGTH))
 
     def check(self, frames: int) -> None:
         """Refuse a stretch that a file of so many frames does not have.
@@ -178,10 +218,11 @@ class _Stretch:
 
 
 @contextmanager
-def _decoder(stream: Stream) -> Iterator[soundfile.SoundFile]:
+def _decoder(stream: Stream, part: int | io.BytesIO) -> Iterator[soundfile.SoundFile]:
     """Open the decoder, for a kind that is on the list and says how long it is."""
     try:
-        file = soundfile.SoundFile(stream.file, closefd=False)
+        with quiet(part):
+            file = soundfile.SoundFile(part, closefd=False)
     except soundfile.LibsndfileError as error:
         if foreign := stream.foreign():
             raise Unsupported(foreign) from error
@@ -197,35 +238,65 @@ def _decoder(stream: Stream) -> Iterator[soundfile.SoundFile]:
         yield file
 
 
-def _stream_through(file: soundfile.SoundFile, stretch: _Stretch) -> tuple[NDArray[Any], int, str]:
-    """Decode all of a file, block by block.
+def _refuse_unlike(files: Sequence[soundfile.SoundFile]) -> None:
+    first, *others = files
+    for other in others:
+        if (other.samplerate, other.channels) != (first.samplerate, first.channels):
+            raise Unsupported(
+                "streams of two kinds are joined in it, one with "
+                f"{first.channels} channels at {first.samplerate} Hz, another with "
+                f"{other.channels} at {other.samplerate} Hz; fit them one by one"
+            )
+
+
+def _stream_through(
+    parts: Iterable[tuple[int | io.BytesIO, soundfile.SoundFile]], stretch: _Stretch
+) -> tuple[NDArray[Any], int, str]:
+    """Decode all parts of a file, block by block.
 
     Returns:
         The stretch (T, C), the number of frames in the file, and the hash of them all.
     """
-    dtype = np.dtype(_WIDE.get(file.subtype, np.int16))
-    block = np.empty((max(1, _SAMPLES_AT_ONCE // file.channels), file.channels), dtype)
     digest, there = hashlib.sha256(), 0
-    kept = [block[:0]]
-    while count := file.buffer_read_into(block, dtype.name):
-        digest.update(block[:count].data)
-        inside = slice(max(0, stretch.first - there), max(0, min(count, stretch.stop - there)))
-        kept.append(block[inside].copy())
-        there += count
-    digest.update(f"{(there, file.channels)} {dtype.str} {file.samplerate}".encode())
+    kept: list[NDArray[Any]] = []
+    for source, file in parts:
+        if not kept:
+            dtype = np.dtype(_WIDE.get(file.subtype, np.int16))
+            shape = (max(1, _SAMPLES_AT_ONCE // file.channels), file.channels)
+            block = np.empty(shape, dtype)
+            kept.append(block[:0])
+            ending = f"{dtype.str} {file.samplerate}"
+        while True:
+            with quiet(source):
+                count = file.buffer_read_into(block, dtype.name)
+            if not count:
+                break
+            digest.update(block[:count].data)
+            inside = slice(max(0, stretch.first - there), max(0, min(count, stretch.stop - there)))
+            kept.append(block[inside].copy())
+            there += count
+    digest.update(f"{(there, block.shape[1])} {ending}".encode())
     return np.concatenate(kept), there, digest.hexdigest()
 
 
-def _remarks(file: soundfile.SoundFile, stream: Stream, there: int) -> Iterator[str]:
+def _remarks(
+    stream: Stream, files: Sequence[soundfile.SoundFile], there: int, counted: int | None
+) -> Iterator[str]:
     """Say what the file promised and did not keep."""
-    if Path(stream.name).suffix.lower() not in FORMATS[file.format]:
-        yield f"read as {file.format}, whatever its name says"
-    if stream.left_open:
-        yield f"its header says that it holds nothing; read to its end, {there:,} frames"
-    if there < file.frames:
-        yield f"its header promises {file.frames:,} frames, {there:,} are there"
+    name, suffixes = files[0].format, FORMATS[files[0].format]
+    if (kind := ffmpeg.kind_of(stream.head)) is not None:
+        name, suffixes = kind.name, (*kind.suffixes, *FORMATS.get(kind.demuxer.upper(), ()))
+    if stream.suffix and stream.suffix not in suffixes:
+        yield f"read as {name}, whatever its name says"
+    promised = sum(file.frames for file in files) if counted is None else counted
+    if there < promised:
+        if counted is None:
+            yield f"its header promises {promised:,} frames, {there:,} are there"
+        else:
+            yield f"{counted:,} frames are counted in it, of which {there:,} could be decoded"
         return
-    shortened = [(int(a), int(b)) for a, b in _SHORTENED.findall(file.extra_info)]
+    log = "".join(file.extra_info for file in files)
+    shortened = [(int(a), int(b)) for a, b in _SHORTENED.findall(log)]
     for promised, bytes_there in shortened[-1:]:
         if promised > bytes_there + 1:  # one may be padding that was left out
             yield (
@@ -256,5 +327,6 @@ def _mixed(sound: Sound) -> Sound:
     return replace(
         sound,
         samples=mean.astype(np.float32 if narrow else np.float64),
+        speakers=None,
         conversions=(*sound.conversions, note),
     )

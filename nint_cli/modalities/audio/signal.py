@@ -41,6 +41,7 @@ class Sound:
         subtype: The file's encoding, by soundfile's name: ``PCM_16``, ``FLOAT``, ``VORBIS``, ...
         sha256: Hash of all that was decoded, before any cutting and mixing.
         conversions: What was done to the file's content, in plain words.
+        speakers: Which channel is for which, as the mask of bits that WAV has; None if unknown.
     """
 
     samples: NDArray[Any]
@@ -48,6 +49,7 @@ class Sound:
     subtype: str
     sha256: str
     conversions: tuple[str, ...] = ()
+    speakers: int | None = None
 
     @property
     def channels(self) -> int:

@@ -5,34 +5,27 @@ a callback from C is lost.
 """
 
 import io
+import mmap
 import os
-import re
-import shlex
 import stat
-import struct
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import soundfile
 
-from nint_cli.modalities.audio import sample_sounds
+from nint_cli.modalities.audio import ffmpeg, sample_sounds
+from nint_cli.modalities.audio.parts import Division, Unreadable, divided
+from nint_cli.modalities.audio.riff import Piece
 from nint_cli.signals.source import SAMPLE_PREFIX
 
-# Kinds that libsndfile does not know, by what their files start with, or are called.
-_FOREIGN = (
-    (re.compile(rb"....ftyp", re.DOTALL), {".m4a", ".m4b", ".mp4", ".mov"}, "MPEG-4 (AAC)"),
-    (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), {".aac"}, "AAC"),
-    (re.compile(rb"\x30\x26\xb2\x75"), {".wma", ".asf"}, "Windows Media"),
-    (re.compile(rb"\x1a\x45\xdf\xa3"), {".mka", ".mkv", ".webm"}, "Matroska or WebM"),
-    (re.compile(rb"#!AMR"), {".amr"}, "AMR"),
-)
-_MPEG = re.compile(rb"ID3|\xff[\xe0-\xff]")
-_HEAD = 16
-_HEADER = 1 << 16  # where the samples of a WAV file begin, whatever is told before them
+MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
+_HEAD = 64
+_AT_ONCE = 1 << 22
+_MOST_PARTS = 256  # each is a file that is open while they are read
 _STANDARD_ERROR = 2
 
 
@@ -47,29 +40,27 @@ class Stream:
     Attributes:
         file: What soundfile takes: a descriptor at its first byte, or bytes.
         name: The file's name.
+        path: Where its content is on disk; None for a built-in sound.
         head: The first bytes.
-        left_open: Whether its header says that it holds nothing, though it does.
     """
 
     file: int | io.BytesIO
     name: str
+    path: str | None
     head: bytes
-    left_open: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What its name ends in."""
+        return Path(self.name).suffix.lower()
 
     def foreign(self) -> str | None:
         """Say what kind this is that libsndfile does not know; None if none is known."""
-        by_name = Path(self.name).suffix.lower()
-        for magic, suffixes, kind in _FOREIGN:
-            if magic.match(self.head) or by_name in suffixes:
-                return f"{kind} is not read here; {to_wav(self.name)}"
+        for kind in ffmpeg.KINDS:
+            if kind.magic.match(self.head) or self.suffix in kind.suffixes:
+                way = ffmpeg.to_wav(self.name)
+                return f"{kind.name}, for which nint needs ffmpeg, is not read here; {way}"
         return None
-
-
-def to_wav(name: str) -> str:
-    """Give the command that makes any sound a WAV file."""
-    target = str(Path(name).with_suffix(".wav"))
-    target = target if target != name else str(Path(name).with_suffix(".new.wav"))
-    return f"convert it first: ffmpeg -i {shlex.quote(name)} {shlex.quote(target)}"
 
 
 @contextmanager
@@ -88,29 +79,85 @@ def opened(source: str, most: int) -> Iterator[Stream]:
         buffer = io.BytesIO()
         rate = sample_sounds.SAMPLE_RATE_HZ
         soundfile.write(buffer, waveform, rate, format="WAV", subtype="PCM_16")
-        yield Stream(io.BytesIO(buffer.getvalue()), source + ".wav", b"")
+        yield Stream(io.BytesIO(buffer.getvalue()), source + ".wav", None, b"")
         return
     with Path(source).open("rb", buffering=0) as file:
-        plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        if plain and not _left_open(file):
-            yield _stream(file, source)
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            yield _stream(file, source, source)
             return
-        with tempfile.TemporaryFile(buffering=0) as copy:
+        with tempfile.NamedTemporaryFile(buffering=0) as copy:
             _spool(file, copy, most)
-            left_open = _left_open(copy)
-            if left_open:
-                _mark_left_open(copy)
-            yield replace(_stream(copy, source), left_open=left_open)
+            yield _stream(copy, source, copy.name)
 
 
 @contextmanager
-def quiet(stream: Stream) -> Iterator[None]:
-    """Keep mpg123, which writes what it thinks of a file to the process's own stderr, from it.
+def parts_of(stream: Stream, most: int) -> Iterator[tuple[Sequence[int | io.BytesIO], Division]]:
+    """Open what a stream is to be decoded from.
 
     Args:
-        stream: Only one that may be MPEG audio is decoded by it.
+        stream: The stream.
+        most: Bytes up to which what ffmpeg makes of it may grow.
+
+    Yields:
+        Descriptors for libsndfile, of parts that follow each other, and what is to be said of
+        them.
+
+    Raises:
+        Unsupported: If nothing can be decoded.
     """
-    if not _MPEG.match(stream.head) or stream.file == _STANDARD_ERROR:
+    if stream.path is None or isinstance(stream.file, io.BytesIO):
+        yield [stream.file], Division()
+        return
+    kind = ffmpeg.kind_of(stream.head)
+    if kind is not None and ffmpeg.is_there():
+        try:
+            with ffmpeg.decoded(kind, stream.path, most) as (target, complaint):
+                notes = [f"{kind.name}, decoded by ffmpeg"]
+                notes += [f"ffmpeg says of it: {complaint}"] if complaint else []
+                with target.open("rb", buffering=0) as file:
+                    yield [file.fileno()], Division(notes=tuple(notes))
+        except ffmpeg.Failed as error:
+            raise Unsupported(f"{kind.name}: {error}") from None
+        return
+    with mmap.mmap(stream.file, 0, access=mmap.ACCESS_READ) as data, ExitStack() as stack:
+        try:
+            named_mpeg = kind is None and stream.suffix in MPEG_SUFFIXES
+            division = divided(data, named_mpeg=named_mpeg)
+        except Unreadable as error:
+            raise Unsupported(f"{error}") from None
+        if len(division.parts) > _MOST_PARTS:
+            raise Unsupported(
+                f"it is {len(division.parts):,} streams joined end to end, more than "
+                f"{_MOST_PARTS}; {ffmpeg.to_wav(stream.name)}"
+            )
+        files = [stack.enter_context(_put_together(data, part)) for part in division.parts]
+        yield [file.fileno() for file in files] or [stream.file], division
+
+
+@contextmanager
+def _put_together(data: mmap.mmap, pieces: Sequence[Piece]) -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                file.write(piece)
+                continue
+            for start in range(*piece, _AT_ONCE):
+                file.write(data[start : min(start + _AT_ONCE, piece[1])])
+        file.flush()
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        yield file
+
+
+@contextmanager
+def quiet(file: int | io.BytesIO) -> Iterator[None]:
+    """Keep mpg123, which writes what it thinks of a file to the process's own stderr, from it.
+
+    It is for single calls of libsndfile: what a signal makes the process say in between is heard.
+
+    Args:
+        file: What libsndfile reads.
+    """
+    if file == _STANDARD_ERROR:
         yield  # where it is closed, the file itself may have got its number
         return
     try:
@@ -128,44 +175,17 @@ def quiet(stream: Stream) -> Iterator[None]:
         os.close(before)
 
 
-def _stream(file: io.FileIO | IO[bytes], name: str) -> Stream:
+def _stream(file: io.FileIO | IO[bytes], name: str, path: str) -> Stream:
     file.seek(0)
     if not (head := file.read(_HEAD)):
         raise Unsupported("the file is empty")
     file.seek(0)
-    return Stream(file.fileno(), name, head)
-
-
-def _left_open(file: io.FileIO | IO[bytes]) -> bool:
-    """Tell whether a WAV file says that it holds nothing, because its writer could not go back.
-
-    Of one that was finished, the size in the first line is that of the file.
-    """
-    file.seek(0)
-    header = file.read(_HEADER)
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
-        return False
-    promised = int.from_bytes(header[4:8], "little") + 8
-    place = 12
-    while place + 8 <= len(header):
-        name, length = struct.unpack_from("<4sI", header, place)
-        if name == b"data":
-            return length == 0 and place + 8 < size and promised not in (size, size - 1)
-        place += 8 + length + length % 2
-    return False
-
-
-def _mark_left_open(copy: IO[bytes]) -> None:
-    """Let libsndfile, which knows a RIFF of 8 bytes for one left open, read it to its end."""
-    copy.seek(4)
-    copy.write(struct.pack("<I", 8))
+    return Stream(file.fileno(), name, path, head)
 
 
 def _spool(file: io.FileIO, copy: IO[bytes], most: int) -> None:
     size = 0
-    while piece := file.read(1 << 22):
+    while piece := file.read(_AT_ONCE):
         size += len(piece)
         if size > most:
             raise Unsupported(

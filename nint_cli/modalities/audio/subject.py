@@ -115,14 +115,20 @@ class AudioSubject(Subject):
         return self.sound.waveform()
 
     def mismatch(self, record: SignalRecord) -> str | None:
-        """Compare length and channels; see `Subject.mismatch`."""
+        """Compare length, channels and rate; see `Subject.mismatch`."""
+        assert isinstance(record, AudioRecord)
         wanted = (record.population, record.channels)
-        if self.sound.samples.shape == wanted:
-            return None
-        return (
-            f"'{self.source}' has samples, channels {self.sound.samples.shape} where the run has "
-            f"{wanted}"
-        )
+        if self.sound.samples.shape != wanted:
+            return (
+                f"'{self.source}' has samples, channels {self.sound.samples.shape} where the run "
+                f"has {wanted}"
+            )
+        if self.sound.sample_rate_hz != record.sample_rate_hz:
+            return (
+                f"'{self.source}' has {self.sound.sample_rate_hz} Hz where the run has "
+                f"{record.sample_rate_hz} Hz"
+            )
+        return None
 
     def describe(self) -> str:
         """Give the length; see `Subject.describe`."""
@@ -190,7 +196,7 @@ class AudioSubject(Subject):
             "stoi": stoi(waveform, self._waveform, rate),
             "pesq": pesq(waveform, self._waveform, rate),
         }
-        _, clipped = encode_sound(waveform, rate, self.sound.subtype)
+        _, clipped = self._encoded(waveform)
         return AudioQuality(
             mse=evaluation.figures["mse"],
             psnr_db=finite(psnr),
@@ -213,8 +219,12 @@ class AudioSubject(Subject):
     def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
         """Give the sound, and waveforms and spectra of both; see `Subject.reconstruct`."""
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
-        wav, _ = encode_sound(waveform, rate, self.sound.subtype)
+        wav, _ = self._encoded(waveform)
         return {RECONSTRUCTION: wav, PREVIEW: sound_picture(self._waveform, waveform, rate)}
+
+    def _encoded(self, waveform: Waveform) -> tuple[bytes, int]:
+        sound = self.sound
+        return encode_sound(waveform, sound.sample_rate_hz, sound.subtype, sound.speakers)
 
     def _reconstruction(self, evaluation: Evaluation) -> Waveform:
         assert evaluation.prediction is not None

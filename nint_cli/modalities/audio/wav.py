@@ -1,6 +1,7 @@
 """Waveforms to WAV files."""
 
 import io
+import struct
 
 import numpy as np
 import soundfile
@@ -29,13 +30,16 @@ _INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples; its header counts in 32 bits
 
 
-def encode_sound(waveform: Waveform, sample_rate_hz: int, subtype: str) -> tuple[bytes, int]:
+def encode_sound(
+    waveform: Waveform, sample_rate_hz: int, subtype: str, speakers: int | None = None
+) -> tuple[bytes, int]:
     """Write a waveform as WAV, with at least the precision of the file it stands for.
 
     Args:
         waveform: (T, C), full scale 1.
         sample_rate_hz: Samples per second and channel.
         subtype: The input's encoding, `Sound.subtype`.
+        speakers: Which channel is for which speaker, `Sound.speakers`; None is not written.
 
     Returns:
         The file's content, and how many samples were beyond what its integers hold and were
@@ -52,16 +56,19 @@ def encode_sound(waveform: Waveform, sample_rate_hz: int, subtype: str) -> tuple
         stored = levels.astype(np.int16) if bits == 16 else levels.astype(np.int32) << (32 - bits)
     else:
         stored = waveform.astype(np.float32 if written == "FLOAT" else np.float64)
-    container = "RF64" if stored.nbytes > _LARGEST_WAV else "WAV"
+    container = "WAV" if speakers is None else "WAVEX"
+    container = "RF64" if stored.nbytes > _LARGEST_WAV else container
     buffer = io.BytesIO()
     soundfile.write(buffer, stored, sample_rate_hz, format=container, subtype=written)
-    return _timeless(buffer.getvalue()), clipped
+    wav = bytearray(buffer.getvalue())
+    _set(wav, b"PEAK", 12, 0)  # the time of writing, which libsndfile keeps
+    if container != "WAV":  # which is extensible, with a mask that libsndfile chose
+        _set(wav, b"fmt ", 28, speakers or 0)
+    return bytes(wav), clipped
 
 
-def _timeless(wav: bytes) -> bytes:
-    """Take out the time of writing, which libsndfile keeps beside the peak of floating point."""
-    place = wav.find(b"PEAK", 0, 256)
-    if place < 0:
-        return wav
-    place += 12  # past its name, length and version
-    return wav[:place] + bytes(4) + wav[place + 4 :]
+def _set(wav: bytearray, chunk: bytes, offset: int, value: int) -> None:
+    """Set 32 bits of one of the first chunks, if it is there."""
+    place = wav.find(chunk, 0, 256)
+    if place >= 0:
+        struct.pack_into("<I", wav, place + offset, value)

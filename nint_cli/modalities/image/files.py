@@ -168,7 +168,7 @@ def _decoded(source: str, settings: ImageSettings) -> Decoded:
             # libtiff prints what it thinks of a file.
             with standard_error_closed() if head.startswith((b"II", b"MM")) else nullcontext():
                 found = read_raster(file, kinds, max_pixels)
-        if suffix.lower() not in (FORMATS | OTHERS).get(found.kind, (suffix.lower(),)):
+        if suffix and suffix.lower() not in (FORMATS | OTHERS).get(found.kind, (suffix.lower(),)):
             found.notes.insert(0, f"read as {found.kind}, whatever its name says")
         return found
 
