@@ -331,10 +331,12 @@ def _fit_into(
             return Outcome(path, None, kept=True, target_missed=missed)
         control.note(f"'{path}': {difference}; fitted anew")
         overwrite = True
-    with fit.clock.measure("save_s"):
-        results = fit.subject.files.values()
-        claimed = RunFolder.create(path, fit.source, results=results, overwrite=overwrite)
-    with claimed as folder:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(control.in_order())
+        with fit.clock.measure("save_s"):
+            results = fit.subject.files.values()
+            claimed = RunFolder.create(path, fit.source, results=results, overwrite=overwrite)
+        folder = stack.enter_context(claimed)
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
         for conversion in fit.subject.conversions:

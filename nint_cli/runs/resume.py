@@ -68,7 +68,8 @@ def resume(
                 control.note(line)
         with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
             fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.read_saved)
-            return _go_on(folder, fit, saved, control)
+            with control.in_order():
+                return _go_on(folder, fit, saved, control)
 
 
 def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> Outcome:
