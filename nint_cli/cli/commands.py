@@ -1,5 +1,6 @@
 """All commands. Nothing here imports torch before one of them runs, so help is instant."""
 
+import contextlib
 import os
 import sys
 
@@ -61,7 +62,13 @@ def be_a_process(arguments: list[str]) -> int:
     if os.environ.pop(ENDS_WITH_STDIN, None):
         interrupts.end_with(sys.stdin.read)
     keep_freed_memory()
-    return run(arguments)
+    code = run(arguments)
+    if interrupts.orphaned:
+        from nint_cli.cli.batch import note_orphan
+
+        with contextlib.suppress(Exception):  # there is nobody to tell
+            note_orphan(code)
+    return code
 
 
 def run(arguments: list[str]) -> int:

@@ -28,16 +28,15 @@ class Forked:
 
     Args:
         words: Of its command line, after ``nint``.
-        threads: How many it may use, unless OMP_NUM_THREADS says otherwise.
+        environment: Its variables; OMP_NUM_THREADS is how many threads it may use.
 
     Raises:
         OSError: If the fork server cannot be started, or does not live to fork.
         EOFError: Likewise.
     """
 
-    def __init__(self, words: Sequence[str], threads: int) -> None:
+    def __init__(self, words: Sequence[str], environment: dict[str, str]) -> None:
         self._stderr, theirs = multiprocessing.Pipe(duplex=False)
-        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
         self._process = multiprocessing.get_context("forkserver").Process(
             target=_run, args=(list(words), environment, theirs)
         )

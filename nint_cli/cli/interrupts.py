@@ -45,6 +45,7 @@ class Interrupts:
         stopped_by: The one that ends it; None while there is none.
         listeners: Called by the watching thread with the number of each signal.
         last_words: Called with the number before the process ends at once.
+        orphaned: Whether it ends because the process that started it has.
         done: Whether the process has its exit code, which no signal changes any more.
         ordered: Whether a first signal is asked for (`stopped_by`) rather than an exception.
     """
@@ -53,6 +54,7 @@ class Interrupts:
         self.stopped_by: int | None = None
         self.listeners: list[Callable[[int], None]] = []
         self.last_words: list[Callable[[int], None]] = []
+        self.orphaned = False
         self.done = False
         self.ordered = False
         self._wants_save = False
@@ -158,6 +160,15 @@ class Interrupts:
             self.ordered = before
 
     @contextmanager
+    def ending_with(self, last_words: Callable[[int], None]) -> Iterator[None]:
+        """Call something, in another thread, before the process ends at once."""
+        self.last_words.append(last_words)
+        try:
+            yield
+        finally:
+            self.last_words.remove(last_words)
+
+    @contextmanager
     def heard_by(self, listener: Callable[[int], None]) -> Iterator[None]:
         """Tell of signals, in another thread."""
         self.listeners.append(listener)
@@ -175,6 +186,7 @@ class Interrupts:
 
         def watch() -> None:
             wait()
+            self.orphaned = True
             if self.stopped_by is None:  # or this would be the second one
                 os.kill(os.getpid(), signal.SIGTERM)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -71,16 +71,18 @@ class Processes:
         self._signalling = Lock()
         self.stopped_by: int | None = None
 
-    def run(self, words: Sequence[str]) -> Ended:
+    def run(self, words: Sequence[str], variables: Mapping[str, str] | None = None) -> Ended:
         """Run one to its end.
 
         Args:
             words: Of its command line, after ``nint``.
+            variables: Of its environment, over those of this process.
 
         Returns:
             How it ended.
         """
-        child = self._forked(words) or self._process(words)
+        environment = {"OMP_NUM_THREADS": str(self._threads), **os.environ, **(variables or {})}
+        child = self._forked(words, environment) or self._process(words, environment)
         with self._signalling:  # once and not twice, which would end it at once
             self._running.add(child)
             if self.stopped_by is not None:
@@ -90,24 +92,26 @@ class Processes:
         lines = said.decode(errors="replace").splitlines()
         return Ended(code if code >= 0 else 128 - code, lines)
 
-    def _forked(self, words: Sequence[str]) -> "Forked | None":
+    def _forked(self, words: Sequence[str], environment: dict[str, str]) -> "Forked | None":
         """Start one from what has loaded PyTorch already, where that can be had."""
         if sys.platform not in {"linux", "darwin"}:
             return None
         from nint_cli.cli.forked import Forked
 
         try:
-            return Forked(words, self._threads)
+            return Forked(words, environment)
         except (OSError, EOFError):
             return None
 
-    def _process(self, words: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _process(
+        self, words: Sequence[str], environment: dict[str, str]
+    ) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [sys.executable, "-m", "nint_cli", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={"OMP_NUM_THREADS": str(self._threads)} | os.environ | {ENDS_WITH_STDIN: "1"},
+            env=environment | {ENDS_WITH_STDIN: "1"},
             # A Ctrl-C reaches it through this process, or it would get two, which end it at once.
             process_group=0,
         )
@@ -138,6 +142,7 @@ class Processes:
 
 def _end(process: "subprocess.Popen[bytes]") -> tuple[int, bytes]:
     """Wait for a process to end; return its exit code and its stderr."""
-    assert process.stderr is not None
-    said = process.stderr.read()
-    return process.wait(), said
+    with process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+    return process.returncode, said
