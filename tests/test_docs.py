@@ -16,7 +16,6 @@ from PIL import Image
 from typer.main import get_command
 
 from nint_cli import cli
-from nint_cli.cli import commands
 from nint_cli.cli.processes import Processes
 from nint_cli.comparison import plan
 from nint_cli.config.layers import resolve
@@ -167,7 +166,7 @@ def test_no_command_shows_a_setting_without_effect(monkeypatch, capsys):
             assert cli.run([*words, "--print-config"]) == 0, line
         elif words[:1] == ["compare"] and words[1] != "runs":
             try:
-                get_command(commands.app).main(words, standalone_mode=False)
+                get_command(app).main(words, standalone_mode=False)
             except Understood as understood:
                 count = understood.args[0]
         err = capsys.readouterr().err
@@ -331,7 +330,7 @@ def test_every_option_has_help():
             yield from walk(child, [*path, name])
         yield path, command
 
-    for path, command in walk(get_command(commands.app), ["nint"]):
+    for path, command in walk(get_command(app), ["nint"]):
         assert command.help, path
         for parameter in command.params:
             assert getattr(parameter, "help", None), (path, parameter.name)

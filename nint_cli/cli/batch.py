@@ -25,10 +25,17 @@ from nint_cli.signals.source import distinct_stem, identity, source_stem
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
+    from nint_cli.runs.request import Existing
 
 BATCH = "batch.json"
 _SOME_FAILED = 8
 _INTERRUPTED = {128 + number for number in STOPS}
+_FLAGS: "Mapping[Existing, list[str]]" = {
+    "refuse": [],
+    "replace": ["--overwrite"],
+    "skip": ["--skip-existing"],
+    "continue": ["--continue"],
+}
 _OF = "NINT_BATCH"  # the variable that tells a fit of which batch it is
 
 
@@ -60,7 +67,8 @@ class Batch:
         resolved: The configuration.
         root: The folder of their run folders; None puts each where a run of its own would be.
         settings: The words of the command line that made the configuration.
-        options: Flags that concern folders and loudness.
+        existing: What to do where a folder holds a run; see `fit_input`.
+        options: Flags that concern loudness.
         demands: Attributes of `Control` that flags of their names set, such as `require_target`.
         progress: As `--progress` gives it.
     """
@@ -73,6 +81,7 @@ class Batch:
         *,
         root: Path | None,
         settings: list[str],
+        existing: "Existing",
         options: list[str],
         demands: Mapping[str, bool],
         progress: str,
@@ -80,6 +89,7 @@ class Batch:
         self._modality = modality
         self._resolved = resolved
         self._settings = settings
+        self._existing = existing
         self._options = options
         self._demands = demands
         self._progress = progress
@@ -164,7 +174,7 @@ class Batch:
             write_whole(self._root / BATCH, self._document().encode())
 
     def _fit_here(self, item: Item) -> int:
-        from nint_cli.runs.fit import fit_input
+        from nint_cli.runs.request import fit_input
 
         try:
             with steered(self._progress, self._demands) as control:
@@ -173,8 +183,7 @@ class Batch:
                     item.source,
                     self._resolved,
                     Path(item.path),
-                    overwrite="--overwrite" in self._options,
-                    skip_existing="--skip-existing" in self._options,
+                    existing=self._existing,
                     control=control,
                 )
             return tell(outcome, item.source)
@@ -192,6 +201,7 @@ class Batch:
         demanded = [f"--{each.replace('_', '-')}" for each in self._demands if self._demands[each]]
         words = [
             *self._settings,
+            *_FLAGS[self._existing],
             *self._options,
             *demanded,
             "--quiet",

@@ -6,6 +6,7 @@ need not pay for it with every fit.
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -111,9 +112,8 @@ def _run(words: list[str], environment: dict[str, str], stderr: Connection) -> N
     assert parent is not None
     interrupts.end_with(parent.join)
     sys.argv[1:] = words
-    from nint_cli.cli import main
-
-    main()  # which lets the signals in, and exits with the command's code
+    # Which lets the signals in, and exits with the command's code.
+    runpy.run_module("nint_cli", run_name="__main__")
 
 
 def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:

@@ -98,7 +98,9 @@ class Interrupts:
         """See to it that signals count, whatever the main thread does."""
         from nint_cli.cli import console
 
-        if hasattr(signal, "pthread_sigmask"):  # so that they interrupt what the main one waits for
+        if hasattr(
+            signal, "pthread_sigmask"
+        ):  # so that they interrupt what the main one waits for
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         first, since, waited = 0, 0.0, True
         while True:
@@ -150,6 +152,9 @@ class Interrupts:
 
         Args:
             wanted: False lets it raise again, within.
+
+        Raises:
+            Stopped: If it is not wanted and a signal has come already.
         """
         before, self.ordered = self.ordered, wanted
         try:

@@ -253,6 +253,10 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot remove '{self.path / name}': {error.strerror}") from error
 
+    def note_input(self, source: str) -> None:
+        """Write in the manifest where the input is now."""
+        self._write_manifest(_read_manifest(self.path) | {"input": identity(source)})
+
     def rewind_log(self, step: int) -> dict[str, Any]:
         """Drop all rows after a step, and a last row that was torn.
 

@@ -140,7 +140,7 @@ def test_batch_results_as_json(capsys, pictures):
 
 
 def test_a_bug_in_one_item_is_that_items(capsys, pictures, monkeypatch):
-    from nint_cli.runs import fit as run
+    from nint_cli.runs import request as run
 
     original = run.fit_input
 

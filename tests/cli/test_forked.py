@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from nint_cli.cli.forked import Forked
 
 
 def run(*words):
-    code, said = Forked([str(word) for word in words], {"OMP_NUM_THREADS": "1", **os.environ}).end()
+    variables = {"OMP_NUM_THREADS": "1", **os.environ}
+    code, said = Forked([str(word) for word in words], variables).end()
     return code, said.decode()
 
 
