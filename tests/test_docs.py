@@ -16,6 +16,7 @@ from PIL import Image
 from typer.main import get_command
 
 from nint_cli import cli
+from nint_cli.cli.commands import app
 from nint_cli.cli.processes import Processes
 from nint_cli.comparison import plan
 from nint_cli.config.layers import resolve

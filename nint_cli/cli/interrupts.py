@@ -98,9 +98,7 @@ class Interrupts:
         """See to it that signals count, whatever the main thread does."""
         from nint_cli.cli import console
 
-        if hasattr(
-            signal, "pthread_sigmask"
-        ):  # so that they interrupt what the main one waits for
+        if hasattr(signal, "pthread_sigmask"):  # so that the main thread's waiting ends
             signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         first, since, waited = 0, 0.0, True
         while True:
