@@ -30,7 +30,7 @@ STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 _PATIENCE_S = 120.0  # a shared machine may be slow, but what is longer hangs
 _RUN = "run"
 
-SMALL = ["--preset=smoke", "--steps=24", "--set=checkpoint.every=5"]
+SMALL = ["--preset=smoke", "--steps=60", "--set=checkpoint.every=5"]
 FITS = {
     "image": ["fit", "image", "PICTURES/a.png", *SMALL, "-o", _RUN],
     "audio": ["fit", "audio", "sample:chord", *SMALL, "--set=audio.duration_s=0.05", "-o", _RUN],
@@ -127,6 +127,20 @@ def wait_until_alone(folder: Path) -> None:
         time.sleep(0.02)
 
 
+def wait_until_saving(pid: int, folder: Path) -> None:
+    """Wait until a process in a folder, or one that it started, saves something, or it ends."""
+    before = saved_in(folder)
+    while saved_in(folder) == before:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.005)
+
+
+def saved_in(folder: Path) -> set[Path]:
+    """List all checkpoints."""
+    return {*folder.rglob("step-*.safetensors")}
+
+
 def runs_in(folder: Path) -> list[Path]:
     """List run folders."""
     return sorted(path.parent for path in (folder / _RUN).rglob("manifest.json"))
@@ -170,7 +184,7 @@ def content(folder: Path) -> dict[str, Any]:
                 raise Lost(f"left {name}")
             if path.name == "metrics.json":
                 found[name] = without_clock(json.loads(path.read_bytes()))
-            elif path.name.startswith("step-") and not path.name.endswith("24.safetensors"):
+            elif path.name.startswith("step-") and not path.name.endswith("60.safetensors"):
                 continue
             elif path.is_file() and path.name not in {".lock", "manifest.json", "log.jsonl"}:
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -222,9 +236,11 @@ class Trial:
         resumed, name = kind.startswith("resume "), kind.removeprefix("resume ")
         words = COMMANDS[name]
         if resumed:  # begin with a run that was stopped in its middle
-            self._end_once(words, folder, signal.SIGTERM, self.lengths[name] / 2)
-            if list(folder.glob(f"{_RUN}/checkpoints/step-*")):
-                words = ["resume", _RUN]
+            pid = start(words, folder)
+            wait_until_saving(pid, folder)
+            os.kill(pid, signal.SIGTERM)
+            end_of(pid)
+            words = ["resume", _RUN]
         kept: dict[Path, str] = {}
         code = self._end_once(words, folder, how, self.lengths[name], name in MANY)
         while self._random.random() < 0.25:  # and again, while it goes on
@@ -252,6 +268,9 @@ class Trial:
         """Start a command, and end it or one of its processes at a random moment."""
         own_server = many and self._random.random() < 0.1
         pid = start(words, folder, own_server=own_server)
+        if self._random.random() < 0.7:  # not while it loads, as at most moments
+            wait_until_saving(pid, folder)
+            length /= 2
         time.sleep(self._random.uniform(0, length * (2 if own_server else 1)))
         victim = pid
         if many and how == signal.SIGKILL and self._random.random() < 0.3:

@@ -35,9 +35,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize(
-    ("kind", "number"), [*zip(("image", "audio", "sdf"), CODES, strict=True)]
-)
+@pytest.mark.parametrize(("kind", "number"), [*zip(("image", "audio", "sdf"), CODES, strict=True)])
 def test_a_pipe_that_never_ends_holds_nobody(kind, number, tmp_path):
     os.mkfifo("pipe")
     process = started("-m", "nint_cli", "fit", kind, "pipe", "-o", "run")
