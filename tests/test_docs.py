@@ -139,7 +139,7 @@ def test_every_command_of_the_pages_runs(monkeypatch, capsys):
             ran.add(line)
             make_missing(words)
             arguments = shortened(words[1:])
-            if arguments[0] == "fit" and "--skip-existing" not in arguments:
+            if arguments[0] == "fit" and not {"--skip-existing", "--continue"} & {*arguments}:
                 arguments.append("--overwrite")
             assert cli.run(arguments) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
     assert len(ran) > 20

@@ -155,8 +155,8 @@ class RunFolder:
             manifest = _read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
-                    f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
-                    "to replace it, or `nint resume` to go on with it"
+                    f"'{self.path}' holds a run; choose --continue to bring it to its end if it "
+                    "is this one, --overwrite to replace it, or another folder with -o"
                 )
             owned = {MANIFEST, *manifest["files"]} if manifest else set()
             foreign = [name for name in found if name not in owned]

@@ -233,6 +233,17 @@ def test_lists_name_everything(capsys, kind, expected):
     assert all(name in out for name in expected)
 
 
+def test_what_can_be_listed_is_listed(capsys):
+    code, out, _ = nint(capsys, "list")
+    assert code == 0
+    for line in out.splitlines():
+        command = line.split("  ")[0]
+        assert nint(capsys, *command.split()[1:])[0] == 0, line
+    assert [entry["name"] for entry in json.loads(nint(capsys, "list", "--json")[1])] == [
+        f"nint list {kind}" for kind in ("samplers", "fields", "presets", "samples")
+    ]
+
+
 def test_samples_and_presets_say_what_they_are_for(capsys):
     samples = json.loads(nint(capsys, "list", "samples", "--json")[1])
     kinds = {entry["name"]: entry["summary"].partition(",")[0] for entry in samples}
