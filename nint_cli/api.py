@@ -115,12 +115,12 @@ def fit(
     """
     layers = [preset_layer(preset, modality)]
     if config is not None:
-        layers.append(file_layer(Path(config)))
+        layers.append(file_layer(Path(config)).of_today())
     layers.append(
         Layer({key: Setting(value, "settings") for key, value in (settings or {}).items()})
     )
     resolved = resolve(layers, modality)
-    for line in unused(resolved, modality).values():
+    for line in (*layers[-2].notes, *unused(resolved, modality).values()):
         warnings.warn(line, stacklevel=2)
     outcome = fit_input(
         modality,
