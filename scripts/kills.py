@@ -267,6 +267,7 @@ class Trial:
     ) -> int:
         """Start a command, and end it or one of its processes at a random moment."""
         own_server = many and self._random.random() < 0.1
+        began = time.time()
         pid = start(words, folder, own_server=own_server)
         if self._random.random() < 0.7:  # not while it loads, as at most moments
             wait_until_saving(pid, folder)
@@ -284,16 +285,18 @@ class Trial:
             raise Lost(f"{how.name}: ended with {code}")
         wait_until_alone(folder)
         if many and words[0] == "fit" and victim == pid:
-            self._check_batch(folder)
+            self._check_batch(folder, began)
         return code
 
-    def _check_batch(self, folder: Path) -> None:
-        """See that batch.json says what became of each input."""
+    def _check_batch(self, folder: Path, began: float) -> None:
+        """See that batch.json says what became of each input that was stopped."""
         path = folder / _RUN / "batch.json"
         for item in json.loads(path.read_bytes())["items"] if path.exists() else ():
-            saved = list((folder / item["path"]).glob("checkpoints/step-*"))
-            if item["status"] == "running" and saved:
-                raise Lost(f"batch.json says that {item['path']} is running")
+            metrics = folder / item["path"] / "metrics.json"
+            if metrics.exists() and metrics.stat().st_mtime > began:
+                status = json.loads(metrics.read_bytes())["status"]
+                if status == "interrupted" != item["status"]:
+                    raise Lost(f"batch.json says that {item['path']} is {item['status']}")
 
     def _again(self, name: str) -> list[str]:
         """Give the command that goes on, whatever there is."""

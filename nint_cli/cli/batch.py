@@ -46,7 +46,7 @@ class Item:
     Attributes:
         source: As it was given.
         path: Its run folder.
-        status: ``waiting``, ``running``, ``complete``, ``failed`` or ``interrupted``.
+        status: ``waiting``, ``complete``, ``failed`` or ``interrupted``.
         exit_code: What a run of its own would have exited with.
         error: Why it failed, was interrupted, or was not begun.
     """
@@ -99,6 +99,7 @@ class Batch:
             Item(source, str(folder))
             for source, folder in _folders(sources, self._root, below).items()
         ]
+        self._begun: list[Item] = []
         self._writing = threading.Lock()
         self._children = Processes(threads=1)
 
@@ -157,18 +158,15 @@ class Batch:
         )
         if over or (fail_fast and any(other.status == "failed" for other in self.items)):
             return
-        item.status = "running"
+        self._begun.append(item)
+        _end(item, fit(item))
         with contextlib.suppress(NintError):  # the last one, at the end, tells
-            self._write()
-        code = fit(item)
-        _end(item, code)
-        with contextlib.suppress(NintError):
             self._write()
 
     def _give_up(self, number: int) -> None:
         """Note how it ends where no more can be done."""
-        for item in self.items:
-            if item.status == "running":
+        for item in self._begun:
+            if item.status == "waiting":
                 _end(item, 128 + number)
         if self._writing.acquire(timeout=1):  # who has it may never come to give it back
             write_whole(self._root / BATCH, self._document().encode())
@@ -278,7 +276,7 @@ def note_orphan(code: int) -> None:
     with FileLock(Path(path).with_name(LOCK)):  # against the other fits of the batch
         document = json.loads(Path(path).read_bytes())
         for entry in document["items"]:
-            if entry["path"] == folder and entry["status"] == "running":
+            if entry["path"] == folder and entry["status"] == "waiting":
                 item = Item(**entry)
                 _end(item, code)
                 entry.update(asdict(item))

@@ -392,7 +392,11 @@ def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypat
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGHUP, 129),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     run = tmp_path / "run"

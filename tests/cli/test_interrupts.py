@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nint_cli.cli.processes import in_words
+from nint_cli.cli.processes import ENDS_WITH_STDIN, in_words
 from tests.cli.test_cli import strict
 
 if sys.platform == "win32":
@@ -163,7 +163,41 @@ def test_an_exit_code_that_nothing_else_explains_is_told_in_words():
     assert in_words(128 + 99) == "exit code 227"
 
 
-def test_a_terminal_that_is_gone_is_no_disk_that_is_full(smoke, tmp_path):
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_a_process_of_another_ends_with_its_stdin(smoke):
+    """Where none can be forked, that is how one sees that its parent is gone."""
+    process = started(
+        *("-m", "nint_cli", *smoke, "--steps", "1000000", "-o", "run"),
+        stdin=subprocess.PIPE,
+        env=os.environ | {ENDS_WITH_STDIN: "1"},
+    )
+    wait_for(Path("run/log.jsonl"))
+    assert process.poll() is None
+    assert ended(process)[0] == 143  # which closes it
+    assert strict(Path("run/metrics.json"))["status"] == "interrupted"
+    assert list(Path("run/checkpoints").glob("step-*"))
+
+
+def test_a_batch_that_is_ended_at_once_says_so(picture):
+    words = [str(picture), "sample:cat", "-o", "out", "--preset", "smoke", "--jobs", "2"]
+    process = started("-m", "nint_cli", "fit", "image", *words, "--steps", "1000000")
+    for name in ("picture", "cat"):
+        wait_for(Path("out") / name / "log.jsonl")
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    assert ended(process)[0] == 143
+    for item in strict(Path("out/batch.json"))["items"]:
+        assert (item["status"], item["exit_code"]) == ("interrupted", 143)
+        assert item["error"].startswith("stopped by SIGTERM ")
+
+
+def test_a_terminal_that_is_gone_is_no_disk_that_is_full(smoke):
     """Its fit is saved and ends by the hang-up, though neither stream takes a word any more."""
     controller, terminal = os.openpty()
     process = subprocess.Popen(
@@ -173,9 +207,7 @@ def test_a_terminal_that_is_gone_is_no_disk_that_is_full(smoke, tmp_path):
         stderr=terminal,
     )
     os.close(terminal)
-    deadline = time.monotonic() + 60
-    while not Path("run/log.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(Path("run/log.jsonl"))
     os.close(controller)
     process.send_signal(signal.SIGHUP)
     assert process.wait(60) == 129
