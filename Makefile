@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test test-slow fuzz lint format types check experiments docs reference bench clean
+.PHONY: help install demo test test-slow fuzz lint format types check experiments docs reference bench kills clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ reference: $(READY) ## write pages, schemas and tables that are derived from the
 
 bench: $(READY) ## measure speed and memory, an hour or more on a quiet machine; BENCH='--only gemm step'
 	$(BIN)/python scripts/bench.py --json runs/bench.json $(BENCH)
+
+kills: $(READY) ## kill and stop commands at random, and see that nothing is lost; KILLS=1000 SIGNALS=300
+	$(BIN)/python scripts/kills.py --kills $(or $(KILLS),100) --signals $(or $(SIGNALS),30) --processes $(or $(JOBS),2)
 
 clean: ## remove what tools leave behind; .venv and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -23,9 +23,10 @@ from nint_cli.metrics.text import divergence
 from nint_cli.modalities.table import metrics_document, modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
-from nint_cli.runs.fit import Outcome, fit_input
+from nint_cli.runs.fit import Outcome
 from nint_cli.runs.folder import METRICS
 from nint_cli.runs.opening import newest, open_run
+from nint_cli.runs.request import fit_input, wish
 from nint_cli.runs.resume import resume as resume_run
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def fit(
     output: str | PathLike[str] | None = None,
     overwrite: bool = False,
     skip_existing: bool = False,
+    continue_existing: bool = False,
     control: Control | None = None,
 ) -> Run:
     """Fit a field to a signal.
@@ -112,7 +114,8 @@ def fit(
             One that has no effect is a Python warning that says what would make it count.
         output: The run folder; None chooses ``runs/<input>/<sampler>``.
         overwrite: Replace a run that is there.
-        skip_existing: Keep it instead, if it is complete and the same.
+        skip_existing: Keep it instead, if it is done and the same.
+        continue_existing: Keep it or go on with it, if it is the same. One of these three.
         control: Watches and steers the run; None leaves it to itself.
 
     Returns:
@@ -121,21 +124,24 @@ def fit(
     """
     layers = [preset_layer(preset, modality)]
     if config is not None:
-        layers.append(file_layer(Path(config)))
+        layers.append(file_layer(Path(config)).of_today())
     own = {key: Setting(value, "settings") for key, value in (settings or {}).items()}
     if range is not None:
         own["image.range"] = Setting(range, "range")
     layers.append(Layer(own))
     resolved = resolve(layers, modality)
-    for line in unused(resolved, modality).values():
+    for line in (*layers[-2].notes, *unused(resolved, modality).values()):
         warnings.warn(line, stacklevel=2)
     outcome = fit_input(
         modality,
         _named(source, modality),
         resolved,
         None if output is None else Path(output),
-        overwrite=overwrite,
-        skip_existing=skip_existing,
+        existing=wish(
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            continue_existing=continue_existing,
+        ),
         control=control,
     )
     return _finished(outcome)
@@ -157,20 +163,28 @@ def resume(
     *,
     steps: int | None = None,
     time_budget_s: float | None = None,
+    source: str | PathLike[str] | None = None,
     control: Control | None = None,
 ) -> Run:
-    """Go on with a run in its own folder; see `continuation.resume`.
+    """Go on with a run in its own folder; see `runs.resume`.
 
     Args:
         path: The run folder.
         steps: A new number of steps, where no schedule depends on it.
         time_budget_s: A new budget of training time, earlier parts included.
+        source: Where its input is now; None if it is where it was.
         control: Watches and steers the run.
 
     Returns:
         The run.
     """
-    outcome = resume_run(Path(path), steps=steps, time_budget_s=time_budget_s, control=control)
+    outcome = resume_run(
+        Path(path),
+        steps=steps,
+        time_budget_s=time_budget_s,
+        source=None if source is None else fspath(source),
+        control=control,
+    )
     return _finished(outcome)
 
 

@@ -45,6 +45,10 @@ class InputError(NintError):
     exit_code = 3
 
 
+class AnotherInputError(InputError):
+    """A file is sound, but not the input that a run was fitted to."""
+
+
 class OutputError(NintError):
     """The run folder is taken, or it cannot be written."""
 

@@ -48,7 +48,6 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Any] | None, Callable
     "scoring": ("A NINT scoring pass", costs.bench_scoring, costs.scoring_table),
     "read": ("Reading", reading.bench_read, reading.read_table),
     "startup": ("Starting", processes.bench_startup, processes.startup_table),
-    "read": ("Reading an input", reading.bench_read, reading.read_table),
     "memory": ("Memory of a scoring pass", processes.bench_memory, processes.memory_table),
     "targets": ("Training time to a target", targets.bench_targets, target_tables.targets_table),
     "size": ("A large picture beside a small one", size.bench_size, size.size_table),

@@ -141,13 +141,15 @@ def smoke(picture) -> list[str]:
 _run_apart = Processes.run
 
 
-def fit_within(children: Processes, words: list[str]) -> Ended:
+def fit_within(
+    children: Processes, words: list[str], variables: dict[str, str] | None = None
+) -> Ended:
     """Stands in for `Processes.run`: in this process, which spares the start of another.
 
     Where several are to run at once they do, apart.
     """
     if threading.current_thread() is not threading.main_thread():
-        return _run_apart(children, words)
+        return _run_apart(children, words, variables)
     said = io.StringIO()
     with redirect_stdout(io.StringIO()), redirect_stderr(said):
         code = cli.run(list(words))

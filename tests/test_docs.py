@@ -16,6 +16,7 @@ from PIL import Image
 from typer.main import get_command
 
 from nint_cli import cli
+from nint_cli.cli.commands import app
 from nint_cli.cli.processes import Processes
 from nint_cli.comparison import plan
 from nint_cli.config.layers import resolve
@@ -138,7 +139,7 @@ def test_every_command_of_the_pages_runs(monkeypatch, capsys):
             ran.add(line)
             make_missing(words)
             arguments = shortened(words[1:])
-            if arguments[0] == "fit" and "--skip-existing" not in arguments:
+            if arguments[0] == "fit" and not {"--skip-existing", "--continue"} & {*arguments}:
                 arguments.append("--overwrite")
             assert cli.run(arguments) == 0, f"{page}: {line}\n{capsys.readouterr().err}"
     assert len(ran) > 20
@@ -166,7 +167,7 @@ def test_no_command_shows_a_setting_without_effect(monkeypatch, capsys):
             assert cli.run([*words, "--print-config"]) == 0, line
         elif words[:1] == ["compare"] and words[1] != "runs":
             try:
-                get_command(cli.app).main(words, standalone_mode=False)
+                get_command(app).main(words, standalone_mode=False)
             except Understood as understood:
                 count = understood.args[0]
         err = capsys.readouterr().err
@@ -330,7 +331,7 @@ def test_every_option_has_help():
             yield from walk(child, [*path, name])
         yield path, command
 
-    for path, command in walk(get_command(cli.app), ["nint"]):
+    for path, command in walk(get_command(app), ["nint"]):
         assert command.help, path
         for parameter in command.params:
             assert getattr(parameter, "help", None), (path, parameter.name)

@@ -34,6 +34,7 @@ SCRIPTS = {
         *("image", "photo.png", "--fields", "hashgrid", "mlp", "--set", "image.size=16"),
         *("--seconds", "0.05"),
     ],
+    "kills.py": ["--kills", "5", "--signals", "5", "--processes", "1"],
     "reproduce.py": [
         *("--images", ".", "--output", "tables", "--methods", "uniform,nint"),
         *("--size", "16", "--steps", "4", "--every", "2", "--jobs", "1"),

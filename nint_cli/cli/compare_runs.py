@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nint_cli.cli import console
+from nint_cli.cli.interrupts import STOPS
 from nint_cli.cli.processes import Ended, Processes
 from nint_cli.comparison.plan import Entry
 from nint_cli.comparison.reading import read_run
@@ -16,7 +17,7 @@ from nint_cli.runs.folder import in_use_by
 
 _TAKEN = OutputError.exit_code
 _DIVERGED = 5
-_INTERRUPTED = {130, 143}
+_INTERRUPTED = {128 + number for number in STOPS}
 _POLL_S = 0.2
 
 
@@ -87,7 +88,7 @@ class MissingRuns:
     def _is_free(self, entry: Entry, title: str) -> bool:
         """Wait for whoever works in a run's folder; False where a signal says to give up.
 
-        A run whose nint compare was killed goes on by itself, and what it comes to counts.
+        A run whose nint compare was killed takes a moment to save what it has.
         """
         told = False
         while self._children.stopped_by is None:

@@ -1,8 +1,10 @@
 """What goes to the screen: results to stdout, everything else to stderr, nothing unescaped."""
 
+import errno
 import io
 import os
 import pathlib
+import stat
 import sys
 import traceback
 import unicodedata
@@ -65,8 +67,8 @@ def result(text: str) -> None:
     """Give a result on stdout, for people and programs alike.
 
     Args:
-        text: The result. Whoever was to read it may have gone, such as `head`; there is nobody to
-            tell, and what was done stands.
+        text: The result. Whoever was to read it may have gone, such as `head` or a terminal that
+            was closed; there is nobody to tell, and what was done stands.
 
     Raises:
         OutputError: If stdout cannot take it for another reason, such as a full disk.
@@ -74,11 +76,11 @@ def result(text: str) -> None:
     try:
         sys.stdout.write(_encodable(text + "\n", sys.stdout.encoding))
         sys.stdout.flush()
-    except BrokenPipeError:
-        _discard(sys.stdout.fileno())
     except OSError as error:
+        terminal = stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
         _discard(sys.stdout.fileno())
-        raise OutputError(f"cannot write to stdout: {error.strerror}") from error
+        if error.errno != errno.EPIPE and not (terminal and error.errno == errno.EIO):
+            raise OutputError(f"cannot write to stdout: {error.strerror}") from error
 
 
 def table(title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -19,6 +19,7 @@ from nint_cli.signals.elsewhere import STDIN
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
+    from nint_cli.runs.request import Existing
 
 fit_app = typer.Typer(
     help="Fit a field to a signal.", invoke_without_command=True, rich_markup_mode=None
@@ -90,8 +91,7 @@ class _FitCommand:
         if options.require_target and not resolved.config.stop.targets():
             target, _ = self.own[f"stop.target_{self.modality.headline}"]
             raise ConfigError(f"--require-target: there is no target; add {target}")
-        if options.overwrite and options.skip_existing:
-            raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of them")
+        self._existing()  # before any work
         tell_unused(resolved, self.modality.name)
         if options.print_config:
             console.result(commented(resolved))
@@ -122,8 +122,18 @@ class _FitCommand:
             "engine.precision": ("--precision", options.precision),
         }
 
+    def _existing(self) -> "Existing":
+        from nint_cli.runs.request import wish
+
+        options = self.options
+        return wish(
+            overwrite=options.overwrite,
+            skip_existing=options.skip_existing,
+            continue_existing=options.continue_,
+        )
+
     def _fit_one(self, source: str, resolved: "Resolved") -> int:
-        from nint_cli.runs.fit import fit_input
+        from nint_cli.runs.request import fit_input
 
         options = self.options
         with steered(self._progress, self._demands) as control:
@@ -132,8 +142,7 @@ class _FitCommand:
                 source,
                 resolved,
                 options.output,
-                overwrite=options.overwrite,
-                skip_existing=options.skip_existing,
+                existing=self._existing(),
                 control=control,
             )
         code = tell(outcome, f"nint fit {self.modality.name}")
@@ -162,11 +171,8 @@ class _FitCommand:
                     if value is not None
                 ),
             ],
-            options=[
-                *(["--overwrite"] if options.overwrite else []),
-                *(["--skip-existing"] if options.skip_existing else []),
-                *(["--verbose"] if options.verbose else []),
-            ],
+            existing=self._existing(),
+            options=["--verbose"] if options.verbose else [],
             demands=self._demands,
             progress=self._progress,
         ).run(jobs=options.jobs, fail_fast=options.fail_fast, json=options.json)

@@ -16,11 +16,12 @@ from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Lock
 
+from nint_cli.cli.interrupts import STOPS, interrupts
 from nint_cli.modalities.table import MODALITIES
 
 # Several threads start processes and wait for them, which multiprocessing is not made for.
 _one_at_a_time = Lock()
-_HELD_BACK = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+_HELD_BACK = {signal.SIGUSR1, *STOPS}
 
 
 class Forked:
@@ -28,16 +29,15 @@ class Forked:
 
     Args:
         words: Of its command line, after ``nint``.
-        threads: How many it may use, unless OMP_NUM_THREADS says otherwise.
+        environment: Its variables; OMP_NUM_THREADS is how many threads it may use.
 
     Raises:
         OSError: If the fork server cannot be started, or does not live to fork.
         EOFError: Likewise.
     """
 
-    def __init__(self, words: Sequence[str], threads: int) -> None:
+    def __init__(self, words: Sequence[str], environment: dict[str, str]) -> None:
         self._stderr, theirs = multiprocessing.Pipe(duplex=False)
-        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
         self._process = multiprocessing.get_context("forkserver").Process(
             target=_run, args=(list(words), environment, theirs)
         )
@@ -82,9 +82,10 @@ def _ensure_server(words: Sequence[str]) -> None:
     """
     kind = [f"nint_cli.modalities.{name}.subject" for name in words[1:2] if name in MODALITIES]
     forkserver.set_forkserver_preload([*kind, "nint_cli.cli.preload"])
-    resource_tracker.ensure_running()  # before, because it lets the signals through in the end
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})
     try:
+        resource_tracker.ensure_running()  # before the rest, which it would let through in the end
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -106,14 +107,13 @@ def _script_left_alone() -> Iterator[None]:
 
 def _run(words: list[str], environment: dict[str, str], stderr: Connection) -> None:
     """Be the process of a command."""
-    code = 128 + signal.SIGINT
-    try:
-        _stand_alone(environment, stderr)
-        sys.argv[1:] = words
-        runpy.run_module("nint_cli", run_name="__main__")  # which exits with the command's code
-    except KeyboardInterrupt:  # before anybody was there to handle it
-        pass
-    sys.exit(code)
+    _stand_alone(environment, stderr)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    interrupts.end_with(parent.join)
+    sys.argv[1:] = words
+    # Which lets the signals in, and exits with the command's code.
+    runpy.run_module("nint_cli", run_name="__main__")
 
 
 def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
@@ -137,5 +137,3 @@ def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
     keep_freed_memory()
     if environment["OMP_NUM_THREADS"].isdecimal():  # the server has read another one, or none
         torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # there is nothing to save yet
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)

@@ -33,11 +33,13 @@ class Entry(NamedTuple):
 
 
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[
+        Kind | None, typer.Argument(help="What to list; what there is to list if not given.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """List samplers, fields, presets or samples: name, one line, citation, size and cost."""
-    entries = _ENTRIES[kind]()
+    entries = _kinds() if kind is None else _ENTRIES[kind]()
     if json:
         import json as codec
 
@@ -110,6 +112,10 @@ def field_size(field: str) -> FieldSize:
 _PICTURE = (512, 512)
 
 
+def _kinds() -> list[Entry]:
+    return [Entry(f"nint list {kind}", summary) for kind, summary in _SUMMARIES.items()]
+
+
 def _presets() -> list[Entry]:
     from nint_cli.config.presets import preset_names, preset_summary
 
@@ -142,6 +148,12 @@ def _documented(name: str, kind: type) -> Entry:
     return Entry(name, summary, paragraph("Source"), figures)
 
 
+_SUMMARIES: dict[Kind, str] = {
+    "samplers": "how the points of a step are chosen",
+    "fields": "networks",
+    "presets": "shipped settings",
+    "samples": "built-in inputs",
+}
 _ENTRIES: dict[str, Callable[[], list[Entry]]] = {
     "samplers": samplers,
     "fields": fields,

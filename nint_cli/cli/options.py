@@ -68,7 +68,17 @@ class FitOptions:
         bool,
         typer.Option(
             "--skip-existing",
-            help="Keep an earlier run that is complete and has the same input and settings.",
+            help="Keep an earlier run of the same input and settings that is done, and begin anew "
+            "what was not finished; exit code 4 for a run of others.",
+        ),
+    ] = False
+    continue_: Annotated[
+        bool,
+        typer.Option(
+            "--continue",
+            help="Bring the run to its end, whatever was done before: keep it where it is done, "
+            "go on where it was stopped, begin it where there is none; exit code 4 for a run of "
+            "another input or with other settings.",
         ),
     ] = False
     preset: Annotated[

@@ -7,7 +7,7 @@ import gc
 import os
 from importlib import import_module
 
-for _name in ("nint_cli.cli.fit", "nint_cli.runs.fit"):
+for _name in ("nint_cli.cli.fit", "nint_cli.runs.request"):
     import_module(_name)
 _void = os.open(os.devnull, os.O_WRONLY)
 for _number in (1, 2):  # or who reads what nint prints would wait for the server to end, too

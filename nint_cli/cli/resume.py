@@ -25,6 +25,12 @@ def resume(
             metavar="T", help="A new budget of training time, earlier parts included: 90s, 5m, 1h."
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--input", metavar="FILE", help="Where the input is now, if it is not where it was."
+        ),
+    ] = None,
     progress: Annotated[
         ProgressMode,
         typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
@@ -44,7 +50,7 @@ def resume(
     from nint_cli.runs.resume import resume as go_on
 
     with steered("never" if quiet else progress) as control:
-        outcome = go_on(run, steps=steps, time_budget_s=budget, control=control)
+        outcome = go_on(run, steps=steps, time_budget_s=budget, source=source, control=control)
     code = tell(outcome, "nint resume")
     console.result(metrics_document(outcome.path) if json else shown(outcome.path))
     return code

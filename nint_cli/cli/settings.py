@@ -91,12 +91,14 @@ def validate(
     faults: list[str] = []
     for path in files:
         try:
-            layer = file_layer(path)
+            layer = file_layer(path).of_today()
             resolve([layer])
         except ConfigError as error:
             faults += error.lines
         else:
             console.note(f"{path}: valid")
+            for line in layer.notes:
+                console.note(line)
             for line in _dead_for_all(layer, preset, [modality] if modality else [*MODALITIES]):
                 console.note(line)
     if faults:
@@ -149,8 +151,10 @@ def resolve_layers(
 
     settings = set_layer(assignments)
     preset_settings = preset_layer(preset, modality)
-    layers = [preset_settings, *map(file_layer, files), settings, flag_layer(flags, settings)]
-    return resolve(layers, modality)
+    given = [file_layer(path).of_today() for path in files]
+    for line in (note for layer in given for note in layer.notes):
+        console.note(line)
+    return resolve([preset_settings, *given, settings, flag_layer(flags, settings)], modality)
 
 
 def tell_unused(

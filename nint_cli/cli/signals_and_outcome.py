@@ -1,14 +1,13 @@
 """What `fit` and `resume` share: signals, progress, and how an outcome is told."""
 
 import re
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from nint_cli.cli import console
+from nint_cli.cli.interrupts import interrupts
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.table import label
 from nint_cli.runs.control import Control
@@ -47,10 +46,7 @@ def seconds(text: str | None, flag: str) -> float | None:
 
 @contextmanager
 def steered(progress: str, demands: Mapping[str, bool] | None = None) -> Iterator[Control]:
-    """Watch a run and let signals steer it.
-
-    The first SIGINT or SIGTERM ends the run in order, a second one ends the process at once;
-    SIGUSR1 saves a checkpoint and goes on.
+    """Watch a run and let signals steer it, as `interrupts` has them.
 
     Args:
         progress: As `--progress` gives it.
@@ -61,32 +57,15 @@ def steered(progress: str, demands: Mapping[str, bool] | None = None) -> Iterato
     """
     from nint_cli.cli.progress import choose
 
-    stops: list[int] = []
-    saves: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        stops.append(number)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-
-    def save(number: int, _frame: FrameType | None) -> None:
-        saves.append(number)
-
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if hasattr(signal, "SIGUSR1"):
-        handlers[signal.SIGUSR1] = save
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
+    with interrupts.in_order(wanted=False):
         yield Control(
             progress=choose(progress),
             note=console.note,
-            stop_signal=lambda: stops[0] if stops else None,
-            save_now=lambda: bool(saves) and saves.pop() > 0,
+            stop_signal=lambda: interrupts.stopped_by,
+            save_now=interrupts.wants_save,
+            in_order=interrupts.in_order,
             **(demands or {}),
         )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def tell(outcome: "Outcome", title: str) -> int:

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nint_cli.config.removed import REMOVED, RENAMED, removed_keys
+from nint_cli.config.removed import (
+    FORMER,
+    MOVED,
+    REMOVED,
+    RENAMED,
+    by_its_name,
+    removed_keys,
+)
 from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.errors import ConfigError, did_you_mean
 from nint_cli.fields.table import FIELDS, field_class
@@ -29,10 +36,34 @@ class Layer:
         settings: By dotted key.
         faults: What is wrong with the source itself, a line each; reported together with what is
             wrong with its values.
+        notes: What is worth knowing of it, a line each.
     """
 
     settings: dict[str, Setting] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def of_today(self) -> "Layer":
+        """Return it without removed keys that are as they were by default, noted.
+
+        So the config.yaml of an earlier version serves, unless it asks for what is gone.
+        """
+        given = {key: setting.value for key, setting in self.settings.items()}
+        named = by_its_name(given)
+        settings, notes = {}, []
+        for key, setting in self.settings.items():
+            if named and key in {f"nint.{name}" for name in MOVED} | {"nint.scoring", "sampler"}:
+                continue
+            if key in removed_keys() and setting.value == FORMER[key]:
+                notes.append(f"{setting.origin}: {key} was removed, and is passed over")
+            else:
+                settings[key] = setting
+        if named:
+            origin = self.settings["nint.scoring"].origin
+            notes.append(f"{origin}: nint.scoring=pool is sampler nint_diagonal now")
+            sampler = {key: given[key] for key in ("sampler",) if key in given}
+            settings |= {key: Setting(each, origin) for key, each in (sampler | named).items()}
+        return Layer(settings, self.faults, (*self.notes, *notes))
 
 
 Origins = dict[str, str]

@@ -20,6 +20,17 @@ REMOVED: Mapping[str, str] = {
 }
 """By dotted key, the reason in one clause."""
 
+FORMER: Mapping[str, Any] = {
+    "batch.fill": "never",
+    "engine.blocks": "usual",
+    "engine.compile": "never",
+    "engine.graphs": False,
+    "nint.pool": 4,
+    "nint.scoring": "sweep",
+    "nint.tangent": "exact",
+}
+"""By dotted key, what the removed ones were by default."""
+
 RENAMED: Mapping[str, str] = {"optimiser.guard": "optimiser.rescue"}
 """By the old dotted key, the new one."""
 

@@ -1,6 +1,7 @@
 """How a run is watched and steered from outside."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -46,6 +47,8 @@ class Control:
         note: Told what is worth knowing, a line at a time.
         stop_signal: Asked after every step; the number of a signal ends the run in order.
         save_now: Asked after every step; True writes a checkpoint.
+        in_order: Entered while a folder is written to. Outside of it nothing is lost if the
+            process ends, so whoever steers need not wait until `stop_signal` is asked.
         require_target: Whether a target that is missed is exit code 7.
         require_mesh: Whether a shape that ends without a surface is exit code 5.
     """
@@ -54,5 +57,6 @@ class Control:
     note: Callable[[str], None] = lambda _: None
     stop_signal: Callable[[], int | None] = lambda: None
     save_now: Callable[[], bool] = lambda: False
+    in_order: Callable[[], AbstractContextManager[None]] = nullcontext
     require_target: bool = False
     require_mesh: bool = False

@@ -1,6 +1,5 @@
 """The composition root: configuration and input to a fitted field and its run folder."""
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,8 +12,14 @@ import yaml
 from nint_cli.atomic import Writer
 from nint_cli.config.layers import Resolved
 from nint_cli.derivatives.sweep import Passes
-from nint_cli.device.settings import prepared, resolve_device
-from nint_cli.errors import InputError, NintError, OutOfMemoryError, is_out_of_memory
+from nint_cli.device.settings import resolve_device
+from nint_cli.errors import (
+    AnotherInputError,
+    InputError,
+    NintError,
+    OutOfMemoryError,
+    is_out_of_memory,
+)
 from nint_cli.metrics.schema import GuidanceRecord, PassCount, Quality, RunMetrics, finite
 from nint_cli.modalities.base import ReadSaved, nothing_saved
 from nint_cli.modalities.table import modality
@@ -22,7 +27,7 @@ from nint_cli.runs import checkpoint, environment
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.control import Control
-from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder, default_folder
+from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
 from nint_cli.samplers.base import EVERY_POINT
@@ -30,7 +35,9 @@ from nint_cli.schedules.clock import device_clock
 from nint_cli.training.trainer import Trainer
 from nint_cli.version import __version__
 
-_WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}  # on what is fitted
+WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}
+"""Sections of the settings that have no effect on what is fitted."""
+
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
 
 
@@ -43,7 +50,7 @@ def config_digest(settings: dict[str, Any]) -> str:
     Returns:
         A SHA-256 in hexadecimal.
     """
-    relevant = {k: v for k, v in settings.items() if k not in _WITHOUT_EFFECT}
+    relevant = {k: v for k, v in settings.items() if k not in WITHOUT_EFFECT}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
@@ -61,8 +68,9 @@ class Fit:
 
     Raises:
         ConfigError: If a target is set that the modality has no figure for.
-        InputError: If the input or the LPIPS weights cannot be read, the input is not the one of
-            `saved`, or `saved` does not fit its own configuration.
+        InputError: If the input or the LPIPS weights cannot be read, or `saved` does not fit its
+            own configuration.
+        AnotherInputError: If the input is not the one of `saved`.
     """
 
     def __init__(
@@ -92,7 +100,12 @@ class Fit:
 
                 raise InputError(f"{error}{another_command(source, kind)}") from error
             if saved is not None and self.subject.sha256 != saved.signal.sha256:
-                raise InputError(f"'{source}' has changed since the run; put the original back")
+                same = self.subject.record().source == saved.signal.source
+                fault = "has changed since the run" if same else "is not what the run is fitted to"
+                raise AnotherInputError(
+                    f"'{source}' {fault}; put the original back, or say where it is by "
+                    "nint resume RUN --input FILE"
+                )
             self.trainer = build_trainer(config, self.subject.signal, self.clock)
             if saved is not None:
                 try:
@@ -292,73 +305,8 @@ class Outcome:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def fit_input(
-    kind: str,
-    source: str,
-    resolved: Resolved,
-    path: Path | None = None,
-    *,
-    overwrite: bool = False,
-    skip_existing: bool = False,
-    control: Control | None = None,
-) -> Outcome:
-    """Fit an input into a run folder.
-
-    Args:
-        kind: The modality, one of `MODALITIES`.
-        source: A file, or ``sample:NAME``.
-        resolved: The configuration.
-        path: The run folder; None chooses one by input and sampler.
-        overwrite: Replace a run that is there.
-        skip_existing: Keep a run that is there, if it is complete and of the same input and
-            settings; replace it otherwise.
-        control: Watches and steers it; None leaves it to itself.
-
-    Returns:
-        The outcome.
-    """
-    control = control or Control()
-    path = path or default_folder(source, resolved.config.sampler)
-    with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
-        fit = Fit(kind, source, resolved)
-        return _fit_into(path, fit, control, overwrite=overwrite, skip_existing=skip_existing)
-
-
-def _fit_into(
-    path: Path, fit: Fit, control: Control, *, overwrite: bool, skip_existing: bool
-) -> Outcome:
-    """Fit into a folder, unless what is there will do."""
-    if skip_existing and path.exists():
-        difference = _why_not_the_same(path, fit)
-        if difference is None:
-            control.note(f"'{path}' is complete; kept")
-            missed = control.require_target and not RunFolder(path).metrics().get("target_reached")
-            if not missed:
-                with contextlib.suppress(OSError):  # nothing else wants to write there
-                    (path / METRICS).touch()  # so that make takes it for made
-            return Outcome(path, None, kept=True, target_missed=missed)
-        control.note(f"'{path}': {difference}; fitted anew")
-        overwrite = True
-    with fit.clock.measure("save_s"):
-        results = [*fit.subject.files.values(), *fit.subject.kept]
-        claimed = RunFolder.create(
-            path,
-            fit.source,
-            results=results,
-            overwrite=overwrite,
-            run_id=fit.run_id,
-            input_sha256=fit.subject.sha256,
-        )
-    with claimed as folder:
-        if folder.taken_over:
-            control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
-        for conversion in fit.subject.conversions:
-            control.note(f"'{fit.source}': {conversion}")
-        control.note(_describe(fit))
-        return Outcome(path, fit.run(folder, control), files=fit.subject.files)
-
-
-def _describe(fit: Fit) -> str:
+def describe(fit: Fit) -> str:
+    """Say in a line what is fitted by what."""
     config = fit.resolved.config
     return (
         f"{fit.source}, {fit.subject.describe()}, {config.field} with "
@@ -389,20 +337,3 @@ def _ranking(trainer: Trainer) -> str:
     if trained and all(sampler.slots[rule].uniform for rule, count in trained.items() if count):
         return "nothing: no batch chose points"
     return sampler.ranked_by
-
-
-def _why_not_the_same(path: Path, fit: Fit) -> str | None:
-    """Say why a run cannot stand for this fit; None if it can."""
-    metrics = RunFolder(path).metrics()
-    if not metrics:
-        return "no run in it that was finished"
-    if metrics.get("status") != "complete":
-        return f"the run in it is {metrics.get('status')}"
-    record = metrics.get("input")
-    if not isinstance(record, dict) or record.get("sha256") != fit.subject.sha256:
-        return "the run in it is of another input"
-    settings = fit.resolved.config.model_dump(mode="json")
-    before = metrics.get("config")  # its own digest may be of keys that are gone
-    if not isinstance(before, dict) or config_digest(before) != config_digest(settings):
-        return "the run in it has other settings"
-    return None

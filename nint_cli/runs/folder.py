@@ -179,8 +179,8 @@ class RunFolder:
             manifest = read_manifest(self.path)
             if manifest and not overwrite:
                 raise OutputError(
-                    f"'{self.path}' holds a run; choose --skip-existing to keep it, --overwrite "
-                    "to replace it, or `nint resume` to go on with it"
+                    f"'{self.path}' holds a run; choose --continue to bring it to its end if it "
+                    "is this one, --overwrite to replace it, or another folder with -o"
                 )
             owned = {MANIFEST, *manifest["files"]} if manifest else set()
             foreign = [name for name in found if name not in owned]
@@ -374,6 +374,10 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"cannot remove '{self.path / name}': {error.strerror}") from error
+
+    def note_input(self, source: str) -> None:
+        """Write in the manifest where the input is now."""
+        self._write_manifest(read_manifest(self.path) | {"input": identity(source)})
 
     def rewind_log(self, step: int) -> dict[str, Any]:
         """Drop all rows after a step, and odd ones, such as a last one that was torn.

@@ -8,6 +8,7 @@ from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.inputs import KEPT
 from nint_cli.runs.manifest import MANIFEST
 
 
@@ -41,7 +42,10 @@ def open_run(
     signal, step = saved.signal, saved.state.numbers["step"]
     try:
         folder.rebuild_manifest(
-            signal.source, modality(signal.kind).files.values(), saved.run_id, signal.sha256
+            signal.source,
+            [*modality(signal.kind).files.values(), KEPT],
+            saved.run_id,
+            signal.sha256,
         )
     except OutputError as error:
         if lock:

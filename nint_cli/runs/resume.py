@@ -1,6 +1,7 @@
 """Going on with a run exactly where it was saved."""
 
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from nint_cli.config.schema import RunConfig, dotted_keys
 from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
 from nint_cli.device.settings import prepared, resolve_device
-from nint_cli.errors import ConfigError
+from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.modalities.table import metrics_document, setting_keys
+from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint, Origin
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit, Outcome
@@ -37,6 +39,7 @@ def resume(
     *,
     steps: int | None = None,
     time_budget_s: float | None = None,
+    source: str | None = None,
     control: Control | None = None,
 ) -> Outcome:
     """Go on with a run in its own folder.
@@ -50,25 +53,38 @@ def resume(
         path: The run folder.
         steps: A new number of steps; only where no schedule depends on the number.
         time_budget_s: A new budget of training time, earlier parts included.
+        source: Where its input is now, which the run then remembers; None if it is where it was.
         control: Watches and steers it.
 
     Returns:
         The outcome; `kept` if there was nothing left to do.
+
+    Raises:
+        InputError: If there is nothing to go on from.
     """
     control = control or Control()
     with open_run(path, lock=True, note=control.note) as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")
+        if not folder.checkpoints():
+            raise InputError(
+                f"no checkpoint in '{path}': the run ended before its first one was due; the same "
+                "nint fit with --continue begins it anew"
+            )
         saved, faults = newest(folder)
         for fault in faults:
             control.note(f"{fault}; going on from the checkpoint before it")
-        resolved, changed = _resolve(folder, saved, steps, time_budget_s)
+        resolved, changed = settings_to_go_on_with(folder, saved, steps, time_budget_s)
         for key, line in unused(resolved, saved.signal.kind).items():
             if key in changed:
                 control.note(line)
         with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
-            fit = Fit(saved.signal.kind, saved.signal.source, resolved, saved, folder.read_saved)
-            return _go_on(folder, fit, saved, control)
+            place = saved.signal.source if source is None else source
+            fit = Fit(saved.signal.kind, place, resolved, saved, folder.read_saved)
+            with control.in_order():
+                if fit.subject.record() != saved.signal:
+                    _remember_place(folder, fit, saved)
+                return _go_on(folder, fit, saved, control)
 
 
 def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> Outcome:
@@ -102,8 +118,22 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
     return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
-def _resolve(
-    folder: RunFolder, saved: Checkpoint, steps: int | None, time_budget_s: float | None
+def _remember_place(folder: RunFolder, fit: Fit, saved: Checkpoint) -> None:
+    """Write in all of a run's records where its input is now."""
+    folder.note_input(fit.source)
+    moved = replace(saved, signal=fit.subject.record())
+    folder.write_checkpoint(fit.trainer.step, checkpoint.encode(moved), keep=None)
+    metrics = folder.metrics()
+    if isinstance(metrics.get("input"), dict):
+        metrics["input"] = fit.subject.input_record().model_dump(mode="json")
+        folder.write_json(METRICS, metrics)
+
+
+def settings_to_go_on_with(
+    folder: RunFolder,
+    saved: Checkpoint,
+    steps: int | None = None,
+    time_budget_s: float | None = None,
 ) -> tuple[Resolved, Set[str]]:
     """Lay the requested changes over the checkpoint's settings, and refuse what they forbid.
 

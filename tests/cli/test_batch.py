@@ -140,7 +140,7 @@ def test_batch_results_as_json(capsys, pictures):
 
 
 def test_a_bug_in_one_item_is_that_items(capsys, pictures, monkeypatch):
-    from nint_cli.runs import fit as run
+    from nint_cli.runs import request as run
 
     original = run.fit_input
 
@@ -231,6 +231,17 @@ def test_lists_name_everything(capsys, kind, expected):
     assert all(entry["summary"] for entry in entries)
     _, out, _ = nint(capsys, "list", kind)
     assert all(name in out for name in expected)
+
+
+def test_what_can_be_listed_is_listed(capsys):
+    code, out, _ = nint(capsys, "list")
+    assert code == 0
+    for line in out.splitlines():
+        command = line.split("  ")[0]
+        assert nint(capsys, *command.split()[1:])[0] == 0, line
+    assert [entry["name"] for entry in json.loads(nint(capsys, "list", "--json")[1])] == [
+        f"nint list {kind}" for kind in ("samplers", "fields", "presets", "samples")
+    ]
 
 
 def test_samples_and_presets_say_what_they_are_for(capsys):
@@ -427,10 +438,10 @@ def test_a_pattern_rule_makes_runs(pictures):
     before = Path("runs/b/metrics.json").stat().st_mtime_ns
     missing = [*command, "EXTRA=--target-psnr 99 --require-target", "runs/a/metrics.json"]
     os.utime("a.png")
-    for _ in range(2):  # what failed once is not taken for made
+    for _ in range(2):  # what is of other settings is neither taken for made nor replaced
         done = subprocess.run(missing, capture_output=True, text=True, check=False)
         assert done.returncode != 0
-        assert "Error 7" in done.stderr
+        assert "Error 4" in done.stderr
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "a.png" in done.stdout
     assert "b.png" not in done.stdout

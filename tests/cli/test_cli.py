@@ -225,7 +225,7 @@ def test_an_existing_run_is_not_touched_without_overwrite(capsys, smoke, tmp_pat
     before = (run / "metrics.json").read_bytes()
     code, out, err = nint(capsys, *smoke, "-o", run)
     assert (code, out) == (4, "")
-    assert "choose --skip-existing to keep it, --overwrite to replace it, or `nint resume`" in err
+    assert "choose --continue to bring it to its end if it is this one, --overwrite" in err
     assert (run / "metrics.json").read_bytes() == before
     assert nint(capsys, *smoke, "-o", run, "--overwrite", "--seed", 5)[0] == 0
     assert strict(run / "metrics.json")["seed"] == 5
@@ -393,7 +393,11 @@ def test_divergence_keeps_the_last_good_state(capsys, smoke, tmp_path, monkeypat
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGHUP, 129),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     run = tmp_path / "run"

@@ -434,7 +434,7 @@ def test_what_is_there_is_kept(capsys, tmp_path, no_pictures):
     fit(capsys, source)
     before = Path("run/metrics.json").read_bytes()
     code, err, _ = fit(capsys, source)
-    assert (code, "choose --skip-existing" in err) == (4, True)
+    assert (code, "choose --continue" in err) == (4, True)
     code, err, _ = fit(capsys, source, "--skip-existing")
     assert (code, "is complete; kept" in err) == (0, True)
     assert Path("run/metrics.json").read_bytes() == before

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from nint_cli.cli.forked import Forked
 
 
 def run(*words):
-    code, said = Forked([str(word) for word in words], 1).end()
+    variables = {"OMP_NUM_THREADS": "1", **os.environ}
+    code, said = Forked([str(word) for word in words], variables).end()
     return code, said.decode()
 
 
@@ -65,7 +65,7 @@ def test_it_ends_with_the_code_and_the_line_of_a_process(tmp_path):
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
 def test_a_signal_reaches_it_alone(smoke, tmp_path, number, code):
-    fit = Forked([*smoke, "--steps", "1000000", "-o", str(tmp_path / "run")], 1)
+    fit = Forked([*smoke, "--steps", "1000000", "-o", str(tmp_path / "run")], dict(os.environ))
     wait_until(lambda: bool(list(tmp_path.glob("run/checkpoints/*"))))
     fit.send_signal(number)
     assert fit.end()[0] == code
@@ -79,7 +79,7 @@ def test_a_signal_reaches_it_alone(smoke, tmp_path, number, code):
 )
 def test_a_signal_is_kept_for_it_until_it_can_handle_it(number, codes, smoke, tmp_path):
     for index in range(4):
-        fit = Forked([*smoke, "--quiet", "-o", str(tmp_path / str(index))], 1)
+        fit = Forked([*smoke, "--quiet", "-o", str(tmp_path / str(index))], dict(os.environ))
         time.sleep(index / 200)
         fit.send_signal(number)
         code, said = fit.end()
@@ -191,16 +191,20 @@ def test_a_ctrl_c_while_the_server_loads_is_no_error(after_s, tmp_path):
 
 
 @linux
-def test_when_its_parent_is_killed_it_goes_on_and_holds_no_pipe(tmp_path):
-    process = batch(tmp_path, "--steps", "1000000")
-    wait_until(lambda: len({p.parts[1] for p in Path("out").glob("*/checkpoints/*")}) == 2)
-    process.kill()
-    try:
-        process.communicate(timeout=30)
-    finally:
-        left = marked(tmp_path)
-        for pid in left:
-            with suppress(ProcessLookupError):  # the server ends with the last of them
-                os.kill(pid, signal.SIGKILL)
-    assert len(left) >= 2
-    wait_until(lambda: not marked(tmp_path))
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_fits_end_with_their_parent_and_go_on_with_the_same_command(number, tmp_path):
+    process = batch(tmp_path, "--steps", "1000000", "--set", "checkpoint.every=1000000")
+    # Not only where there is a checkpoint: they save one before they end.
+    wait_until(lambda: len(list(Path("out").glob("*/log.jsonl"))) == 2)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_until(lambda: not marked(tmp_path))  # the server and the tracker have gone, too
+    assert process.returncode == (-9 if number == signal.SIGKILL else 129)
+    for item in json.loads(Path("out/batch.json").read_text())["items"]:
+        metrics = strict(Path(item["path"], "metrics.json"))
+        assert metrics["status"] == item["status"] == "interrupted"
+        assert metrics["exit_code"] == item["exit_code"]
+        name = {143: "SIGTERM", 129: "SIGHUP"}[item["exit_code"]]
+        steps = metrics["steps"]
+        assert item["error"] == f"stopped by {name} after {steps} steps; --continue goes on"
+        assert len(list(Path(item["path"]).glob("checkpoints/*"))) == 1

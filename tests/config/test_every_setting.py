@@ -23,9 +23,9 @@ from nint_cli.modalities import settings as modality_settings
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.table import MODALITIES, modality
 from nint_cli.runs.build import build_trainer, field_for
-from nint_cli.runs.fit import fit_input
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import Targets
+from nint_cli.runs.request import fit_input
 from nint_cli.samplers.table import section_of
 from nint_cli.schedules.clock import Clock
 from tests.conftest import generator, smooth_pixels, tiny_points, tiny_signal, tiny_sound
@@ -135,7 +135,7 @@ def aimed(found: Resolved, kind: str) -> object:
 def fitted(found: Resolved, kind: str) -> object:
     """The files of a run, its log and its figures, but for the time they took."""
     try:
-        outcome = fit_input(kind, SOURCES[kind], found, Path("run"), overwrite=True)
+        outcome = fit_input(kind, SOURCES[kind], found, Path("run"), existing="replace")
     except NintError as error:
         return str(error)
     files = {str(path): path.stat().st_size for path in sorted(outcome.path.rglob("*.png"))}

@@ -1,23 +1,33 @@
 """Settings that are gone: what a user is told, and what earlier versions wrote still serves."""
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 
+from nint_cli.api import fit
 from nint_cli.cli import run
 from nint_cli.comparison.reading import read_metrics
-from nint_cli.config.removed import REMOVED, metrics_of_today, removed_keys, without_removed
+from nint_cli.config.removed import (
+    FORMER,
+    REMOVED,
+    metrics_of_today,
+    removed_keys,
+    without_removed,
+)
 from nint_cli.errors import InputError
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
 from nint_cli.runs.evaluate import evaluate_run
 from nint_cli.runs.resume import resume
 from tests.cli.test_cli import nint
+from tests.conftest import smooth_pixels
 
 OLD = {
     "batch.fill": "auto",
@@ -88,9 +98,34 @@ def test_a_key_that_was_removed_is_refused_with_its_reason(capsys, smoke, tmp_pa
     assert (code, err.strip().splitlines()) == (2, [f"nint: error: --set {message}"])
     head, _, name = key.partition(".")
     path = tmp_path / "old.yaml"
-    path.write_text(f"{head}:\n  {name}: {json.dumps(OLD[key])}\n")
+    path.write_text(f"{head}:\n  {name}: always\n")
     code, _, err = nint(capsys, *smoke, "--config", str(path))
     assert (code, err.strip().splitlines()) == (2, [f"nint: error: {path}:2:3: {message}"])
+    path.write_text(f"{head}:\n  {name}: {json.dumps(FORMER[key])}\n")
+    code, _, err = nint(capsys, *smoke, "--config", str(path), "-o", "run", "--steps", "2")
+    assert (code, f"{path}:2:3: {key} was removed, and is passed over" in err) == (0, True)
+
+
+def test_the_settings_of_an_old_run_serve_again(capsys, smoke, tmp_path):
+    """Of the former default, whose guidance has a name of its own now."""
+    old = yaml.safe_load(nint(capsys, *smoke, "--print-config")[1])
+    for key, value in FORMER.items():
+        head, _, name = key.partition(".")
+        old[head][name] = value
+    old |= {"sampler": "nint"}
+    old["nint"] |= {"scoring": "pool", "pool": 8, "xi": 0.4}
+    Path("old.yaml").write_text(yaml.safe_dump(old))
+    code, out, err = nint(capsys, *smoke, "--config", "old.yaml", "--print-config")
+    assert (code, "nint.scoring=pool is sampler nint_diagonal now" in err) == (0, True)
+    found = yaml.safe_load(out)
+    assert found["sampler"] == "nint_diagonal"
+    assert (found["nint_diagonal"]["pool"], found["nint_diagonal"]["xi"]) == (8, 0.4)
+    assert nint(capsys, "config", "validate", "old.yaml")[0] == 0
+    Image.fromarray(smooth_pixels()).save("a.png")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        fit("a.png", preset="smoke", config="old.yaml", settings={"steps": 2}, output="run")
+    assert any("engine.graphs was removed, and is passed over" in str(each) for each in told)
 
 
 def test_only_removed_keys_are_dropped():

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from nint_cli import cli
+from nint_cli.cli import commands
 from nint_cli.device import cpu
 
 FAULTS = """
@@ -73,7 +74,8 @@ def test_another_c_library_is_left_alone(monkeypatch, error):
 def test_the_command_line_asks_for_it(monkeypatch):
     """And nothing that Python calls does, which `test_caller` sees to."""
     asked = []
-    monkeypatch.setattr(cli, "keep_freed_memory", lambda: asked.append(True))
+    monkeypatch.setattr(cli.interrupts, "install", lambda: None)
+    monkeypatch.setattr(commands, "keep_freed_memory", lambda: asked.append(True))
     monkeypatch.setattr(sys, "argv", ["nint", "--version"])
     with pytest.raises(SystemExit, match="0"):
         cli.main()

@@ -97,7 +97,7 @@ def test_a_new_run_owns_its_files_and_overwrite_removes_only_them(tmp_path):
     (path / "checkpoints" / "mine.txt").write_text("mine")
     assert [p.name[5:15] for p in folder.checkpoints()] == ["0000000003", "0000000002"]
     folder.close()
-    with pytest.raises(OutputError, match="holds a run; choose --skip-existing"):
+    with pytest.raises(OutputError, match="holds a run; choose --continue"):
         RunFolder.create(path, "sample:cat")
     RunFolder.create(path, "sample:cat", overwrite=True).close()
     assert names(path) == [".lock", "checkpoints/mine.txt", "manifest.json", "notes.txt"]

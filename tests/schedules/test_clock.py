@@ -11,7 +11,7 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.fields.siren import SirenSettings
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.control import Control
-from nint_cli.runs.fit import fit_input
+from nint_cli.runs.request import fit_input
 from nint_cli.runs.resume import resume
 from nint_cli.samplers import priors
 from nint_cli.schedules.batch_size import AdaptiveBatchSize
