@@ -16,7 +16,7 @@ from nint_cli.modalities.sdf.formats.parts import Part
 from nint_cli.modalities.sdf.formats.reading import Reading, Unsupported, gunzipped
 from nint_cli.modalities.sdf.headers import FORMATS, foreign, kind_of
 from nint_cli.modalities.sdf.shape import BOX_SHARE, Faces, Points, Shape
-from nint_cli.signals.source import SAMPLE_PREFIX, read_up_to
+from nint_cli.signals.source import MOST_STREAMED, SAMPLE_PREFIX, read_up_to
 
 _READERS = {
     "OBJ": obj.read,
@@ -27,9 +27,6 @@ _READERS = {
     "glTF": gltf.read,
     "3MF": threemf.read,
 }
-
-# A pipe or a device has no size of its own, and perhaps no end.
-_MOST_STREAMED = 1 << 28
 
 # Below this thickness, of a box of length 2, a mesh is a plane with the rounding of float32; below
 # this volume, nothing is inside it.
@@ -117,7 +114,7 @@ def _content(path: Path, source: str, reading: Reading) -> bytes:
     try:
         most = reading.most_bytes
         if path.exists() and not path.is_file():
-            most = min(most, _MOST_STREAMED)
+            most = min(most, MOST_STREAMED)
         data = read_up_to(path, most)
     except IsADirectoryError:
         raise InputError(f"cannot read '{source}': it is a folder; name a mesh") from None

@@ -136,7 +136,7 @@ def test_a_pipe_is_read_to_its_end_and_one_without_end_is_refused(monkeypatch):
     thread = fed(box_obj().encode())
     assert is_box("pipe.obj")
     thread.join()
-    monkeypatch.setattr("nint_cli.modalities.sdf.files._MOST_STREAMED", 1000)
+    monkeypatch.setattr("nint_cli.modalities.sdf.files.MOST_STREAMED", 1000)
     thread = fed(bytes(1 << 24))
     assert "a stream of more than 1,000 bytes; save it as a file first" in refusal("pipe.obj")
     thread.join()
