@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -66,6 +66,20 @@ class Origin(BaseModel):
         return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
 
 
+class Ended(BaseModel):
+    """How a run's training ended, which is measured and drawn after this is saved.
+
+    Attributes:
+        reason: Why, as metrics.json has it.
+        units: What measuring may take under ``evaluation.final: auto``; see `Subject.cost`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    reason: Literal["steps", "time_budget", "target", "diverged"]
+    units: int = Setting(ge=0)
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -114,6 +128,7 @@ class Checkpoint:
         state: Its trainer's state.
         best: Highest finite figure of any evaluation, and its step; or None.
         origin: What the run began under.
+        ended: How its training ended; None while it goes on, or after a signal.
     """
 
     config: RunConfig
@@ -121,6 +136,7 @@ class Checkpoint:
     state: TrainerState
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
+    ended: Ended | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -141,6 +157,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "best": checkpoint.best,
         "origin": checkpoint.origin.model_dump(),
     }
+    if checkpoint.ended is not None:
+        about["ended"] = checkpoint.ended.model_dump()
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -271,6 +289,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         TrainerState(tensors, saved),
         None if best is None else (float(best[0]), int(best[1])),
         Origin.model_validate(about["origin"]),
+        None if about.get("ended") is None else Ended.model_validate(about["ended"]),
     )
 
 

@@ -260,7 +260,7 @@ class RunFolder:
             step: The step to go on from.
 
         Returns:
-            The newest evaluation left; empty where there is none.
+            The newest row left that has the clock; empty where there is none.
         """
         try:
             lines = (self.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -277,7 +277,7 @@ class RunFolder:
                 rows.append(row)
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         self.write(LOG, text.encode())
-        return next((row for row in reversed(rows) if "event" not in row), {})
+        return next((row for row in reversed(rows) if "clock" in row), {})
 
     def write(self, name: str, data: bytes) -> None:
         """Write one of the run's files whole.

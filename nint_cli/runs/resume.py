@@ -1,6 +1,6 @@
 """Going on with a run exactly where it was saved."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,10 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
             f"'{path / LOG}' has no row for step {fit.trainer.step}: the time of "
             "some earlier steps is not counted"
         )
-    fit.logged_step = row.get("step")
+    fit.logged_step = row.get("evaluated" if "event" in row else "step")
+    fit.loss = row.get("loss")
+    if _is_to_be_ended(saved, fit.resolved.config, folder.metrics()):
+        fit.ended = saved.ended
     if isinstance(seconds := row.get("clock"), dict):
         fit.clock.resume(seconds)
     folder.remove(METRICS)  # which would say that the run is over
@@ -98,8 +101,21 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
     elsewhere = _elsewhere(saved.origin)
     if elsewhere is not None:
         control.note(f"'{path}' {elsewhere}")
-    control.note(f"'{path}': going on from step {fit.trainer.step}{_length(fit.resolved.config)}")
+    control.note(
+        f"'{path}': going on from step {fit.trainer.step}{_length(fit.resolved.config)}"
+        if fit.ended is None
+        else f"'{path}': training is over; measuring what it came to"
+    )
     return Outcome(path, fit.run(folder, control), files=fit.subject.files)
+
+
+def _is_to_be_ended(saved: Checkpoint, config: RunConfig, metrics: Mapping[str, object]) -> bool:
+    """Tell whether only the end of a run is to be done, which was cut off.
+
+    Where a run is to become longer, or has diverged and was measured, training goes on.
+    """
+    same = (config.steps, config.stop) == (saved.config.steps, saved.config.stop)
+    return same and metrics.get("status") not in {"complete", "diverged"}
 
 
 def _resolve(
