@@ -59,7 +59,7 @@ class Bar:
         """Leave the bar as it is."""
         self._bar.close()
 
-    def begin_end(self, seconds: float) -> None:
+    def begin_end(self, seconds: float | None) -> None:
         """Draw another bar, by time."""
         self._end = _Tqdm(
             total=100,
@@ -112,10 +112,10 @@ class Lines:
     def finish(self) -> None:
         """Say nothing more."""
 
-    def begin_end(self, seconds: float) -> None:
+    def begin_end(self, seconds: float | None) -> None:
         """Say how long it will take, where that is worth saying."""
         self._end_began = self._spoke = time.monotonic()
-        if seconds >= 1:
+        if seconds is not None and seconds >= 1:
             console.note(f"training is over; measuring and drawing take about {seconds:.0f} s")
 
     def end(self, share: float) -> None:

@@ -23,8 +23,8 @@ class Progress(Protocol):
     def finish(self) -> None:
         """See the end of the training, whatever it is."""
 
-    def begin_end(self, seconds: float) -> None:
-        """See that measuring and drawing begin, and about how long they will take."""
+    def begin_end(self, seconds: float | None) -> None:
+        """See that measuring and drawing begin, and about how long they take, if known."""
 
     def end(self, share: float) -> None:
         """See what share of them is done."""
@@ -48,7 +48,7 @@ class Silent:
     def finish(self) -> None:
         """Say nothing."""
 
-    def begin_end(self, seconds: float) -> None:
+    def begin_end(self, seconds: float | None) -> None:
         """Say nothing."""
 
     def end(self, share: float) -> None:

@@ -33,19 +33,24 @@ class Meter:
     Args:
         control: Shows it, and is asked for a signal after every piece.
         units: What it will take, see `Subject.cost`.
-        unit_s: Seconds that a unit takes, as training took them.
+        unit_s: Seconds that a unit takes, as training took them; None where nothing is known.
         stoppable: Whether signals stop it; after one that ended the training, what little is
             measured is not given up.
     """
 
     def __init__(
-        self, control: Control, units: int, unit_s: float, *, stoppable: bool = True
+        self,
+        control: Control,
+        units: int,
+        unit_s: float | None = None,
+        *,
+        stoppable: bool = True,
     ) -> None:
         self._control = control
         self._units = max(1, units)
         self._done = 0
         self._stoppable = stoppable
-        control.progress.begin_end(units * unit_s)
+        control.progress.begin_end(None if unit_s is None else units * unit_s)
 
     def __call__(self, units: int) -> None:
         """See a piece; a `Piece`.

@@ -23,7 +23,13 @@ from PIL import Image, UnidentifiedImageError
 from nint_cli.errors import InputError
 from nint_cli.modalities.image.samples import picture_path
 from nint_cli.modalities.image.signal import Picture, Pixels
-from nint_cli.modalities.image.tiff import BITS_PER_SAMPLE, UnsupportedPicture, read_tiff, upright
+from nint_cli.modalities.image.tiff import (
+    BITS_PER_SAMPLE,
+    UnsupportedPicture,
+    is_mapped,
+    read_tiff,
+    upright,
+)
 from nint_cli.signals.source import SAMPLE_PREFIX, read_up_to
 
 # What decoders raise on damaged data, each format in its own way.
@@ -83,7 +89,8 @@ def read_picture(
     Args:
         source: A PNG, JPEG, TIFF, BMP or WebP file, or ``sample:NAME``.
         size: Shrink the longest side to this many pixels; a smaller picture is left alone.
-        max_pixels: Refuse a larger picture, by its header, before decoding.
+        max_pixels: Refuse a larger picture, by its header, before decoding; not one that is
+            mapped and not shrunk, for it takes no memory.
 
     Returns:
         The picture.
@@ -94,7 +101,8 @@ def read_picture(
     conversions: list[str] = []
     try:
         with _opened(source, max_pixels) as (file, suffix):
-            pixels = _decode(file, suffix, max_pixels, conversions)
+            limit = None if size is None and is_mapped(file) else max_pixels
+            pixels = _decode(file, suffix, limit, conversions)
     except UnsupportedPicture as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     except UnidentifiedImageError as error:
@@ -132,7 +140,7 @@ def _opened(source: str, max_pixels: int) -> Iterator[tuple[BinaryIO, str]]:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read '{source}': {reason}") from error
     with file:
-        if size > most:
+        if size > most and not is_mapped(file):
             raise InputError(
                 f"cannot use '{source}': more than {most:,} bytes, which no picture of "
                 f"image.max_pixels = {max_pixels:,} has; raise that limit if it is one"
@@ -161,10 +169,10 @@ def encode_picture(pixels: Pixels) -> bytes:
     return imageio.imwrite("<bytes>", stored, extension=".png", plugin="pillow", is_batch=False)
 
 
-def _decode(file: BinaryIO, suffix: str, max_pixels: int, conversions: list[str]) -> Pixels:
+def _decode(file: BinaryIO, suffix: str, max_pixels: int | None, conversions: list[str]) -> Pixels:
     with _large_headers_allowed(), Image.open(file, formats=tuple(FORMATS)) as image:
         width, height = image.size
-        if width * height > max_pixels:
+        if max_pixels is not None and width * height > max_pixels:
             raise UnsupportedPicture(
                 f"{width}x{height} pixels are more than image.max_pixels = {max_pixels:,}; "
                 f"if the machine has the memory, --set image.max_pixels={width * height}"

@@ -22,5 +22,6 @@ class ImageSettings(ModalitySettings):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="a picture with more pixels is refused before it is decoded",
+        description="a picture with more pixels is refused before it is decoded, if it has to be: an "
+        "uncompressed TIFF file is mapped, and takes no memory",
     )

@@ -6,6 +6,7 @@ Where the file holds the pixels as they are, it is mapped and not even read.
 import io
 import itertools
 import math
+import struct
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,6 +28,9 @@ _READ_BYTES = 1 << 24  # at once
 _LEVEL = 6  # of compression
 _BIG_BYTES = 1 << 31  # of pixels, beyond which a file's offsets might not fit into 32 bits
 
+_TIFF = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+_ORIENTATION = 274  # the tag
+
 BITS_PER_SAMPLE = 258
 """The tag."""
 
@@ -38,6 +42,39 @@ _LOSSLESS = {"NONE", "LZW", "DEFLATE", "ADOBE_DEFLATE", "PACKBITS", "LZMA", "ZST
 
 class UnsupportedPicture(Exception):
     """The file is sound, but nothing that can be fitted."""
+
+
+def is_mapped(file: BinaryIO) -> bool:
+    """Tell whether `read_tiff` maps a file, so that its pixels take no memory of their own.
+
+    Args:
+        file: Any file; it is left at its beginning.
+    """
+    import tifffile
+
+    file.seek(0)
+    if not isinstance(file, io.BufferedReader) or file.read(4) not in _TIFF:
+        file.seek(0)
+        return False
+    file.seek(0)
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            page = tiff.pages.first
+            orientation = int(page.tags.valueof(_ORIENTATION, 1))
+            return _is_plain(page) and page.is_final and _maps(page, tiff.byteorder, orientation)
+    except (ValueError, LookupError, TypeError, struct.error, tifffile.TiffFileError):
+        return False  # whoever reads it will say what is wrong
+    finally:
+        file.seek(0)
+
+
+def _maps(page: "TiffPage", byteorder: str, orientation: int) -> bool:
+    """Tell whether pixels that lie in the file one after another are upright, and many."""
+    assert page.dtype is not None
+    planar = page.samplesperpixel > 1 and int(page.planarconfig or 1) == 2
+    size = page.imagelength * page.imagewidth * page.samplesperpixel * page.dtype.itemsize
+    upright = orientation not in range(2, 9) and not planar
+    return upright and page.dtype.newbyteorder(byteorder).isnative and size >= MAPPED_BYTES
 
 
 def read_tiff(file: BinaryIO, bits: tuple[int, ...], orientation: int) -> Pixels | None:
@@ -74,8 +111,7 @@ def read_tiff(file: BinaryIO, bits: tuple[int, ...], orientation: int) -> Pixels
         if file.seek(0, io.SEEK_END) < offset + size:
             raise ValueError("the file ends before its pixels do")
         dtype = page.dtype.newbyteorder(tiff.byteorder)
-        as_it_is = orientation == 1 and not planar and dtype.isnative
-        if as_it_is and size >= MAPPED_BYTES and isinstance(file, io.BufferedReader):
+        if isinstance(file, io.BufferedReader) and _maps(page, tiff.byteorder, orientation):
             # "c": what is written stays in memory; nobody writes, but PyTorch wants to be able to.
             return np.asarray(np.memmap(file, dtype, "c", offset, shape))
         file.seek(offset)
