@@ -40,10 +40,8 @@ def evaluate_run(
     Returns:
         The quality.
 
-    Raises:
-        InputError: If there is no sound checkpoint, the input is gone or has changed, what it is
-            compared with has another size, or the LPIPS weights are unsound.
-        Stopped: If a signal came.
+    A signal that comes raises `Stopped`, a checkpoint, input or weights that are unsound, gone, or
+    of another size an `InputError`.
     """
     control = control or Control()
     with RunFolder.open(path, lock=reconstruct) as folder:

@@ -8,7 +8,7 @@ import itertools
 import math
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def is_mapped(file: BinaryIO) -> bool:
         file.seek(0)
 
 
-def _maps(page: "TiffPage", byteorder: str, orientation: int) -> bool:
+def _maps(page: "TiffPage", byteorder: Literal["<", ">"], orientation: int) -> bool:
     """Tell whether pixels that lie in the file one after another are upright, and many."""
     assert page.dtype is not None
     planar = page.samplesperpixel > 1 and int(page.planarconfig or 1) == 2
