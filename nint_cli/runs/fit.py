@@ -88,6 +88,7 @@ class Fit:
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
         self.loss: float | None = None
+        self.cut_off = False  # whether the log has an event in place of its last evaluation
         self.ended: Ended | None = None  # where a resumed run's end alone is to be done
         self._observer: RunObserver | None = None
         self._best = saved.best if saved is not None else None
@@ -158,6 +159,7 @@ class Fit:
             best=self._best,
             logged_step=self.logged_step,
             loss=self.loss,
+            over=self.cut_off,
         )
         self.trainer.duration.begin(self.trainer.step)
         if self.ended is not None:

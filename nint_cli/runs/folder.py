@@ -24,6 +24,8 @@ CHECKPOINTS = "checkpoints"
 SELECTIONS = "selections"
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+OVER = "training_over"
+"""The event in the log that stands for a run's last row until that is measured."""
 
 
 # Marks a manifest as nint's: other programs write a manifest.json that lists files, too, and what
@@ -324,6 +326,17 @@ class RunFolder:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
             raise OutputError(f"cannot write '{self.path / LOG}': {error.strerror}") from error
+
+    def end_log(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the log in place of those that `OVER` marks.
+
+        Args:
+            row: Plain data.
+        """
+        text = self.read_saved(LOG) or b""
+        mark = json.dumps({"event": OVER})[1:-1].encode()
+        rows = [line for line in text.splitlines(keepends=True) if mark not in line]
+        self.write(LOG, b"".join([*rows, json.dumps(row, allow_nan=False).encode() + b"\n"]))
 
     def write_checkpoint(self, step: int, data: bytes, keep: int | None = 2) -> None:
         """Write a checkpoint, then drop all of the run's but the newest ones.

@@ -21,7 +21,7 @@ from nint_cli.runs.ending import (
     units_spent,
 )
 from nint_cli.runs.environment import came_near
-from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.folder import OVER, RunFolder
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
@@ -85,6 +85,7 @@ class RunObserver:
         best: The highest headline of earlier evaluations that were due, and its step.
         logged_step: The step of the log's last row; None while there is none.
         loss: The last finite loss before; None where none is known.
+        over: Whether the log ends with an event in place of the last evaluation.
 
     Attributes:
         best: The highest headline of the evaluations that were due, and its step; None before.
@@ -106,6 +107,7 @@ class RunObserver:
         best: tuple[float, int] | None = None,
         logged_step: int | None = None,
         loss: float | None = None,
+        over: bool = False,
     ) -> None:
         self._subject = subject
         self._config = config
@@ -118,6 +120,7 @@ class RunObserver:
         self._save_every = config.checkpoint.every
         self._parts = 0
         self.loss = loss
+        self._over = over
         self._told_of_batches = False
         self._told_of_precision = False
         self._began = time.monotonic()
@@ -247,8 +250,10 @@ class RunObserver:
                 self._folder.write_selection(trainer.step, chosen)
         headline = self._subject.modality.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
+        write = self._folder.end_log if self._over else self._folder.append_log
+        self._over = False
         with self._clock.measure("save_s"):
-            self._folder.append_log({
+            write({
                 "step": trainer.step,
                 "train_s": self._clock.train_s,
                 "passes": trainer.passes.total,
@@ -261,8 +266,8 @@ class RunObserver:
     def end(self, trainer: Trainer, reason: str) -> Ended | None:
         """Save what training has come to, before that is measured.
 
-        The log gets what only the process knows: the times and the last loss, from which the run
-        ends as it would have ended if this process ends here.
+        The log gets what only the process knows, the times and the last loss, until it has the
+        last evaluation: from them the run ends as it would have ended if this process ends here.
 
         Args:
             trainer: At its last step.
@@ -275,14 +280,15 @@ class RunObserver:
         if reason != "signal":
             allowed = units_allowed(trainer, self._config)
             ended = Ended.model_validate({"reason": reason, "units": allowed})
-        self._folder.append_log({
-            "event": "training_over",
-            "step": trainer.step,
-            "reason": reason,
-            "loss": self.loss,
-            "evaluated": self.logged_step,
-            "clock": self._clock.known(),
-        })
+        if self.logged_step != trainer.step:
+            self._over = True
+            self._folder.append_log({
+                "event": OVER,
+                "step": trainer.step,
+                "reason": reason,
+                "loss": self.loss,
+                "clock": self._clock.known(),
+            })
         self.save(trainer, ended)
         return ended
 

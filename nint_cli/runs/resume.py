@@ -84,7 +84,8 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
             f"'{path / LOG}' has no row for step {fit.trainer.step}: the time of "
             "some earlier steps is not counted"
         )
-    fit.logged_step = row.get("evaluated" if "event" in row else "step")
+    fit.cut_off = "event" in row
+    fit.logged_step = None if fit.cut_off else row.get("step")
     fit.loss = row.get("loss")
     if _is_to_be_ended(saved, fit.resolved.config, folder.metrics()):
         fit.ended = saved.ended

@@ -212,9 +212,9 @@ class AudioSubject(Subject):
         """Predict all samples, or some of a long sound; see `Subject.evaluate`."""
         count = len(self.signal) if self.points is None else self.points
         if units is not None:
-            count = min(count, max(_LEAST_SAMPLE, int(units / _EVALUATION_COST)))
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
         if count < len(self.signal):
-            return self._sampled(field, rounded_down(count))
+            return self._sampled(field, count)
         return self._predicted(field, unwatched)
 
     def _sampled(self, field: Field, count: int, piece: Piece = unwatched) -> Evaluation:
@@ -231,7 +231,7 @@ class AudioSubject(Subject):
     def _predicted(self, field: Field, piece: Piece) -> Evaluation:
         prediction = _prediction(field, self.signal, piece)
         figures = _figures(played(prediction, self.scaling), self._waveform)
-        return Evaluation(figures, prediction, len(self.signal))
+        return Evaluation(figures, prediction)
 
     @property
     def cost(self) -> int:

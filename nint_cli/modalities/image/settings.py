@@ -22,6 +22,6 @@ class ImageSettings(ModalitySettings):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="a picture with more pixels is refused before it is decoded, if it has to be: an "
-        "uncompressed TIFF file is mapped, and takes no memory",
+        description="a picture with more pixels is refused before it is decoded; one that is "
+        "mapped, in an uncompressed TIFF file, takes no memory and is not",
     )

@@ -213,9 +213,9 @@ class ImageSubject(Subject):
         """Predict all pixels, or some of a large picture; see `Subject.evaluate`."""
         count = len(self.signal) if self.points is None else self.points
         if units is not None and not self.log_ssim:
-            count = min(count, max(_LEAST_SAMPLE, int(units / _EVALUATION_COST)))
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
         if count < len(self.signal):
-            return self._sampled(field, rounded_down(count))
+            return self._sampled(field, count)
         error, ssim = SquaredError(), self._ssim() if self.log_ssim else None
         self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
         return self._evaluation(error, ssim)
@@ -296,7 +296,9 @@ class ImageSubject(Subject):
         figures, similarity = _figures(error), ssim.mean() if ssim is not None else None
         if self.log_ssim:
             figures["ssim"] = similarity
-        return ImageEvaluation(figures, points=len(self.signal), ssim=similarity)
+        every = len(self.signal)
+        points = every if self.points is not None and every > self.points else None
+        return ImageEvaluation(figures, points=points, ssim=similarity)
 
     def quality(
         self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
