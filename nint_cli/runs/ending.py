@@ -6,8 +6,11 @@ from nint_cli.modalities.base import Evaluation, Subject
 from nint_cli.runs.control import Control
 from nint_cli.training.trainer import Trainer
 
-SMALL_UNITS = 1 << 18
-"""What the end may always take, a few seconds; and all that it takes after a signal."""
+SMALL_UNITS = 1 << 19
+"""What the end may always take, a few seconds."""
+
+HASTY_UNITS = 1 << 18
+"""What it may take after a signal."""
 
 # A step of a GPU takes as long as a forward pass of so many points, however small its batch is.
 _GPU_STEP_UNITS = 1 << 18

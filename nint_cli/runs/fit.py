@@ -29,7 +29,7 @@ from nint_cli.runs import checkpoint, environment
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.checkpoint import Checkpoint, Ended
 from nint_cli.runs.control import Control
-from nint_cli.runs.ending import SMALL_UNITS, Meter, Stopped, final_record, unit_seconds, units_of
+from nint_cli.runs.ending import HASTY_UNITS, Meter, Stopped, final_record, unit_seconds, units_of
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder, default_folder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
@@ -144,6 +144,7 @@ class Fit:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(CONFIG, text.encode())
+            folder.write_origins(self.resolved.origins)
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
         for note in self.subject.notes:
@@ -182,7 +183,7 @@ class Fit:
         self, folder: RunFolder, observer: RunObserver, control: Control, reason: str
     ) -> RunMetrics:
         """Measure and draw what a run came to; its last checkpoint is on the disk by now."""
-        units = SMALL_UNITS if self.ended is None else self.ended.units
+        units = HASTY_UNITS if self.ended is None else self.ended.units
         bound = units_of(self.resolved.config, units)
         if self.ended is None and bound is None:
             bound = units  # whoever sent a signal does not wait for all of it

@@ -234,6 +234,18 @@ class RunFolder:
             return {}
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
+    def origins(self) -> dict[str, str]:
+        """Return where the run's settings come from, as `write_origins` noted it; or empty."""
+        # Earlier versions had them in metrics.json alone.
+        found = _read_manifest(self.path).get("origins") or self.metrics().get("origins")
+        if not isinstance(found, dict):
+            return {}
+        return {str(key): str(origin) for key, origin in found.items()}
+
+    def write_origins(self, origins: Mapping[str, str]) -> None:
+        """Note where the run's settings come from, for metrics.json of a run that is cut off."""
+        self._write_manifest(_read_manifest(self.path) | {"origins": dict(origins)})
+
     def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""
         try:

@@ -159,10 +159,7 @@ def _resolve(
     for key, value in changes.items():
         section, _, name = key.rpartition(".")
         (merged[section] if section else merged)[name] = value
-    before = folder.metrics().get("origins")
-    if not isinstance(before, dict):
-        before = dict.fromkeys(dotted_keys(), "checkpoint")
-    known = {str(key): str(origin) for key, origin in before.items()}
+    known = folder.origins() or dict.fromkeys(dotted_keys(), "checkpoint")
     return Resolved(RunConfig.model_validate(merged), known | origins), changes.keys()
 
 
