@@ -227,12 +227,15 @@ class RunObserver:
             return None
         stepping = time.monotonic() - self._began - self._evaluations_s
         left = max(0, total - step) * stepping / done
-        to_come = self._due(trainer, total - 1) - self._due(trainer, step)
+        if self._evaluate_every is not None:
+            to_come = int(self._due(trainer, total - 1)) - int(self._due(trainer, step))
+        else:  # the last of them is the end's
+            to_come = self._config.evaluation.count - self._parts - 1
         if self._evaluations:
             each = self._evaluations_s / self._evaluations
         else:
             each = unit_seconds(trainer) * (self._units(trainer) or 0)
-        return left + max(0.0, to_come) * each
+        return left + max(0, to_come) * each
 
     def consider_best(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Remember the highest headline of the evaluations that are due by the settings."""

@@ -67,6 +67,7 @@ _WATCH_COST = 115
 _SURFACE_POINT_COST = 6
 _PIXEL_COST = 30
 _LEAST_CELLS = 1 << 12
+_LEAST_COST = _LEAST_CELLS * (_CELL_COST + _TRUE_COST)  # what is always measured
 _SAMPLE = 1 << 16  # cells, where nothing says how many
 
 _LEFT_OUT = "left out for the time it takes; nint eval measures all"
@@ -255,8 +256,7 @@ class SdfSubject(Subject):
     @property
     def cost(self) -> int:
         """Units of measuring, marching and drawing; see `Subject.cost`."""
-        costs = self._costs()
-        return sum(costs.values()) + _POOL_POINT_COST * min(_LOOKED_AT, len(self.pool.coords))
+        return sum(self._costs().values()) + _LEAST_COST
 
     def _costs(self) -> dict[str, int]:
         """Give the units of the parts that may be left out, the most wanted first."""
@@ -282,7 +282,7 @@ class SdfSubject(Subject):
         """
         left, kept = units or 0, set()
         for name, cost in self._costs().items():
-            if units is None or cost <= left - _LEAST_CELLS * (_CELL_COST + _TRUE_COST):
+            if units is None or cost <= left - _LEAST_COST:
                 kept.add(name)
                 left -= cost
         if "overlap" in kept:
