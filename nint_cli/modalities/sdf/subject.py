@@ -58,9 +58,9 @@ _LOOKED_AT = 1 << 15  # points of the pool, for that error
 # first time the tree of triangles; of a point of the pool, which is known; of the mesh and both
 # insides by the square of the grid points along an edge, for only what is near the surface is
 # looked at; of a point on each surface; and of a pixel along two edges of the picture.
-_CELL_COST = 3
+_CELL_COST = 5
 _TRUE_COST = 5
-_POOL_POINT_COST = 2
+_POOL_POINT_COST = 3
 _MESH_COST = 95
 _OVERLAP_COST = 180
 _WATCH_COST = 115
@@ -240,18 +240,17 @@ class SdfSubject(Subject):
         """
         resolution = self.settings.watch_resolution
         points = _LOOKED_AT if units is None else units // (4 * _POOL_POINT_COST)
-        points = min(_LOOKED_AT, max(_LEAST_CELLS, rounded_down(points)))
+        points = min(_LOOKED_AT, max(_LEAST_CELLS // 2, rounded_down(points)))
         left = None if units is None else units - _POOL_POINT_COST * points
         error, _ = self._distance_error(field, points)
-        sampled = left is not None and left < _WATCH_COST * resolution**2
-        if sampled:
-            assert left is not None
-            cells = rounded_down(max(_LEAST_CELLS, left // _CELL_COST))
+        if left is not None and left < _WATCH_COST * resolution**2:
+            cells = min(resolution**3, rounded_down(max(_LEAST_CELLS, left // _CELL_COST)))
             found, _ = self._sampled_overlap(field, resolution, cells, unwatched)
-        else:
-            predicted = surface.occupancy(self._distance_of(field), resolution)
-            found, _ = _iou(predicted, self._watched)
-        return SdfEvaluation({"iou": found, "sdf_error": error}, sampled=sampled)
+            figures = {"iou": found, "sdf_error": error}
+            return SdfEvaluation(figures, points=cells, sampled=True)
+        predicted = surface.occupancy(self._distance_of(field), resolution)
+        found, _ = _iou(predicted, self._watched)
+        return SdfEvaluation({"iou": found, "sdf_error": error})
 
     @property
     def cost(self) -> int:
