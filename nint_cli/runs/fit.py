@@ -144,7 +144,6 @@ class Fit:
         with self.clock.measure("save_s"):
             text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
             folder.write(CONFIG, text.encode())
-            folder.write_origins(self.resolved.origins)
             for name, content in self.subject.cache().items():
                 folder.write(name, content)
         for note in self.subject.notes:
@@ -402,7 +401,13 @@ def _fit_into(
         overwrite = True
     with fit.clock.measure("save_s"):
         results = fit.subject.files.values()
-        claimed = RunFolder.create(path, fit.source, results=results, overwrite=overwrite)
+        claimed = RunFolder.create(
+            path,
+            fit.source,
+            results=results,
+            origins=fit.resolved.origins,
+            overwrite=overwrite,
+        )
     with claimed as folder:
         if folder.taken_over:
             control.note(f"'{path}' was left unfinished by {folder.taken_over}, which is gone")

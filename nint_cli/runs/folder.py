@@ -108,7 +108,13 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, source: str, *, results: Iterable[str] = (), overwrite: bool = False
+        cls,
+        path: Path,
+        source: str,
+        *,
+        results: Iterable[str] = (),
+        origins: Mapping[str, str] | None = None,
+        overwrite: bool = False,
     ) -> Self:
         """Claim and lock a folder for a new run.
 
@@ -116,6 +122,7 @@ class RunFolder:
             path: The folder; made, with its parents, if it is not there.
             source: The input, noted in the manifest.
             results: Names of further files that the run may write.
+            origins: Where its settings come from, for metrics.json of a run that is cut off.
             overwrite: Remove the files of an earlier run, and only those.
 
         Returns:
@@ -140,7 +147,8 @@ class RunFolder:
         try:
             folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
             folder._remove_run()
-            folder._write_manifest({"input": identity(source), "files": [], "owner": _owner()})
+            manifest = {"input": identity(source), "files": [], "owner": _owner()}
+            folder._write_manifest(manifest | ({"origins": dict(origins)} if origins else {}))
         except BaseException:
             folder.close()
             raise
@@ -235,7 +243,7 @@ class RunFolder:
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
     def origins(self) -> dict[str, str]:
-        """Return where the run's settings come from, as `write_origins` noted it; or empty."""
+        """Return where the run's settings come from; empty where nobody noted it."""
         # Earlier versions had them in metrics.json alone.
         found = _read_manifest(self.path).get("origins") or self.metrics().get("origins")
         if not isinstance(found, dict):
@@ -243,8 +251,9 @@ class RunFolder:
         return {str(key): str(origin) for key, origin in found.items()}
 
     def write_origins(self, origins: Mapping[str, str]) -> None:
-        """Note where the run's settings come from, for metrics.json of a run that is cut off."""
-        self._write_manifest(_read_manifest(self.path) | {"origins": dict(origins)})
+        """Note where the run's settings come from, if that has changed."""
+        if origins != self.origins():
+            self._write_manifest(_read_manifest(self.path) | {"origins": dict(origins)})
 
     def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""

@@ -91,6 +91,7 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
         fit.ended = saved.ended
     if isinstance(seconds := row.get("clock"), dict):
         fit.clock.resume(seconds)
+    folder.write_origins(fit.resolved.origins)
     folder.remove(METRICS)  # which would say that the run is over
     # Damaged checkpoints that were passed over, and steps that will be done again, or never.
     folder.forget_after(fit.trainer.step)
