@@ -225,7 +225,7 @@ class Fit:
             folder.write_by(name, writer)
             streamed.append(name)
 
-        if control.require_mesh:
+        if control.require_mesh and self.ended is not None:
             bound = None
         with self.clock.measure("evaluation_s"), trainer.measured():
             evaluation = subject.evaluate_fully(trainer.field, keep, units=bound, piece=piece)
