@@ -66,6 +66,7 @@ _OVERLAP_COST = 180
 _WATCH_COST = 115
 _SURFACE_POINT_COST = 6
 _PIXEL_COST = 30
+_FIELD_COST = 2  # of a point in the end
 _LEAST_CELLS = 1 << 12
 _LEAST_COST = _LEAST_CELLS * (_CELL_COST + _TRUE_COST)  # what is always measured
 _SAMPLE = 1 << 16  # cells, where nothing says how many
@@ -469,7 +470,7 @@ def field_distance(field: Field, half_range: float, piece: Piece = unwatched) ->
     size = EXACT.block_size(field)
 
     def distance(coords: Tensor) -> Tensor:
-        piece(_POOL_POINT_COST * len(coords))
+        piece(_FIELD_COST * len(coords))
         parts = (coords * half_range).to(device).split(size)
         return torch.cat([field(part)[:, 0] for part in parts]) / half_range
 
