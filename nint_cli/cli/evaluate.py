@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
+from nint_cli.cli.options import ProgressMode
+from nint_cli.cli.signals_and_outcome import steered
+from nint_cli.errors import ConfigError
 
 
 def evaluate(
@@ -26,6 +29,16 @@ def evaluate(
         bool | None,
         typer.Option("--flip/--no-flip", help="Compute FLIP, or not, whatever the run says."),
     ] = None,
+    reconstruct: Annotated[
+        bool,
+        typer.Option(
+            "--reconstruct",
+            help="Write the reconstruction and its pictures into the run folder, too.",
+        ),
+    ] = False,
+    progress: Annotated[
+        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
+    ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Rebuild the field of a run from its checkpoint alone and measure its quality."""
@@ -37,7 +50,12 @@ def evaluate(
         "metrics.lpips_sha256": ("--lpips-sha256", lpips_sha256),
         "metrics.flip": ("--flip", flip),
     }
-    quality = evaluate_run(run, against, flag_layer(flags, Layer()), note=console.note)
+    if reconstruct and against is not None:
+        raise ConfigError("--reconstruct shows the run beside its own input; leave out --against")
+    with steered(progress) as control:
+        quality = evaluate_run(
+            run, against, flag_layer(flags, Layer()), reconstruct=reconstruct, control=control
+        )
     if json:
         console.result(quality.model_dump_json(indent=2))
         return 0

@@ -115,6 +115,7 @@ class _FitCommand:
                 "--time-budget",
                 seconds(options.time_budget, "--time-budget"),
             ),
+            "evaluation.final": ("--final", options.final),
             "batch.fraction": ("--batch-fraction", options.batch_fraction),
             "optimiser.lr": ("--lr", options.lr),
             "seed": ("--seed", options.seed),

@@ -120,6 +120,10 @@ class FitOptions:
         str | None,
         typer.Option(metavar="T", help="Stop after that much training time: 90s, 5m, 1h."),
     ] = None
+    final: Annotated[
+        Literal["auto", "full", "sample"] | None,
+        typer.Option(help="What the end measures: all that takes no longer than the training."),
+    ] = None
     require_target: Annotated[
         bool, typer.Option("--require-target", help="Exit with code 7 if the target is missed.")
     ] = False

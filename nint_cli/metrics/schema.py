@@ -120,6 +120,21 @@ class GuidanceRecord(Part):
     self_leverage_reason: str | None = Field(None, description="why there is none")
 
 
+class FinalRecord(Part):
+    """How the figures of the run's end were measured."""
+
+    measured: Literal["full", "sample"] = Field(
+        description="in full, or by an even sample where that would take longer than the training"
+    )
+    points: int | None = Field(
+        None, description="pixels, samples or cells of the headline's figure; null: all of them"
+    )
+    left_out: list[str] = Field(
+        [], description="figures, and files by what they are, that are not there for that"
+    )
+    reason: str | None = Field(None, description="why, and how to have them")
+
+
 class MemoryRecord(Part):
     """Most memory in use at any time, in bytes."""
 
@@ -200,6 +215,9 @@ class RunMetrics(Quality):
     passes: PassCount
     guidance: GuidanceRecord | None = Field(
         None, description="null where an earlier version wrote the file"
+    )
+    final: FinalRecord | None = Field(
+        None, description="null where nothing was measured, or by an earlier version"
     )
     memory: MemoryRecord
     precision: PrecisionRecord | None = Field(None, description="of training; null: not known")

@@ -23,6 +23,17 @@ SaveFile = Callable[[str, Callable[[BinaryIO], None]], None]
 """Writes one of a run's files, by its name and by what writes its content into an open file."""
 
 
+Piece = Callable[[int], None]
+"""Told after each piece of a long work how many units it had; may raise to stop the work.
+
+A unit is about what the forward pass of one point costs; see `Subject.cost`.
+"""
+
+
+def unwatched(_units: int) -> None:
+    """Let a work go on."""
+
+
 def nothing_saved(_name: str) -> bytes | None:
     """Give None: there is no run yet."""
     return None
@@ -56,11 +67,16 @@ class Evaluation:
             no value. The modality's headline is among them.
         prediction: (N, C) at all points of the signal, where it was computed.
         points: At how many points the field was evaluated, where that is worth saying.
+        sampled: Whether some points stand for all of them.
+        left_out: What the end measurement leaves out, for it would take too long: figures of
+            metrics.json, and files by the names that `Subject.files` has.
     """
 
     figures: Mapping[str, float | None]
     prediction: Tensor | None = None
     points: int | None = None
+    sampled: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class Subject(ABC):
@@ -140,38 +156,64 @@ class Subject(ABC):
     def field_record(self, name: str, field: Field) -> FieldRecord:
         """Give what metrics.json says of a field that is fitted to it."""
 
-    @property
-    def finishing(self) -> str | None:
-        """What to say when training is over, where measuring takes a while."""
-        return None
-
     def cache(self) -> dict[str, bytes]:
         """Give files, by name, that spare a run which goes on what was computed in reading."""
         return {}
 
     @abstractmethod
-    def evaluate(self, field: Field) -> Evaluation:
-        """Look at a field during a run: what is cheap enough for that."""
+    def evaluate(self, field: Field, units: int | None = None) -> Evaluation:
+        """Look at a field during a run: what is cheap enough for that.
 
-    def evaluate_fully(self, field: Field, save: SaveFile | None = None) -> Evaluation:
-        """Look at a field that is measured in full, and not by a part of the signal.
+        Args:
+            field: The field.
+            units: About what it may cost, with the field's units as `cost` counts them; None
+                leaves it to the settings.
+        """
+
+    @property
+    @abstractmethod
+    def cost(self) -> int:
+        """About what measuring and reproducing a field in full costs.
+
+        Returns:
+            Units: each is a third of what training on a point costs, which a forward pass of one
+            point comes near to. They are counted and not timed, so that what is measured in the
+            end of a run does not depend on what else the machine does.
+        """
+
+    @abstractmethod
+    def evaluate_fully(
+        self,
+        field: Field,
+        save: SaveFile | None = None,
+        *,
+        units: int | None = None,
+        piece: Piece = unwatched,
+    ) -> Evaluation:
+        """Look at a field when its run is over.
 
         Args:
             field: The field.
             save: Writes those files of the result that do not fit into memory, and which
                 `reconstruct` does not give; None writes none.
+            units: What may be spent on it, `quality` and `reconstruct` together: what `cost`
+                does not fit into is measured by an even sample, and `left_out` says what is not
+                there. None measures in full; 0 always takes the sample.
+            piece: Told after each piece.
 
         Returns:
-            The evaluation, for `quality` and, unless `keep` is None, `reconstruct`.
+            The evaluation, for `quality` and, unless `save` is None, `reconstruct`.
         """
-        return self.evaluate(field)
 
-    def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
+    def confirmed(
+        self, field: Field, evaluation: Evaluation, units: int | None = None
+    ) -> Mapping[str, float | None]:
         """Give the figures as `quality` will, where `evaluate` had only come near to them.
 
         Args:
             field: The field.
             evaluation: What `evaluate` gave for it, which reaches the run's targets.
+            units: As for `evaluate_fully`.
 
         Returns:
             The figures that have to reach them, too.
@@ -179,20 +221,29 @@ class Subject(ABC):
         return evaluation.figures
 
     @abstractmethod
-    def quality(self, field: Field, evaluation: Evaluation) -> Quality:
-        """Measure a field in full.
+    def quality(self, field: Field, evaluation: Evaluation, piece: Piece = unwatched) -> Quality:
+        """Measure a field, as far as the evaluation does.
 
         Args:
             field: The field.
             evaluation: What `evaluate_fully` gave for it.
+            piece: Told after each piece.
 
         Returns:
             The measures; those that have no value are null, with the reason.
         """
 
     @abstractmethod
-    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
-        """Give the files that a run leaves of its result, by name."""
+    def reconstruct(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> dict[str, bytes]:
+        """Give the files that a run leaves of its result, by name.
+
+        Args:
+            field: The field.
+            evaluation: What `evaluate_fully` gave for it; what it left out is not among the files.
+            piece: Told after each piece.
+        """
 
     @classmethod
     @abstractmethod

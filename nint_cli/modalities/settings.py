@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -38,10 +38,27 @@ class EvaluationSettings(Section):
     points: int | None = Field(
         1 << 20,
         ge=1,
-        description="pixels, evenly spread, at which a larger picture is evaluated while its run "
-        "goes on; at the end it is at all of them; null: always at all",
+        description="most pixels or samples, evenly spread, at which a larger picture or sound is "
+        "evaluated while its run goes on; null: no such bound",
     )
-    ssim: bool = Field(False, description="whether the log has the SSIM of every evaluation too")
+    share: float | None = Field(
+        0.2,
+        gt=0,
+        le=10,
+        description="most that evaluations take of the training, by points and passes: a thinner "
+        "sample where all would be more; null: no bound",
+    )
+    final: Literal["auto", "full", "sample"] = Field(
+        "auto",
+        description="what is measured, drawn and reconstructed in the end: full, all of it; "
+        "sample, figures of `points` evenly spread points alone; auto, all that takes no longer "
+        "than the training, or with a time budget ends within one and a half times that",
+    )
+    ssim: bool = Field(
+        False,
+        description="whether the log has the SSIM of every evaluation too, of all pixels whatever "
+        "`share` says",
+    )
     selections: bool = Field(
         False,
         description="whether every evaluation keeps what its step was trained on, in the folder "
@@ -54,7 +71,8 @@ class EvaluationSettings(Section):
         if self.every is not None:
             found["count"] = f"evaluation.every is {self.every} and decides; set it to null"
         if around.modality != "image":
-            found["points"] = "only a picture is evaluated in part; leave it out"
+            if around.modality == "sdf":
+                found["points"] = "a shape has sdf.watch_resolution; leave it out"
             found["ssim"] = "only a picture has an SSIM; leave it out"
         return found
 

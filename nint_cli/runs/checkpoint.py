@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -74,6 +74,20 @@ class Origin(BaseModel):
         return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
 
 
+class Ended(BaseModel):
+    """How a run's training ended, which is measured and drawn after this is saved.
+
+    Attributes:
+        reason: Why, as metrics.json has it.
+        units: What measuring may take under ``evaluation.final: auto``; see `Subject.cost`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    reason: Literal["steps", "time_budget", "target", "diverged"]
+    units: int = Setting(ge=0)
+
+
 class _Numbers(BaseModel):
     """What a trainer's state holds besides tensors."""
 
@@ -125,6 +139,7 @@ class Checkpoint:
         origin: What the run began under.
         run_id: Tells the run from others, as its manifest.json has it; None where an earlier
             version began it.
+        ended: How its training ended; None while it goes on, or after a signal.
     """
 
     config: RunConfig
@@ -133,6 +148,7 @@ class Checkpoint:
     best: tuple[float, int] | None = None
     origin: Origin = field(default_factory=Origin.here)
     run_id: str | None = None
+    ended: Ended | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -154,6 +170,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         "origin": checkpoint.origin.model_dump(),
         "run_id": checkpoint.run_id,
     }
+    if checkpoint.ended is not None:
+        about["ended"] = checkpoint.ended.model_dump()
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -297,6 +315,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         _best(about["best"]),
         Origin.model_validate(about["origin"]),
         _run_id(about),
+        None if about.get("ended") is None else Ended.model_validate(about["ended"]),
     )
 
 

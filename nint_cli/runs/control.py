@@ -12,14 +12,26 @@ class Progress(Protocol):
     def start(self, total_steps: int, done: int) -> None:
         """See how long it will be."""
 
-    def step(self, number: int, loss: float, total_steps: int) -> None:
-        """See a step, and how long it will be after all, where time decides."""
+    def step(self, number: int, loss: float, total_steps: int, left_s: float | None) -> None:
+        """See a step, how many there will be after all, and the seconds left, if known.
+
+        Evaluations that are to come are counted among these, the end measurement is not.
+        """
 
     def evaluated(self, figure: str, value: float | None) -> None:
         """See an evaluation by the modality's headline."""
 
     def finish(self) -> None:
-        """See the end, whatever it is."""
+        """See the end of the training, whatever it is."""
+
+    def begin_end(self, seconds: float | None) -> None:
+        """See that measuring and drawing begin, and about how long they take, if known."""
+
+    def end(self, share: float) -> None:
+        """See what share of them is done."""
+
+    def finish_end(self) -> None:
+        """See that they are over."""
 
 
 class Silent:
@@ -28,13 +40,22 @@ class Silent:
     def start(self, total_steps: int, done: int) -> None:
         """Say nothing."""
 
-    def step(self, number: int, loss: float, total_steps: int) -> None:
+    def step(self, number: int, loss: float, total_steps: int, left_s: float | None) -> None:
         """Say nothing."""
 
     def evaluated(self, figure: str, value: float | None) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
+        """Say nothing."""
+
+    def begin_end(self, seconds: float | None) -> None:
+        """Say nothing."""
+
+    def end(self, share: float) -> None:
+        """Say nothing."""
+
+    def finish_end(self) -> None:
         """Say nothing."""
 
 

@@ -1,6 +1,5 @@
 """Measuring a finished run again, from its checkpoint alone."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,9 +9,13 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
-from nint_cli.modalities.base import nothing_saved
+from nint_cli.modalities.base import Subject, nothing_saved
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
+from nint_cli.runs.checkpoint import Checkpoint
+from nint_cli.runs.control import Control
+from nint_cli.runs.ending import Meter
+from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run
 
@@ -22,29 +25,54 @@ def evaluate_run(
     against: str | None = None,
     changes: Layer | None = None,
     *,
-    note: Callable[[str], None] = lambda _: None,
+    reconstruct: bool = False,
+    control: Control | None = None,
 ) -> Quality:
-    """Rebuild a run's field from its newest checkpoint alone and measure it.
+    """Rebuild a run's field from its newest checkpoint alone and measure it, all of it.
 
     Args:
         path: The run folder.
         against: The input to compare with; None takes the run's own.
         changes: Settings of the section `metrics` over the run's own.
-        note: Told which checkpoints are damaged and passed over, a line each.
+        reconstruct: Whether to write the files that show the result into the folder, too.
+        control: Shows how far it is, may stop it, and is told which checkpoints are damaged and
+            passed over.
 
     Returns:
         The quality.
 
-    Raises:
-        InputError: If there is no sound checkpoint, the input is gone or has changed, what it is
-            compared with has another size, or the LPIPS weights are unsound.
+    A signal that comes raises `CutOff`, a checkpoint, input or weights that are unsound, gone, or
+    of another size an `InputError`.
     """
-    folder = open_run(path, note=note)
-    saved, faults = newest(folder)
-    for fault in faults:
-        note(f"{fault}; measuring the checkpoint before it")
+    control = control or Control()
+    with open_run(path, lock=reconstruct, note=control.note) as folder:
+        saved, faults = newest(folder)
+        for fault in faults:
+            control.note(f"{fault}; measuring the checkpoint before it")
+        subject, gone = _read(folder, saved, against, changes or Layer())
+        field = checkpoint.rebuild_field(saved).to(subject.signal.device)
+        meter = Meter(control, subject.cost)
+        try:
+            evaluation = subject.evaluate_fully(
+                field, folder.write_by if reconstruct else None, piece=meter
+            )
+            quality = subject.quality(field, evaluation, meter)
+            if reconstruct:
+                for name, content in subject.reconstruct(field, evaluation, meter).items():
+                    folder.write(name, content)
+        finally:
+            control.progress.finish_end()
+    if gone is not None and isinstance(quality, PerceptualQuality):
+        return quality.model_copy(update={"lpips_reason": gone})
+    return quality
+
+
+def _read(
+    folder: RunFolder, saved: Checkpoint, against: str | None, changes: Layer
+) -> tuple[Subject, str | None]:
+    """Read what a run is compared with; say why there is no LPIPS where its weights are gone."""
     record = saved.signal
-    config, gone = _measured_as(saved.config, changes or Layer())
+    config, gone = _measured_as(saved.config, changes)
     device = _device_of(config.device)
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
@@ -60,11 +88,7 @@ def evaluate_run(
     mismatch = subject.mismatch(record)
     if mismatch is not None:
         raise InputError(mismatch)
-    field = checkpoint.rebuild_field(saved).to(device)
-    quality = subject.quality(field, subject.evaluate_fully(field))
-    if gone is not None and isinstance(quality, PerceptualQuality):
-        return quality.model_copy(update={"lpips_reason": gone})
-    return quality
+    return subject, gone
 
 
 def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:

@@ -20,13 +20,21 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
-from nint_cli.metrics.schema import GuidanceRecord, PassCount, Quality, RunMetrics, finite
-from nint_cli.modalities.base import ReadSaved, nothing_saved
+from nint_cli.metrics.schema import (
+    FinalRecord,
+    GuidanceRecord,
+    PassCount,
+    Quality,
+    RunMetrics,
+    finite,
+)
+from nint_cli.modalities.base import Piece, ReadSaved, nothing_saved
 from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, environment
 from nint_cli.runs.build import build_trainer
-from nint_cli.runs.checkpoint import Checkpoint
+from nint_cli.runs.checkpoint import Checkpoint, Ended
 from nint_cli.runs.control import Control
+from nint_cli.runs.ending import HASTY_UNITS, CutOff, Meter, final_record, unit_seconds, units_of
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
@@ -38,6 +46,7 @@ from nint_cli.version import __version__
 WITHOUT_EFFECT = {"evaluation", "checkpoint", "metrics"}
 """Sections of the settings that have no effect on what is fitted."""
 
+_CUT_OFF = "a signal came while it was measured; nint resume does that again"
 _STATUS = {"signal": "interrupted", "diverged": "diverged", "error": "failed"}
 
 
@@ -87,6 +96,9 @@ class Fit:
         self.device = resolve_device(config.device)
         self.clock = device_clock(self.device)
         self.logged_step: int | None = None
+        self.loss: float | None = None
+        self.cut_off = False  # whether the log has an event in place of its last evaluation
+        self.ended: Ended | None = None  # where a resumed run's end alone is to be done
         self._observer: RunObserver | None = None
         self._best = saved.best if saved is not None else None
         with self.clock.measure("load_s"):
@@ -167,13 +179,18 @@ class Fit:
             self.origin,
             best=self._best,
             logged_step=self.logged_step,
+            loss=self.loss,
+            over=self.cut_off,
         )
         self.trainer.duration.begin(self.trainer.step)
+        if self.ended is not None:
+            return self._finish(folder, observer, control, self.ended.reason)
         control.progress.start(self.trainer.duration.total, self.trainer.step)
         try:
             reason = "target" if observer.begin(self.trainer) else self.trainer.fit(observer)
         finally:
             control.progress.finish()
+        self.ended = observer.end(self.trainer, reason)
         if reason == "time_budget" and self.trainer.step == 0:
             control.note(
                 f"the time budget of {config.stop.time_budget_s:g} s was spent before the first "
@@ -185,44 +202,95 @@ class Fit:
     def _finish(
         self, folder: RunFolder, observer: RunObserver, control: Control, reason: str
     ) -> RunMetrics:
-        if self.subject.finishing is not None:
-            control.note(self.subject.finishing)
+        """Measure and draw what a run came to; its last checkpoint is on the disk by now."""
+        units = HASTY_UNITS if self.ended is None else self.ended.units
+        bound = units_of(self.resolved.config, units)
+        if self.ended is None and bound is None:
+            bound = units  # whoever sent a signal does not wait for all of it
+        meter = Meter(
+            control,
+            self.subject.cost if bound is None else min(self.subject.cost, bound),
+            unit_seconds(self.trainer),
+            stoppable=self.ended is not None,
+        )
+        try:
+            quality, final, made = self._measure(folder, observer, bound, meter, control)
+        except CutOff as stopped:
+            quality = self.subject.modality.quality()(quality_reason=_CUT_OFF)
+            final, made, reason = None, True, "signal"
+            observer.signal = stopped.number
+        finally:
+            control.progress.finish_end()
+        metrics = self._judged(quality, final, reason, observer, control, made=made)
+        folder.write_json(METRICS, metrics.model_dump(mode="json"))
+        return metrics
+
+    def _measure(
+        self,
+        folder: RunFolder,
+        observer: RunObserver,
+        bound: int | None,
+        piece: Piece,
+        control: Control,
+    ) -> tuple[Quality, FinalRecord, bool]:
+        """Measure, and write the files that show the result.
+
+        Returns:
+            The measures, how they were measured, and whether the reconstruction is there or was
+            left out.
+        """
+        trainer, subject = self.trainer, self.subject
         streamed: list[str] = []
 
         def keep(name: str, writer: Writer) -> None:
             folder.write_by(name, writer)
             streamed.append(name)
 
-        with self.clock.measure("evaluation_s"), self.trainer.measured():
-            evaluation = self.subject.evaluate_fully(self.trainer.field, keep)
-        if reason != "signal":  # or a run that was stopped would differ from one that was not
-            observer.consider_best(self.trainer, evaluation)
-        if observer.logged_step != self.trainer.step:
-            observer.log(self.trainer, evaluation)
-        observer.save(self.trainer)
-        with self.clock.measure("evaluation_s"), self.trainer.measured():
-            quality = self.subject.quality(self.trainer.field, evaluation)
+        if control.require_mesh and self.ended is not None:
+            bound = None
+        with self.clock.measure("evaluation_s"), trainer.measured():
+            evaluation = subject.evaluate_fully(trainer.field, keep, units=bound, piece=piece)
+        before = observer.best
+        if self.ended is not None:  # or a run that was stopped would differ from one that was not
+            observer.consider_best(trainer, evaluation)
+        if observer.logged_step != trainer.step:
+            observer.log(trainer, evaluation)
+        if observer.best != before:
+            observer.save(trainer, self.ended)
+        with self.clock.measure("evaluation_s"), trainer.measured():
+            quality = subject.quality(trainer.field, evaluation, piece)
         with self.clock.measure("save_s"):
-            with self.trainer.measured():
-                files = self.subject.reconstruct(self.trainer.field, evaluation)
-            steps = {"first": 1, "last": self.trainer.step}
-            if self.trainer.selections:
-                files |= self.subject.illustrate(self.trainer.selections, steps)
+            with trainer.measured():
+                files = subject.reconstruct(trainer.field, evaluation, piece)
+            if trainer.selections:
+                steps = {"first": 1, "last": trainer.step}
+                files |= subject.illustrate(trainer.selections, steps)
             for name, content in files.items():
                 folder.write(name, content)
+        made = subject.result in files or bool(streamed) or "reconstruction" in evaluation.left_out
+        return quality, final_record(subject, evaluation, bound), made
+
+    def _judged(
+        self,
+        quality: Quality,
+        final: FinalRecord | None,
+        reason: str,
+        observer: RunObserver,
+        control: Control,
+        *,
+        made: bool,
+    ) -> RunMetrics:
+        """Give metrics.json, with the exit code that the outcome has."""
         reached = None
-        if self.targets:
+        if self.targets and final is not None:
             figures = {name: quality.figure(name) for name in self.targets.wanted}
             reached = self.targets.reached(figures)
         exit_code = {"diverged": 5, "signal": 128 + (observer.signal or 0)}.get(reason, 0)
         if exit_code == 0 and control.require_target and not reached:
             exit_code = 7
-        made = self.subject.result in files or streamed
         if exit_code == 0 and control.require_mesh and not made:
             exit_code = 5
-        metrics = self._metrics(quality, reason, exit_code, target_reached=reached)
-        folder.write_json(METRICS, metrics.model_dump(mode="json"))
-        return metrics
+        return self._metrics(quality, reason, exit_code, final=final, target_reached=reached)
 
     def _note_failure(self, folder: RunFolder, error: str, exit_code: int) -> None:
         """Leave a metrics.json that says what happened, if the folder still takes one."""

@@ -13,7 +13,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from nint_cli.atomic import Writer, write_by, write_whole
 from nint_cli.config.removed import metrics_of_today
 from nint_cli.errors import InputError, OutputError
-from nint_cli.runs.log import is_evaluation, sound_rows
+from nint_cli.runs.log import sound_rows
 from nint_cli.runs.manifest import (
     MANIFEST,
     MARK,
@@ -33,6 +33,8 @@ METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 SELECTIONS = "selections"
 LOCK = ".lock"
+OVER = "training_over"
+"""The event in the log that stands for a run's last row until that is measured."""
 
 
 _NUMBERED = re.compile(r"step-\d{10}\.safetensors")
@@ -120,6 +122,7 @@ class RunFolder:
         source: str,
         *,
         results: Iterable[str] = (),
+        origins: Mapping[str, str] | None = None,
         overwrite: bool = False,
         run_id: str | None = None,
         input_sha256: str | None = None,
@@ -130,6 +133,7 @@ class RunFolder:
             path: The folder; made, with its parents, if it is not there.
             source: The input, noted in the manifest.
             results: Names of further files that the run may write.
+            origins: Where its settings come from, for metrics.json of a run that is cut off.
             overwrite: Remove the files of an earlier run, and only those.
             run_id: Tells the run from others; its checkpoints have it, too.
             input_sha256: Hash of the input's content.
@@ -156,13 +160,14 @@ class RunFolder:
         try:
             folder._refuse_what_is_in_the_way(names, overwrite=overwrite)
             folder._remove_run()
-            folder._write_manifest({
+            manifest: dict[str, Any] = {
                 "input": identity(source),
                 "input_sha256": input_sha256,
                 "run_id": run_id,
                 "files": [],
                 "owner": this_process(),
-            })
+            }
+            folder._write_manifest(manifest | ({"origins": dict(origins)} if origins else {}))
         except BaseException:
             folder.close()
             raise
@@ -356,6 +361,19 @@ class RunFolder:
         found = read_document(self.path / METRICS, self.path)
         return metrics_of_today(found) if isinstance(found, dict) else {}
 
+    def origins(self) -> dict[str, str]:
+        """Return where the run's settings come from; empty where nobody noted it."""
+        # Earlier versions had them in metrics.json alone.
+        found = read_manifest(self.path).get("origins") or self.metrics().get("origins")
+        if not isinstance(found, dict):
+            return {}
+        return {str(key): str(origin) for key, origin in found.items()}
+
+    def write_origins(self, origins: Mapping[str, str]) -> None:
+        """Note where the run's settings come from, if that has changed."""
+        if origins != self.origins():
+            self._write_manifest(read_manifest(self.path) | {"origins": dict(origins)})
+
     def read_saved(self, name: str) -> bytes | None:
         """Read one of the run's files; None where it cannot be read."""
         return read_within(self.path / name, self.path)
@@ -386,12 +404,12 @@ class RunFolder:
             step: The step to go on from.
 
         Returns:
-            The newest evaluation left; empty where there is none.
+            The newest row left that has the clock; empty where there is none.
         """
         rows = [row for row in sound_rows(self.path / LOG) if row["step"] <= step]
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         self.write(LOG, text.encode())
-        return next((row for row in reversed(rows) if is_evaluation(row)), {})
+        return next((row for row in reversed(rows) if "clock" in row), {})
 
     def write(self, name: str, data: bytes) -> None:
         """Write one of the run's files whole.
@@ -438,6 +456,17 @@ class RunFolder:
                 file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:
             raise OutputError(f"cannot write '{self.path / LOG}': {error.strerror}") from error
+
+    def end_log(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the log in place of those that `OVER` marks.
+
+        Args:
+            row: Plain data.
+        """
+        text = self.read_saved(LOG) or b""
+        mark = json.dumps({"event": OVER})[1:-1].encode()
+        rows = [line for line in text.splitlines(keepends=True) if mark not in line]
+        self.write(LOG, b"".join([*rows, json.dumps(row, allow_nan=False).encode() + b"\n"]))
 
     def write_checkpoint(self, step: int, data: bytes, keep: int | None = 2) -> None:
         """Write a checkpoint, then drop all of the run's but the newest ones.

@@ -1,6 +1,7 @@
 """What happens between the steps of a run: evaluations, log, checkpoints, an early end."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -10,10 +11,17 @@ from nint_cli.errors import ConfigError
 from nint_cli.metrics.schema import finite
 from nint_cli.modalities.base import Evaluation, Subject
 from nint_cli.runs import checkpoint, selections
-from nint_cli.runs.checkpoint import Checkpoint, Origin
+from nint_cli.runs.checkpoint import Checkpoint, Ended, Origin
 from nint_cli.runs.control import Control
+from nint_cli.runs.ending import (
+    SMALL_UNITS,
+    unit_seconds,
+    units_allowed,
+    units_of,
+    units_spent,
+)
 from nint_cli.runs.environment import came_near
-from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.folder import OVER, RunFolder
 from nint_cli.schedules.clock import Clock
 from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
@@ -76,10 +84,13 @@ class RunObserver:
         origin: What the run began under.
         best: The highest headline of earlier evaluations that were due, and its step.
         logged_step: The step of the log's last row; None while there is none.
+        loss: The last finite loss before; None where none is known.
+        over: Whether the log ends with an event in place of the last evaluation.
 
     Attributes:
         best: The highest headline of the evaluations that were due, and its step; None before.
         logged_step: The step of the log's last row; None while there is none.
+        loss: The last finite loss.
         signal: The number of the signal that ended the run; None if none did.
     """
 
@@ -95,6 +106,8 @@ class RunObserver:
         *,
         best: tuple[float, int] | None = None,
         logged_step: int | None = None,
+        loss: float | None = None,
+        over: bool = False,
     ) -> None:
         self._subject = subject
         self._config = config
@@ -106,9 +119,13 @@ class RunObserver:
         self._evaluate_every = config.evaluation.every
         self._save_every = config.checkpoint.every
         self._parts = 0
-        self._loss: float | None = None
+        self.loss = loss
+        self._over = over
         self._told_of_batches = False
         self._told_of_precision = False
+        self._began = time.monotonic()
+        self._began_step = self._evaluations = 0
+        self._evaluations_s = 0.0
         self.best = best
         self.logged_step = logged_step
         self.signal: int | None = None
@@ -129,6 +146,7 @@ class RunObserver:
             trainer.adaptive_batch_size is not None and trainer.adaptive_batch_size.settled
         )
         self._told_of_precision = _has_left_rounding(trainer)
+        self._began, self._began_step = time.monotonic(), trainer.step
         step = trainer.step
         intervals = [every for every in (self._evaluate_every, self._save_every) if every]
         if not (self._targets and step and any(step % every == 0 for every in intervals)):
@@ -139,8 +157,9 @@ class RunObserver:
 
     def after_step(self, trainer: Trainer, step: Step) -> str | None:
         """Do what is due after a step; return a reason to stop, if there is one."""
-        self._loss = step.loss if math.isfinite(step.loss) else self._loss
-        self._control.progress.step(step.number, step.loss, trainer.duration.total)
+        self.loss = step.loss if math.isfinite(step.loss) else self.loss
+        total = trainer.duration.total
+        self._control.progress.step(step.number, step.loss, total, self._left_s(trainer))
         self._tell_of_precision(trainer)
         if trainer.duration.end(step.number):  # the end of the run evaluates and saves anyway
             return None
@@ -176,8 +195,47 @@ class RunObserver:
 
     def evaluate(self, trainer: Trainer) -> Evaluation:
         """Evaluate the field as it is, off the training clock."""
+        began = time.monotonic()
         with self._clock.measure("evaluation_s"), trainer.measured():
-            return self._subject.evaluate(trainer.field)
+            evaluation = self._subject.evaluate(trainer.field, self._units(trainer))
+        self._evaluations += 1
+        self._evaluations_s += time.monotonic() - began
+        return evaluation
+
+    def _units(self, trainer: Trainer) -> int | None:
+        """Give what an evaluation may cost, so that all of them keep to their share of the run.
+
+        It depends on what the run has done, and never on the clock where steps end it.
+        """
+        share = self._config.evaluation.share
+        if share is None:
+            return None
+        return int(share * units_spent(trainer) / max(1.0, self._due(trainer, trainer.step)))
+
+    def _due(self, trainer: Trainer, step: int) -> float:
+        """Count the evaluations that are due up to a step."""
+        saves = step / self._save_every if self._save_every else 0.0
+        if self._evaluate_every is not None:
+            return step / self._evaluate_every + saves
+        return self._config.evaluation.count * trainer.duration.progress(step) + saves
+
+    def _left_s(self, trainer: Trainer) -> float | None:
+        """Estimate the seconds until the training ends, evaluations included."""
+        step, total = trainer.step, trainer.duration.total
+        done = step - self._began_step
+        if not done:
+            return None
+        stepping = time.monotonic() - self._began - self._evaluations_s
+        left = max(0, total - step) * stepping / done
+        if self._evaluate_every is not None:
+            to_come = int(self._due(trainer, total - 1)) - int(self._due(trainer, step))
+        else:  # the last of them is the end's
+            to_come = self._config.evaluation.count - self._parts - 1
+        if self._evaluations:
+            each = self._evaluations_s / self._evaluations
+        else:
+            each = unit_seconds(trainer) * (self._units(trainer) or 0)
+        return left + max(0, to_come) * each
 
     def consider_best(self, trainer: Trainer, evaluation: Evaluation) -> None:
         """Remember the highest headline of the evaluations that are due by the settings."""
@@ -195,19 +253,50 @@ class RunObserver:
                 self._folder.write_selection(trainer.step, chosen)
         headline = self._subject.modality.headline
         self._control.progress.evaluated(headline, evaluation.figures[headline])
+        write = self._folder.end_log if self._over else self._folder.append_log
+        self._over = False
         with self._clock.measure("save_s"):
-            self._folder.append_log({
+            write({
                 "step": trainer.step,
                 "train_s": self._clock.train_s,
                 "passes": trainer.passes.total,
-                "loss": self._loss,
+                "loss": self.loss,
                 **{name: finite(figure) for name, figure in evaluation.figures.items()},
                 **({} if evaluation.points is None else {"evaluated_points": evaluation.points}),
                 "clock": self._clock.known(),
             })
 
-    def save(self, trainer: Trainer) -> None:
-        """Write a checkpoint."""
+    def end(self, trainer: Trainer, reason: str) -> Ended | None:
+        """Save what training has come to, before that is measured.
+
+        The log gets what only the process knows, the times and the last loss, until it has the
+        last evaluation: from them the run ends as it would have ended if this process ends here.
+
+        Args:
+            trainer: At its last step.
+            reason: Why it is that.
+
+        Returns:
+            What `save` takes; None after a signal, after which training goes on.
+        """
+        ended = None
+        if reason != "signal":
+            allowed = units_allowed(trainer, self._config)
+            ended = Ended.model_validate({"reason": reason, "units": allowed})
+        if self.logged_step != trainer.step:
+            self._over = True
+            self._folder.append_log({
+                "event": OVER,
+                "step": trainer.step,
+                "reason": reason,
+                "loss": self.loss,
+                "clock": self._clock.known(),
+            })
+        self.save(trainer, ended)
+        return ended
+
+    def save(self, trainer: Trainer, ended: Ended | None = None) -> None:
+        """Write a checkpoint; `ended` says that it is the last one."""
         with self._clock.measure("save_s"):
             saved = Checkpoint(
                 self._config,
@@ -216,6 +305,7 @@ class RunObserver:
                 best=self.best,
                 origin=self._origin,
                 run_id=self._folder.run_id,
+                ended=ended,
             )
             keep = self._config.checkpoint.keep
             self._folder.write_checkpoint(trainer.step, checkpoint.encode(saved), keep)
@@ -224,8 +314,10 @@ class RunObserver:
         """Return whether the run may end because its targets are reached, in full measure too."""
         if not self._targets.reached(evaluation.figures):
             return False
+        allowed = units_of(self._config, max(SMALL_UNITS, int(units_spent(trainer))))
         with self._clock.measure("evaluation_s"), trainer.measured():
-            return self._targets.reached(self._subject.confirmed(trainer.field, evaluation))
+            figures = self._subject.confirmed(trainer.field, evaluation, allowed)
+        return self._targets.reached(figures)
 
     def _tell_of_batches(self, trainer: Trainer) -> None:
         """Say once that batches are smaller than the settings have them."""

@@ -100,6 +100,7 @@ def _fit_into(path: Path, fit: Fit, control: Control, *, overwrite: bool) -> Out
                 path,
                 fit.source,
                 results=[*fit.subject.files.values(), *fit.subject.kept],
+                origins=fit.resolved.origins,
                 overwrite=overwrite,
                 run_id=fit.run_id,
                 input_sha256=fit.subject.sha256,

@@ -1,6 +1,6 @@
 """Going on with a run exactly where it was saved."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,14 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
             f"'{path / LOG}' has no row for step {fit.trainer.step}: the time of "
             "some earlier steps is not counted"
         )
-    fit.logged_step = row.get("step")
+    fit.cut_off = "event" in row
+    fit.logged_step = None if fit.cut_off else row.get("step")
+    fit.loss = row.get("loss")
+    if _is_to_be_ended(saved, fit.resolved.config, folder.metrics()):
+        fit.ended = saved.ended
     if isinstance(seconds := row.get("clock"), dict):
         fit.clock.resume(seconds)
+    folder.write_origins(fit.resolved.origins)
     folder.remove(METRICS)  # which would say that the run is over
     # Damaged checkpoints that were passed over, and steps that will be done again, or never.
     folder.forget_after(fit.trainer.step)
@@ -114,8 +119,21 @@ def _go_on(folder: RunFolder, fit: Fit, saved: Checkpoint, control: Control) -> 
     elsewhere = _elsewhere(saved.origin)
     if elsewhere is not None:
         control.note(f"'{path}' {elsewhere}")
-    control.note(f"'{path}': going on from step {fit.trainer.step}{_length(fit.resolved.config)}")
+    control.note(
+        f"'{path}': going on from step {fit.trainer.step}{_length(fit.resolved.config)}"
+        if fit.ended is None
+        else f"'{path}': training is over; measuring what it came to"
+    )
     return Outcome(path, fit.run(folder, control), files=fit.subject.files)
+
+
+def _is_to_be_ended(saved: Checkpoint, config: RunConfig, metrics: Mapping[str, object]) -> bool:
+    """Tell whether only the end of a run is to be done, which was cut off.
+
+    Where a run is to become longer, or has diverged and was measured, training goes on.
+    """
+    same = (config.steps, config.stop) == (saved.config.steps, saved.config.stop)
+    return same and metrics.get("status") not in {"complete", "diverged"}
 
 
 def _remember_place(folder: RunFolder, fit: Fit, saved: Checkpoint) -> None:
@@ -172,10 +190,7 @@ def settings_to_go_on_with(
     for key, value in changes.items():
         section, _, name = key.rpartition(".")
         (merged[section] if section else merged)[name] = value
-    before = folder.metrics().get("origins")
-    if not isinstance(before, dict):
-        before = dict.fromkeys(dotted_keys(), "checkpoint")
-    known = {str(key): str(origin) for key, origin in before.items()}
+    known = folder.origins() or dict.fromkeys(dotted_keys(), "checkpoint")
     return Resolved(RunConfig.model_validate(merged), known | origins), changes.keys()
 
 

@@ -6,6 +6,23 @@ from torch import Tensor
 from nint_cli.random import Draws
 
 
+def rounded_down(count: int) -> int:
+    """Round a number of points down to three binary digits behind its first one.
+
+    What a sample's size is computed from changes a little from one look to the next, and a sample
+    that stays the same tells more of the field and less of the sample.
+
+    Args:
+        count: At least 0.
+
+    Example:
+        >>> [rounded_down(count) for count in (7, 31, 1000, 1029)]
+        [7, 30, 960, 1024]
+    """
+    step = 1 << max(0, count.bit_length() - 4)
+    return count // step * step
+
+
 def spread_indices(population: int, count: int, seed: int) -> Tensor:
     """Choose points, one at random from each of so many equal stretches.
 

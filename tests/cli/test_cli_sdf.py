@@ -59,7 +59,7 @@ def bowl():
 def everywhere(monkeypatch, value):
     """Let every field be the same all over."""
 
-    def distance(_field, _half_range):
+    def distance(_field, _half_range, *_):
         return lambda coords: torch.full((len(coords),), value)
 
     monkeypatch.setattr("nint_cli.modalities.sdf.subject.field_distance", distance)

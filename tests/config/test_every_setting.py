@@ -23,8 +23,11 @@ from nint_cli.modalities import settings as modality_settings
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.table import MODALITIES, modality
 from nint_cli.runs.build import build_trainer, field_for
+from nint_cli.runs.control import Control
+from nint_cli.runs.fit import Fit
+from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
-from nint_cli.runs.observer import Targets
+from nint_cli.runs.observer import RunObserver, Targets
 from nint_cli.runs.request import fit_input
 from nint_cli.samplers.table import section_of
 from nint_cli.schedules.clock import Clock
@@ -125,6 +128,14 @@ def measured(found: Resolved, kind: str) -> object:
     quality = subject.quality(field, evaluation).model_dump()
     files = {name: len(data) for name, data in subject.reconstruct(field, evaluation).items()}
     return dict(watched.figures), watched.points, quality, files
+
+
+def afforded(found: Resolved, kind: str) -> object:
+    """What an evaluation may cost."""
+    fit = Fit(kind, SOURCES[kind], found)
+    watched = (fit.subject, found.config, fit.targets, fit.clock, RunFolder(Path("run")))
+    fit.trainer.updates.forward, fit.trainer.step = 1000.0, 6
+    return RunObserver(*watched, Control(), fit.origin)._units(fit.trainer)
 
 
 def aimed(found: Resolved, kind: str) -> object:
@@ -258,7 +269,9 @@ CASES = [
     Case("engine.precision", "tf32", None, dead=({},)),
     Case("evaluation.every", 5, look=fitted),
     Case("evaluation.count", 3, look=fitted, dead=({"evaluation.every": 5},)),
-    Case("evaluation.points", 50, look=measured, undone=("audio",)),
+    Case("evaluation.points", 50, look=measured, undone=("sdf",)),
+    Case("evaluation.share", 0.5, look=afforded),
+    Case("evaluation.final", "sample", look=fitted),
     Case("evaluation.ssim", True, look=measured, undone=("audio",)),
     Case("evaluation.selections", True, look=fitted),
     Case("metrics.lpips_weights", "none", look=read, undone=("audio", "sdf")),

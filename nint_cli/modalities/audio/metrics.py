@@ -1,7 +1,7 @@
 """How close a sound's reconstruction is, by its samples and by its spectrum.
 
-All of them take waveforms (T, C) in float64 in which full scale is 1. The energies of all channels
-are added; the spectral distance is the mean over channels.
+All of them take waveforms (T, C) in float64 in which full scale is 1, and look at some samples at
+a time. The energies of all channels are added; the spectral distance is the mean over channels.
 """
 
 import math
@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nint_cli.metrics.measured import Measured
-
-Waveform = NDArray[np.float64]
+from nint_cli.modalities.audio.signal import Rows, Waveform
 
 SILENT = "the sound is silent"
 
@@ -20,9 +19,10 @@ WINDOW = 2048
 HOP = 512
 FLOOR_DB = 80.0
 _FRAMES_AT_ONCE = 256
+_ROWS_AT_ONCE = 1 << 18
 
 
-def snr_db(prediction: Waveform, values: Waveform) -> Measured:
+def snr_db(prediction: Rows, values: Rows) -> Measured:
     """Compute the signal-to-noise ratio.
 
     Args:
@@ -37,10 +37,13 @@ def snr_db(prediction: Waveform, values: Waveform) -> Measured:
         >>> snr_db(np.array([[2.0], [-2.0]]), np.array([[1.0], [-1.0]])).value
         0.0
     """
-    return _ratio_db(_energy(values), _energy(prediction - values))
+    signal = noise = 0.0
+    for found, true in _pairs(prediction, values):
+        signal, noise = signal + _energy(true), noise + _energy(found - true)
+    return _ratio_db(signal, noise)
 
 
-def si_snr_db(prediction: Waveform, values: Waveform) -> Measured:
+def si_snr_db(prediction: Rows, values: Rows) -> Measured:
     """Compute the scale-invariant signal-to-noise ratio.
 
     Each channel of both loses its mean. With the gain a = <prediction, values> / <values, values>
@@ -61,18 +64,27 @@ def si_snr_db(prediction: Waveform, values: Waveform) -> Measured:
         In dB; undefined where the sound is constant in all channels, or the prediction is, or
         holds nothing of the sound.
     """
-    prediction, values = _centred(prediction), _centred(values)
-    energies = np.einsum("tc,tc->c", values, values)
+    channels = values.shape[1]
+    middles = _middle(prediction), _middle(values)
+    energies, products = np.zeros(channels), np.zeros(channels)
+    for pair in _pairs(prediction, values):
+        found, true = (part - middle for part, middle in zip(pair, middles, strict=True))
+        energies += np.einsum("tc,tc->c", true, true)
+        products += np.einsum("tc,tc->c", found, true)
     if not energies.any():
         return Measured.undefined("the sound is silent or constant")
-    gains = np.einsum("tc,tc->c", prediction, values) / np.where(energies > 0, energies, 1)
-    scaled = gains * values
-    if not scaled.any():
+    gains = products / np.where(energies > 0, energies, 1)
+    signal = noise = 0.0
+    for pair in _pairs(prediction, values):
+        found, true = (part - middle for part, middle in zip(pair, middles, strict=True))
+        scaled = gains * true
+        signal, noise = signal + _energy(scaled), noise + _energy(found - scaled)
+    if not signal:
         return Measured.undefined("the reconstruction holds nothing of the sound")
-    return _ratio_db(_energy(scaled), _energy(prediction - scaled))
+    return _ratio_db(signal, noise)
 
 
-def mean_squared_error(prediction: Waveform, values: Waveform) -> float:
+def mean_squared_error(prediction: Rows, values: Rows) -> float:
     """Compute the mean squared error of what can be played.
 
     Args:
@@ -82,7 +94,8 @@ def mean_squared_error(prediction: Waveform, values: Waveform) -> float:
     Returns:
         Mean over samples and channels.
     """
-    return _energy(prediction.clip(-1, 1) - values.clip(-1, 1)) / values.size
+    errors = (_energy(p.clip(-1, 1) - v.clip(-1, 1)) for p, v in _pairs(prediction, values))
+    return sum(errors) / math.prod(values.shape)
 
 
 def psnr_db(mse: float) -> float:
@@ -101,7 +114,7 @@ def psnr_db(mse: float) -> float:
     return math.inf if mse == 0 else 10 * math.log10(4 / mse)
 
 
-def log_spectral_distance_db(prediction: Waveform, values: Waveform) -> Measured:
+def log_spectral_distance_db(prediction: Rows, values: Rows) -> Measured:
     """Compute the log-spectral distance.
 
     Power spectra P of `WINDOW` samples under a periodic Hann window, every `HOP` samples, the
@@ -124,14 +137,14 @@ def log_spectral_distance_db(prediction: Waveform, values: Waveform) -> Measured
         is louder; undefined for silence.
     """
     channels = range(values.shape[1])
-    top = max(float(power.max()) for c in channels for power in power_spectra(values[:, c]))
+    top = max(float(power.max()) for c in channels for power in power_spectra(values, c))
     if top == 0:
         return Measured.undefined(SILENT)
     floor = top * 10 ** (-FLOOR_DB / 10)
     total, frames = 0.0, 0
     for channel in channels:
         pairs = zip(
-            power_spectra(prediction[:, channel]), power_spectra(values[:, channel]), strict=True
+            power_spectra(prediction, channel), power_spectra(values, channel), strict=True
         )
         for predicted, power in pairs:
             level = 10 * np.log10(np.maximum(predicted, floor) / np.maximum(power, floor))
@@ -140,29 +153,53 @@ def log_spectral_distance_db(prediction: Waveform, values: Waveform) -> Measured
     return Measured(total / frames)
 
 
-def power_spectra(channel: NDArray[np.floating]) -> Iterator[NDArray[np.float64]]:
+def power_spectra(waveform: Rows, channel: int) -> Iterator[NDArray[np.float64]]:
     """Give the short-time power spectra of one channel, some frames at a time.
 
     Args:
-        channel: (T,), T at least 1.
+        waveform: (T, C), T at least 1.
+        channel: Its number.
 
     Yields:
         (F, WINDOW / 2 + 1); F adds up to 1 + floor(T / HOP).
     """
     window = np.hanning(WINDOW + 1)[:-1]
-    padded = np.pad(channel, WINDOW // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-    for start in range(0, len(frames), _FRAMES_AT_ONCE):
-        spectrum = np.fft.rfft(frames[start : start + _FRAMES_AT_ONCE] * window)
+    frames = 1 + waveform.shape[0] // HOP
+    for start in range(0, frames, _FRAMES_AT_ONCE):
+        stop = min(start + _FRAMES_AT_ONCE, frames)
+        first = start * HOP - WINDOW // 2
+        part = padded_rows(waveform, first, (stop - 1) * HOP + WINDOW // 2)[:, channel]
+        spectrum = np.fft.rfft(
+            np.lib.stride_tricks.sliding_window_view(part, WINDOW)[::HOP] * window
+        )
         yield np.square(spectrum.real) + np.square(spectrum.imag)
 
 
-def _centred(waveform: Waveform) -> Waveform:
-    """Take the mean of each channel away; nothing is left of a constant one, not even rounding."""
-    mean = np.ascontiguousarray(waveform.T).mean(axis=1)  # rows, which NumPy adds up in pairs
-    centred: Waveform = waveform - mean
-    centred[:, np.ptp(waveform, axis=0) == 0] = 0
-    return centred
+def padded_rows(waveform: Rows, start: int, stop: int) -> Waveform:
+    """Give samples from one to before another, with zeros before and after the sound."""
+    length = waveform.shape[0]
+    inside = waveform[max(0, start) : max(0, min(stop, length))]
+    before = min(stop - start, max(0, -start))
+    padding = (before, stop - start - before - len(inside))
+    return np.pad(inside, (padding, (0, 0)))
+
+
+def _pairs(prediction: Rows, values: Rows) -> Iterator[tuple[Waveform, Waveform]]:
+    """Go through both, some samples at a time."""
+    for start in range(0, values.shape[0], _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        yield prediction[part], values[part]
+
+
+def _middle(waveform: Rows) -> NDArray[np.float64]:
+    """Give the mean of each channel (C,); of a constant one its value, without any rounding."""
+    total = 0.0
+    low, high = np.full(waveform.shape[1], np.inf), np.full(waveform.shape[1], -np.inf)
+    for part, _ in _pairs(waveform, waveform):
+        # Rows, which NumPy adds up in pairs.
+        total = total + np.ascontiguousarray(part.T).sum(axis=1)
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
+    return np.where(low == high, low, total / waveform.shape[0])
 
 
 def _energy(waveform: Waveform) -> float:

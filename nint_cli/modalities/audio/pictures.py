@@ -6,6 +6,7 @@ together, as the range that they fill and the mean of their power.
 """
 
 import io
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from nint_cli.modalities.audio.signal import Waveform
+from nint_cli.modalities.audio.metrics import padded_rows
+from nint_cli.modalities.audio.signal import Rows, Waveform, difference
 from nint_cli.samplers.base import Selection
 from nint_cli.samplers.table import all_slots
 
@@ -28,7 +30,7 @@ _WINDOW_S = 0.04
 _NIGHT = "#141414"
 
 
-def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: int) -> bytes:
+def sound_picture(original: Rows, reconstruction: Rows, sample_rate_hz: int) -> bytes:
     """Draw a sound and its reconstruction above each other.
 
     Args:
@@ -42,9 +44,9 @@ def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: 
     """
     figure = Figure(figsize=(_WIDTH, 10), dpi=_DPI, layout="constrained")
     axes = figure.subplots(5, 1, sharex=True, height_ratios=(1, 1, 0.8, 1.2, 1.2))
-    error = reconstruction - original
+    error = difference(reconstruction, original)
     peak, error_peak = _peak(original, reconstruction), _peak(error)
-    unit, factor = _time_unit(len(original), sample_rate_hz)
+    unit, factor = _time_unit(original.shape[0], sample_rate_hz)
     rate_hz = sample_rate_hz / factor
     _draw_waveform(axes[0], original, rate_hz, peak, "#0072b2")
     _draw_waveform(axes[1], reconstruction, rate_hz, peak, "#009e73")
@@ -63,7 +65,9 @@ def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: 
     for row, (name, power) in enumerate(
         zip(("original", "reconstruction"), spectra, strict=True), start=3
     ):
-        image = _draw_spectrogram(axes[row], power / top, len(original) / rate_hz, sample_rate_hz)
+        image = _draw_spectrogram(
+            axes[row], power / top, original.shape[0] / rate_hz, sample_rate_hz
+        )
         axes[row].set_title(f"spectrogram of the {name}", loc="left")
     axes[4].set_xlabel(f"time / {unit}")
     figure.colorbar(
@@ -73,7 +77,7 @@ def sound_picture(original: Waveform, reconstruction: Waveform, sample_rate_hz: 
 
 
 def selection_picture(
-    waveform: Waveform,
+    waveform: Rows,
     selections: Mapping[str, Selection],
     steps: Mapping[str, int],
     sample_rate_hz: int,
@@ -94,13 +98,13 @@ def selection_picture(
         figsize=(_WIDTH, 2 + 2 * len(selections)), dpi=_DPI, layout="constrained", facecolor=_NIGHT
     )
     axes = figure.subplots(1 + len(selections), 1, sharex=True, squeeze=False)[:, 0]
-    unit, factor = _time_unit(len(waveform), sample_rate_hz)
+    unit, factor = _time_unit(waveform.shape[0], sample_rate_hz)
     rate_hz = sample_rate_hz / factor
     _draw_waveform(axes[0], waveform, rate_hz, _peak(waveform), "#8a8a8a")
     axes[0].set_ylabel("amplitude")
     highest = 0.0
     for panel, (name, selection) in zip(axes[1:], selections.items(), strict=True):
-        highest = max(highest, _draw_shares(panel, selection, len(waveform), rate_hz))
+        highest = max(highest, _draw_shares(panel, selection, waveform.shape[0], rate_hz))
         panel.set_title(f"step {steps[name]}", loc="left", color="white")
         panel.set_ylabel("share chosen")
     for panel in axes[1:]:
@@ -111,13 +115,9 @@ def selection_picture(
     return _png(figure)
 
 
-def _draw_waveform(
-    axes: Axes, waveform: Waveform, rate_hz: float, peak: float, colour: str
-) -> None:
+def _draw_waveform(axes: Axes, waveform: Rows, rate_hz: float, peak: float, colour: str) -> None:
     """Draw the range that all channels fill, by column."""
-    edges = _edges(len(waveform), _COLUMNS)
-    low = np.minimum.reduceat(waveform.min(axis=1), edges[:-1])
-    high = np.maximum.reduceat(waveform.max(axis=1), edges[:-1])
+    edges, low, high = _ranges(waveform)
     axes.fill_between(
         edges / rate_hz,
         np.append(low, low[-1]),
@@ -126,25 +126,33 @@ def _draw_waveform(
         color=colour,
         linewidth=0.9,
     )
-    axes.set_xlim(0, len(waveform) / rate_hz)
+    axes.set_xlim(0, waveform.shape[0] / rate_hz)
     limit = 1.06 * peak or 1.0
     axes.set_ylim(-limit, limit)
     axes.set_axisbelow(True)
     axes.grid(visible=True, alpha=0.25)
 
 
-def _spectrogram(waveform: Waveform, sample_rate_hz: int) -> NDArray[np.float64]:
+def _ranges(waveform: Rows) -> tuple[NDArray[np.int64], Waveform, Waveform]:
+    """Give the ends of the columns, and the range that all channels fill in each."""
+    edges = _edges(waveform.shape[0], _COLUMNS)
+    parts = (waveform[slice(*ends)] for ends in itertools.pairwise(edges.tolist()))
+    ends = np.array([(part.min(), part.max()) for part in parts])
+    return edges, ends[:, 0], ends[:, 1]
+
+
+def _spectrogram(waveform: Rows, sample_rate_hz: int) -> NDArray[np.float64]:
     """Give the mean power of all channels (rows, columns), lowest frequency first."""
+    length, channels = waveform.shape
     size = 1 << round(np.log2(np.clip(_WINDOW_S * sample_rate_hz, 64, 4096)))
-    size = min(size, max(8, 1 << (len(waveform) - 1).bit_length()))
-    columns = max(1, min(_COLUMNS, len(waveform) // (size // 4)))
-    centres = ((np.arange(columns) + 0.5) * len(waveform) / columns).astype(np.int64)
+    size = min(size, max(8, 1 << (length - 1).bit_length()))
+    columns = max(1, min(_COLUMNS, length // (size // 4)))
+    centres = ((np.arange(columns) + 0.5) * length / columns).astype(np.int64)
     window = np.hanning(size + 1)[:-1]
+    frames = np.stack([padded_rows(waveform, at - size // 2, at + size // 2) for at in centres])
     total = np.zeros((columns, size // 2 + 1))
-    for channel in waveform.T:
-        padded = np.pad(channel, size // 2)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[centres]
-        spectrum = np.fft.rfft(frames * window)
+    for channel in range(channels):
+        spectrum = np.fft.rfft(frames[..., channel] * window)
         total += np.square(spectrum.real) + np.square(spectrum.imag)
     rows = _edges(total.shape[1], _ROWS)
     return np.asarray(np.maximum.reduceat(total, rows[:-1], axis=1).T)
@@ -213,11 +221,11 @@ def _time_unit(count: int, sample_rate_hz: int) -> tuple[str, float]:
     return ("s", 1.0) if count >= 0.5 * sample_rate_hz else ("ms", 1000.0)
 
 
-def _peak(*waveforms: Waveform) -> float:
-    return max(abs(float(end)) for w in waveforms for end in (w.min(), w.max()))
+def _peak(*waveforms: Rows) -> float:
+    return max(float(np.abs(ends).max()) for w in waveforms for ends in _ranges(w)[1:])
 
 
-def _title(name: str, waveform: Waveform) -> str:
+def _title(name: str, waveform: Rows) -> str:
     channels = waveform.shape[1]
     return name if channels == 1 else f"{name}, {channels} channels"
 

@@ -3,8 +3,9 @@
 Legend: T samples per channel, C channels. A waveform is (T, C) in float64, and full scale is 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,17 @@ from nint_cli.signals.base import GridSignal
 
 Waveform = NDArray[np.float64]
 ValueRange = Literal["peak", "unit"]
+
+
+class Rows(Protocol):
+    """A waveform whose samples are asked for some at a time; an array is one, too."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, C)."""
+
+    def __getitem__(self, rows: slice, /) -> Waveform:
+        """Give samples from one to before another."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +79,18 @@ class Sound:
         ends = (float(self.samples.min()), float(self.samples.max()))
         return max(map(abs, ends)) / self._full_scale
 
-    def waveform(self) -> Waveform:
-        """Give the waveform (T, C); a file of floating-point numbers may exceed full scale."""
-        return self.samples / np.float64(self._full_scale)
+    def waveform(self, chosen: NDArray[np.int64] | None = None) -> Waveform:
+        """Give the waveform (T, C); a file of floating-point numbers may exceed full scale.
+
+        Args:
+            chosen: (M,), which samples to give; None for all.
+        """
+        found = self.samples if chosen is None else self.samples[chosen]
+        return found / np.float64(self._full_scale)
+
+    def rows(self) -> Rows:
+        """Give the waveform some samples at a time; see `waveform`."""
+        return _Played(self.samples, lambda part: part / np.float64(self._full_scale))
 
     def scaling(self, value_range: ValueRange = "peak") -> Scaling:
         """Choose what the field is trained on.
@@ -118,6 +139,51 @@ class Sound:
     def _full_scale(self) -> float:
         kind = self.samples.dtype
         return float(2 ** (8 * kind.itemsize - 1)) if kind.kind == "i" else 1.0
+
+
+@dataclass(frozen=True)
+class _Played:
+    """Rows of something that becomes a waveform part by part."""
+
+    stored: Any
+    play: Callable[[Any], Waveform]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, C)."""
+        return tuple(self.stored.shape)
+
+    def __getitem__(self, rows: slice) -> Waveform:
+        return self.play(self.stored[rows])
+
+
+def played(prediction: Tensor, scaling: Scaling) -> Rows:
+    """Give what `to_waveform` gives some samples at a time, so that no more is in float64.
+
+    Args:
+        prediction: (T, C).
+        scaling: What it was trained with.
+    """
+    return _Played(prediction, lambda part: to_waveform(part, scaling))
+
+
+def difference(one: Rows, other: Rows) -> Rows:
+    """Give one waveform less another, some samples at a time."""
+    return _Difference(one, other)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    one: Rows
+    other: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, C)."""
+        return self.one.shape
+
+    def __getitem__(self, rows: slice) -> Waveform:
+        return self.one[rows] - self.other[rows]
 
 
 def to_waveform(prediction: Tensor, scaling: Scaling) -> Waveform:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nint_cli.metrics.measured import Measured
-from nint_cli.modalities.audio.metrics import SILENT, Waveform
+from nint_cli.modalities.audio.metrics import SILENT
+from nint_cli.modalities.audio.signal import Rows
 
 LOWEST_STOI_RATE_HZ = 8_000
 HIGHEST_STOI_RATE_HZ = 192_000
@@ -34,7 +35,7 @@ _PESQ_BANDS = {8_000: "nb", 16_000: "wb"}
 _Channel = NDArray[np.float64]
 
 
-def stoi(prediction: Waveform, values: Waveform, sample_rate_hz: int) -> Measured:
+def stoi(prediction: Rows, values: Rows, sample_rate_hz: int) -> Measured:
     """Compute the short-time objective intelligibility, by pystoi.
 
     The correlation of one-third octave envelopes from 150 Hz to 4.3 kHz in segments of 0.4 s,
@@ -57,14 +58,14 @@ def stoi(prediction: Waveform, values: Waveform, sample_rate_hz: int) -> Measure
             f"STOI is for rates from {LOWEST_STOI_RATE_HZ} to {HIGHEST_STOI_RATE_HZ} Hz, and this "
             f"is {sample_rate_hz} Hz"
         )
-    if len(values) > LONGEST_STOI_S * sample_rate_hz:
+    if values.shape[0] > LONGEST_STOI_S * sample_rate_hz:
         return Measured.undefined(_too_long("STOI", LONGEST_STOI_S))
     return _mean_over_channels(
         prediction, values, lambda p, v: _stoi_of_channel(p, v, sample_rate_hz)
     )
 
 
-def pesq(prediction: Waveform, values: Waveform, sample_rate_hz: int) -> Measured:
+def pesq(prediction: Rows, values: Rows, sample_rate_hz: int) -> Measured:
     """Compute the perceptual evaluation of speech quality, by the `pesq` package.
 
     Wideband (ITU-T P.862.2) at 16 kHz and narrowband (P.862 with the mapping of P.862.1) at 8 kHz;
@@ -87,7 +88,7 @@ def pesq(prediction: Waveform, values: Waveform, sample_rate_hz: int) -> Measure
         return Measured.undefined(
             f"PESQ is for 8000 and 16000 Hz, and this is {sample_rate_hz} Hz"
         )
-    if len(values) > LONGEST_PESQ_S * sample_rate_hz:
+    if values.shape[0] > LONGEST_PESQ_S * sample_rate_hz:
         return Measured.undefined(_too_long("PESQ", LONGEST_PESQ_S))
     try:
         import pesq as package
@@ -125,13 +126,14 @@ def _stoi_of_channel(prediction: _Channel, values: _Channel, sample_rate_hz: int
 
 
 def _mean_over_channels(
-    prediction: Waveform, values: Waveform, measure: Callable[[_Channel, _Channel], Measured]
+    prediction: Rows, values: Rows, measure: Callable[[_Channel, _Channel], Measured]
 ) -> Measured:
     figures = []
+    heard, true = prediction[:], values[:]
     for channel in range(values.shape[1]):
-        one = np.ascontiguousarray(values[:, channel])
+        one = np.ascontiguousarray(true[:, channel])
         figure = (
-            measure(np.ascontiguousarray(prediction[:, channel]), one)
+            measure(np.ascontiguousarray(heard[:, channel]), one)
             if one.any()
             else Measured.undefined(SILENT)
         )

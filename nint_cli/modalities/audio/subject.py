@@ -1,14 +1,15 @@
 """Sounds: `nint fit audio`."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
+from torch import Tensor
 
-from nint_cli.derivatives.sweep import predict
+from nint_cli.derivatives.sweep import predict, predicted_blocks
 from nint_cli.fields.base import Field
 from nint_cli.metrics.measured import Measured
 from nint_cli.metrics.schema import FieldRecord, finite
@@ -25,15 +26,33 @@ from nint_cli.modalities.audio.pictures import selection_picture, sound_picture
 from nint_cli.modalities.audio.record import AudioRecord
 from nint_cli.modalities.audio.schema import AudioInput, AudioQuality
 from nint_cli.modalities.audio.settings import AudioSettings
-from nint_cli.modalities.audio.signal import Scaling, Sound, Waveform, to_waveform
+from nint_cli.modalities.audio.signal import (
+    Rows,
+    Scaling,
+    Sound,
+    Waveform,
+    played,
+    to_waveform,
+)
 from nint_cli.modalities.audio.speech import pesq, stoi
 from nint_cli.modalities.audio.wav import encode_sound
-from nint_cli.modalities.base import Evaluation, ReadSaved, Setup, Subject, nothing_saved
+from nint_cli.modalities.base import (
+    Evaluation,
+    Piece,
+    ReadSaved,
+    SaveFile,
+    Setup,
+    Subject,
+    nothing_saved,
+    unwatched,
+)
 from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
-from nint_cli.signals.base import GridSignal
+from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
+from nint_cli.signals.stratified import rounded_down, spread_indices
 
 RECONSTRUCTION = "reconstruction.wav"
 PREVIEW = "preview.png"
@@ -48,6 +67,22 @@ _LEAST_SHARE = 1 / 16
 _SHORT = 100_000
 
 
+# Units, as measured for SIREN on a CPU: of a sample in an evaluation, with what a hash grid takes
+# longer to look up than to train, and of a number in the end, with all measures; and of pictures.
+_EVALUATION_COST = 2.0
+_SAMPLE_COST = 1.5
+_DRAWING_COST = 150_000
+_LEAST_SAMPLE = 1 << 12
+_SAMPLE = 1 << 20  # where no setting says how many
+_AT_ONCE = 1 << 17
+
+_SAMPLED = "only some samples were measured; nint eval measures all"
+_NOT_SAMPLED = (
+    *("lsd_db", "stoi", "pesq", "clipped_samples"),
+    *("reconstruction", "waveforms and spectra"),
+)
+
+
 @dataclass(eq=False)
 class AudioSubject(Subject):
     """A sound; see `Subject`.
@@ -58,6 +93,8 @@ class AudioSubject(Subject):
         signal: The grid of them.
         scaling: What the field is trained on.
         start_s: Where the cut begins in the file.
+        points: Samples of a longer sound that evaluations see; None for all.
+        seed: Decides which.
     """
 
     source: str
@@ -65,6 +102,9 @@ class AudioSubject(Subject):
     signal: GridSignal
     scaling: Scaling
     start_s: float
+    points: int | None = None
+    seed: int = 0
+    _sample: tuple[PointSignal, Waveform] | None = dataclasses.field(default=None, init=False)
 
     modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
@@ -98,7 +138,8 @@ class AudioSubject(Subject):
         signal = sound.signal(setup.device, scaling=scaling, half_range=settings.half_range)
         hertz = first_hertz(sound.sample_rate_hz, len(signal))
         signal.bandwidth = math.pi * hertz * sound.duration_s / settings.half_range
-        return cls(source, sound, signal, scaling, settings.start_s)
+        points, seed = setup.evaluation.points, setup.seed
+        return cls(source, sound, signal, scaling, settings.start_s, points, seed)
 
     @property
     def sha256(self) -> str:
@@ -110,9 +151,9 @@ class AudioSubject(Subject):
         """What was done to the file's content."""
         return self.sound.conversions
 
-    @cached_property
-    def _waveform(self) -> Waveform:
-        return self.sound.waveform()
+    @property
+    def _waveform(self) -> Rows:
+        return self.sound.rows()
 
     def mismatch(self, record: SignalRecord) -> str | None:
         """Compare length, channels and rate; see `Subject.mismatch`."""
@@ -173,30 +214,79 @@ class AudioSubject(Subject):
             bits_per_sample=8 * field.byte_count() / self.sound.samples.size,
         )
 
-    def evaluate(self, field: Field) -> Evaluation:
-        """Predict all samples; see `Subject.evaluate`."""
-        prediction = predict(field, self.signal)
-        waveform = to_waveform(prediction, self.scaling)
-        mse = mean_squared_error(waveform, self._waveform)
-        figures = {
-            "si_snr_db": si_snr_db(waveform, self._waveform).value,
-            "psnr_db": psnr_db(mse),
-            "mse": mse,
-        }
+    def evaluate(self, field: Field, units: int | None = None) -> Evaluation:
+        """Predict all samples, or some of a long sound; see `Subject.evaluate`."""
+        count = len(self.signal) if self.points is None else self.points
+        if units is not None:
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
+        if count < len(self.signal):
+            return self._sampled(field, count)
+        return self._predicted(field, unwatched)
+
+    def _sampled(self, field: Field, count: int, piece: Piece = unwatched) -> Evaluation:
+        """Measure some samples, evenly spread."""
+        if self._sample is None or len(self._sample[0]) != count:
+            chosen = spread_indices(len(self.signal), count, self.seed)
+            points = PointSignal(*self.signal.at(chosen.to(self.signal.device)))
+            self._sample = points, self.sound.waveform(chosen.numpy())
+        points, true = self._sample
+        prediction = _prediction(field, points, piece)
+        figures = _figures(played(prediction, self.scaling), true)
+        return Evaluation(figures, prediction, count, sampled=True)
+
+    def _predicted(self, field: Field, piece: Piece) -> Evaluation:
+        prediction = _prediction(field, self.signal, piece)
+        figures = _figures(played(prediction, self.scaling), self._waveform)
         return Evaluation(figures, prediction)
 
-    def quality(self, field: Field, evaluation: Evaluation) -> AudioQuality:
+    @property
+    def cost(self) -> int:
+        """Units of a prediction, of all measures and of the pictures; see `Subject.cost`."""
+        return int(_SAMPLE_COST * self.sound.samples.size) + _DRAWING_COST
+
+    def evaluate_fully(
+        self,
+        field: Field,
+        save: SaveFile | None = None,
+        *,
+        units: int | None = None,
+        piece: Piece = unwatched,
+    ) -> Evaluation:
+        """Predict all samples, or some; see `Subject.evaluate_fully`."""
+        if units is not None and (units == 0 or units < self.cost):
+            count = min(len(self.signal), self.points or _SAMPLE)
+            sampled = self._sampled(field, min(count, units // 2) if units else count, piece)
+            return dataclasses.replace(sampled, left_out=_NOT_SAMPLED)
+        return self._predicted(field, piece)
+
+    def confirmed(
+        self, field: Field, evaluation: Evaluation, units: int | None = None
+    ) -> Mapping[str, float | None]:
+        """Measure as many samples as the end will; see `Subject.confirmed`."""
+        if not evaluation.sampled:
+            return evaluation.figures
+        return self.evaluate_fully(field, units=units).figures
+
+    def quality(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> AudioQuality:
         """Add the other measures; see `Subject.quality`."""
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
-        snr = snr_db(waveform, self._waveform)
-        si_snr = si_snr_db(waveform, self._waveform)
+        true: Rows
+        if evaluation.sampled:
+            assert self._sample is not None
+            _, true = self._sample
+            left_out = Measured.undefined(_SAMPLED)
+            distance, heard, clipped = left_out, dict.fromkeys(("stoi", "pesq"), left_out), None
+        else:
+            true = self._waveform
+            distance = log_spectral_distance_db(waveform, true)
+            piece(len(self.signal) // 4)
+            heard = {"stoi": stoi(waveform, true, rate), "pesq": pesq(waveform, true, rate)}
+            _, clipped = self._encoded(waveform)
+            piece(len(self.signal) // 4)
+        snr, si_snr = snr_db(waveform, true), si_snr_db(waveform, true)
         psnr = evaluation.figures["psnr_db"]
-        distance = log_spectral_distance_db(waveform, self._waveform)
-        heard = {
-            "stoi": stoi(waveform, self._waveform, rate),
-            "pesq": pesq(waveform, self._waveform, rate),
-        }
-        _, clipped = self._encoded(waveform)
         return AudioQuality(
             mse=evaluation.figures["mse"],
             psnr_db=finite(psnr),
@@ -216,19 +306,23 @@ class AudioSubject(Subject):
             clipped_samples=clipped,
         )
 
-    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+    def reconstruct(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> dict[str, bytes]:
         """Give the sound, and waveforms and spectra of both; see `Subject.reconstruct`."""
+        if evaluation.sampled:
+            return {}
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
         wav, _ = self._encoded(waveform)
         return {RECONSTRUCTION: wav, PREVIEW: sound_picture(self._waveform, waveform, rate)}
 
-    def _encoded(self, waveform: Waveform) -> tuple[bytes, int]:
+    def _encoded(self, waveform: Rows) -> tuple[bytes, int]:
         sound = self.sound
         return encode_sound(waveform, sound.sample_rate_hz, sound.subtype, sound.speakers)
 
-    def _reconstruction(self, evaluation: Evaluation) -> Waveform:
+    def _reconstruction(self, evaluation: Evaluation) -> Rows:
         assert evaluation.prediction is not None
-        return to_waveform(evaluation.prediction, self.scaling)
+        return played(evaluation.prediction, self.scaling)
 
     @classmethod
     def rebuild(cls, record: SignalRecord, settings: AudioSettings, field: Field) -> Waveform:
@@ -266,6 +360,21 @@ def first_hertz(sample_rate_hz: float, samples: int) -> float:
     """
     share = _LEAST_SHARE * min(2.0, max(1.0, _SHORT / samples))
     return min(_FIRST_HZ, share * sample_rate_hz)
+
+
+def _prediction(field: Field, signal: Signal, piece: Piece) -> Tensor:
+    """Predict all values (N, C) of a signal."""
+    parts = []
+    for _, part, _ in predicted_blocks(field, signal, _AT_ONCE):
+        parts.append(part)
+        piece(len(part))
+    return torch.cat(parts)
+
+
+def _figures(waveform: Rows, true: Rows) -> dict[str, float | None]:
+    mse = mean_squared_error(waveform, true)
+    si_snr = si_snr_db(waveform, true).value
+    return {"si_snr_db": si_snr, "psnr_db": psnr_db(mse), "mse": mse}
 
 
 def _infinite(measured: Measured) -> bool:

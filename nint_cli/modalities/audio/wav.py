@@ -2,11 +2,13 @@
 
 import io
 import struct
+from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from nint_cli.modalities.audio.signal import Waveform
+from nint_cli.modalities.audio.signal import Rows, Waveform
 
 # What WAV keeps each in. Of 8 bits and of the coarser codes, 16 bits are the next that WAV has for
 # both; what decodes to floating point stays there, so that nothing of it is clipped.
@@ -27,11 +29,12 @@ _WRITTEN = {
 }
 _INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
+_ROWS_AT_ONCE = 1 << 18
 _LARGEST_WAV = (1 << 32) - (1 << 16)  # bytes of samples; its header counts in 32 bits
 
 
 def encode_sound(
-    waveform: Waveform, sample_rate_hz: int, subtype: str, speakers: int | None = None
+    waveform: Rows, sample_rate_hz: int, subtype: str, speakers: int | None = None
 ) -> tuple[bytes, int]:
     """Write a waveform as WAV, with at least the precision of the file it stands for.
 
@@ -46,25 +49,37 @@ def encode_sound(
         clipped; 0 for floating point, which keeps them.
     """
     written = _WRITTEN.get(subtype, "PCM_16")
-    clipped = 0
-    if written in _INTEGER_BITS:
-        bits = _INTEGER_BITS[written]
-        levels = np.round(waveform * 2 ** (bits - 1))
-        lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-        clipped = int(((levels < lowest) | (levels > highest)).sum())
-        levels = levels.clip(lowest, highest)
-        stored = levels.astype(np.int16) if bits == 16 else levels.astype(np.int32) << (32 - bits)
-    else:
-        stored = waveform.astype(np.float32 if written == "FLOAT" else np.float64)
+    length, channels = waveform.shape
+    size = length * channels * {"PCM_16": 2, "DOUBLE": 8}.get(written, 4)
     container = "WAV" if speakers is None else "WAVEX"
-    container = "RF64" if stored.nbytes > _LARGEST_WAV else container
-    buffer = io.BytesIO()
-    soundfile.write(buffer, stored, sample_rate_hz, format=container, subtype=written)
+    container = "RF64" if size > _LARGEST_WAV else container
+    buffer, clipped = io.BytesIO(), 0
+    with soundfile.SoundFile(
+        buffer, "w", sample_rate_hz, channels, format=container, subtype=written
+    ) as file:
+        for start in range(0, length, _ROWS_AT_ONCE):
+            stored, cut = _stored(waveform[start : start + _ROWS_AT_ONCE], written)
+            file.write(stored)
+            clipped += cut
     wav = bytearray(buffer.getvalue())
     _set(wav, b"PEAK", 12, 0)  # the time of writing, which libsndfile keeps
     if container != "WAV":  # which is extensible, with a mask that libsndfile chose
         _set(wav, b"fmt ", 28, speakers or 0)
     return bytes(wav), clipped
+
+
+def _stored(waveform: Waveform, written: str) -> tuple[NDArray[Any], int]:
+    """Give samples as a file holds them, and how many were clipped."""
+    if written not in _INTEGER_BITS:
+        return waveform.astype(np.float32 if written == "FLOAT" else np.float64), 0
+    bits = _INTEGER_BITS[written]
+    levels = np.round(waveform * 2 ** (bits - 1))
+    lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    clipped = int(((levels < lowest) | (levels > highest)).sum())
+    levels = levels.clip(lowest, highest)
+    if bits == 16:
+        return levels.astype(np.int16), clipped
+    return levels.astype(np.int32) << (32 - bits), clipped
 
 
 def _set(wav: bytearray, chunk: bytes, offset: int, value: int) -> None:

@@ -37,7 +37,8 @@ class ImageSettings(ModalitySettings):
     max_pixels: int = Field(
         100_000_000,
         ge=1,
-        description="a picture with more pixels is refused before it is decoded",
+        description="a picture with more pixels is refused before it is decoded; one that is "
+        "mapped, in an uncompressed TIFF file, takes no memory and is not",
     )
 
     @field_validator("background")

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.fields.base import Field
+from nint_cli.modalities.base import Piece, unwatched
 from nint_cli.modalities.image.metrics import SquaredError, Ssim
 from nint_cli.modalities.image.signal import Picture, Pixels, to_pixels
 from nint_cli.signals.base import GridSignal
 
-STRIP_PIXELS = 1 << 19
-"""Pixels of a strip, as far as that is whole rows; enough to fill a GPU."""
+STRIP_PIXELS = 1 << 17
+"""Pixels of a strip, as far as that is whole rows; a second or so of a slow core."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class Strips:
         width = self.signal.shape[1]
         return max(1, STRIP_PIXELS // width) * width
 
-    def predicted(self, field: Field, *meters: SquaredError | Ssim) -> Iterator[Tensor]:
+    def predicted(
+        self, field: Field, *meters: SquaredError | Ssim, piece: Piece = unwatched
+    ) -> Iterator[Tensor]:
         """Predict strip by strip.
 
         Args:
             field: The field.
             meters: Take in each strip before it is given.
+            piece: Told the pixels of each strip.
 
         Yields:
             (size, C), not clipped.
@@ -47,16 +51,19 @@ class Strips:
         for _, prediction, values in predicted_blocks(field, self.signal, self.size):
             for meter in meters:
                 meter.add(prediction, values)
+            piece(len(prediction))
             yield prediction
 
     def measure(self, field: Field, *meters: SquaredError | Ssim) -> None:
         """Let meters take in all strips; see `predicted`."""
         deque(self.predicted(field, *meters), maxlen=0)
 
-    def prediction(self, field: Field, *meters: SquaredError | Ssim) -> Tensor:
+    def prediction(
+        self, field: Field, *meters: SquaredError | Ssim, piece: Piece = unwatched
+    ) -> Tensor:
         """Predict everything and hold it once; (N, C). See `predicted`."""
         whole = self.signal.stored.new_empty(0)
-        for index, strip in enumerate(self.predicted(field, *meters)):
+        for index, strip in enumerate(self.predicted(field, *meters, piece=piece)):
             if index == 0:
                 whole = strip.new_empty(len(self.signal), strip.shape[1])
             whole[index * self.size : index * self.size + len(strip)] = strip

@@ -4,6 +4,7 @@ A picture is measured strip by strip, so that no prediction of all its pixels is
 large one is written as it is measured.
 """
 
+import dataclasses
 import io
 import math
 from collections import deque
@@ -19,7 +20,16 @@ from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord, finite
-from nint_cli.modalities.base import Evaluation, ReadSaved, SaveFile, Setup, Subject, nothing_saved
+from nint_cli.modalities.base import (
+    Evaluation,
+    Piece,
+    ReadSaved,
+    SaveFile,
+    Setup,
+    Subject,
+    nothing_saved,
+    unwatched,
+)
 from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
@@ -39,11 +49,11 @@ from nint_cli.modalities.image.strips import STRIP_PIXELS, Strips
 from nint_cli.modalities.image.tiff import write_tiff
 from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
-from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.base import GridSignal
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import ARRAY_PREFIX, Held, identity
-from nint_cli.signals.stratified import spread_indices
+from nint_cli.signals.stratified import rounded_down, spread_indices
 
 SELECTION = "selection.png"
 _ARRAY = "input.npy"
@@ -55,12 +65,22 @@ LARGE_PIXELS = 1 << 26
 # over the unit, whatever the picture. Found at 128 to 512 pixels; docs/lab/recipe.md.
 _FIRST_PER_ROOT = 10.0
 
+# Units per pixel, as measured for SIREN on a CPU: an evaluation of some, with what a hash grid
+# takes longer to look up than to train; all of them with SSIM; and what the others add.
+_EVALUATION_COST = 2.0
+_STRIP_COST = 1.0
+_FLIP_COST = 0.4
+_LPIPS_COST = 0.3
+_LEAST_SAMPLE = 1 << 12  # pixels, which take no time worth saving
+_SAMPLE = 1 << 20  # pixels, where no setting says how many
+
+_SAMPLED = "only some pixels were measured; nint eval measures all"
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
 
 
 @dataclass(frozen=True)
 class ImageEvaluation(Evaluation):
-    """A look at all pixels.
+    """A look at all pixels, or at the end at some.
 
     Attributes:
         ssim: The SSIM; None where it was not asked for, or the picture is too small.
@@ -94,6 +114,7 @@ class ImageSubject(Subject):
     points: int | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
+    _sample: PointSignal | None = dataclasses.field(default=None, init=False)
 
     modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
@@ -139,13 +160,6 @@ class ImageSubject(Subject):
             seed=setup.seed,
             notes=tuple(notes),
         )
-
-    @property
-    def finishing(self) -> str | None:
-        """What to say of a picture that takes minutes."""
-        if len(self.signal) <= LARGE_PIXELS:
-            return None
-        return f"training is over; measuring and writing all {len(self.signal):,} pixels"
 
     @property
     def sha256(self) -> str:
@@ -225,35 +239,57 @@ class ImageSubject(Subject):
             bits_per_pixel=8 * field.byte_count() / len(self.signal),
         )
 
-    def evaluate(self, field: Field) -> Evaluation:
+    def evaluate(self, field: Field, units: int | None = None) -> Evaluation:
         """Predict all pixels, or some of a large picture; see `Subject.evaluate`."""
+        count = len(self.signal) if self.points is None else self.points
+        if units is not None and not self.log_ssim:
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
+        if count < len(self.signal):
+            return self._sampled(field, count)
+        error, ssim = SquaredError(), self._ssim() if self.log_ssim else None
+        self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
+        return self._evaluation(error, ssim)
+
+    def _sampled(self, field: Field, count: int, piece: Piece = unwatched) -> ImageEvaluation:
+        """Measure some pixels, evenly spread."""
+        if self._sample is None or len(self._sample) != count:
+            chosen = spread_indices(len(self.signal), count, self.seed)
+            self._sample = PointSignal(*self.signal.at(chosen.to(self.signal.device)))
         error = SquaredError()
-        if self._watched is None:
-            ssim = self._ssim() if self.log_ssim else None
-            self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
-            return self._evaluation(error, ssim)
-        for _, prediction, values in predicted_blocks(field, self._watched, STRIP_PIXELS):
+        for _, prediction, values in predicted_blocks(field, self._sample, STRIP_PIXELS):
             error.add(prediction, values)
+            piece(len(values))
         figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
-        return Evaluation(figures, points=len(self._watched))
+        return ImageEvaluation(figures, points=count, sampled=True)
 
-    @cached_property
-    def _watched(self) -> Signal | None:
-        """The pixels that evaluations see; None where they see all."""
-        if self.points is None or len(self.signal) <= self.points:
-            return None
-        chosen = spread_indices(len(self.signal), self.points, self.seed)
-        return PointSignal(*self.signal.at(chosen.to(self.signal.device)))
+    @property
+    def cost(self) -> int:
+        """Units of a prediction of all pixels and of what is measured; see `Subject.cost`."""
+        lpips, flip = self.perceptual.reasons(*self.signal.shape)
+        each = _STRIP_COST + _LPIPS_COST * (lpips is None) + _FLIP_COST * (flip is None)
+        return int(each * len(self.signal))
 
-    def evaluate_fully(self, field: Field, save: SaveFile | None = None) -> ImageEvaluation:
+    def evaluate_fully(
+        self,
+        field: Field,
+        save: SaveFile | None = None,
+        *,
+        units: int | None = None,
+        piece: Piece = unwatched,
+    ) -> ImageEvaluation:
         """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
+        if units is not None and (units == 0 or units < self.cost):
+            count = min(len(self.signal), self.points or _SAMPLE)
+            sampled = self._sampled(field, min(count, units // 2) if units else count, piece)
+            names = ("ssim", "lpips", "flip", "reconstruction")
+            return replace(sampled, left_out=names)
         error, ssim = SquaredError(), self._ssim()
         prediction = pixels = None
         if None in self.perceptual.reasons(*self.signal.shape):
-            prediction = self._strips.prediction(field, error, ssim)
+            prediction = self._strips.prediction(field, error, ssim, piece=piece)
             strips = iter(prediction.split(self._strips.size))
         else:
-            strips = self._strips.predicted(field, error, ssim)
+            strips = self._strips.predicted(field, error, ssim, piece=piece)
         if save is None:
             deque(strips, maxlen=0)
         elif len(self.signal) > LARGE_PIXELS:
@@ -268,10 +304,15 @@ class ImageSubject(Subject):
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
         return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)
 
-    def confirmed(self, field: Field, evaluation: Evaluation) -> Mapping[str, float | None]:
-        """Measure all pixels, where an evaluation saw some; see `Subject.confirmed`."""
-        if self._watched is None:
+    def confirmed(
+        self, field: Field, evaluation: Evaluation, units: int | None = None
+    ) -> Mapping[str, float | None]:
+        """Measure as many pixels as the end will; see `Subject.confirmed`."""
+        assert isinstance(evaluation, ImageEvaluation)
+        if not evaluation.sampled:
             return evaluation.figures
+        if units is not None and (units == 0 or units < self.cost):
+            return self.evaluate_fully(field, units=units).figures
         error = SquaredError()
         self._strips.measure(field, error)
         return _figures(error)
@@ -289,14 +330,28 @@ class ImageSubject(Subject):
         figures, similarity = _figures(error), ssim.mean() if ssim is not None else None
         if self.log_ssim:
             figures["ssim"] = similarity
-        points = None if self._watched is None else len(self.signal)
+        every = len(self.signal)
+        points = every if self.points is not None and every > self.points else None
         return ImageEvaluation(figures, points=points, ssim=similarity)
 
-    def quality(self, field: Field, evaluation: Evaluation) -> ImageQuality:
+    def quality(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> ImageQuality:
         """Add SSIM and the perceptual metrics; see `Subject.quality`."""
         assert isinstance(evaluation, ImageEvaluation)
         psnr, mse = evaluation.figures["psnr_db"], evaluation.figures["mse"]
+        if evaluation.sampled:
+            lpips, flip = self.perceptual.reasons(*self.signal.shape)
+            return ImageQuality(
+                mse=mse,
+                psnr_db=finite(psnr),
+                psnr_infinite=mse == 0,
+                ssim_reason=_SAMPLED,
+                lpips_reason=lpips or _SAMPLED,
+                flip_reason=flip or _SAMPLED,
+            )
         perceived = self.perceptual.measure(evaluation.prediction, self.picture)
+        piece(self.cost - len(self.signal))
         return ImageQuality(
             **perceived.model_dump(),
             mse=mse,
@@ -307,7 +362,9 @@ class ImageSubject(Subject):
             ssim_reason=None if evaluation.ssim is not None else _TOO_SMALL,
         )
 
-    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+    def reconstruct(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> dict[str, bytes]:
         """Give the picture in the input's own channels and bits; see `Subject.reconstruct`.
 
         That of a large one was written when it was measured.

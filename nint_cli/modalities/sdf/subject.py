@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -15,12 +15,26 @@ from torch import Tensor
 from nint_cli.derivatives.engine import EXACT
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord
-from nint_cli.modalities.base import Evaluation, ReadSaved, Setup, Subject, nothing_saved
+from nint_cli.modalities.base import (
+    Evaluation,
+    Piece,
+    ReadSaved,
+    SaveFile,
+    Setup,
+    Subject,
+    nothing_saved,
+    unwatched,
+)
 from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.sdf import MODALITY, surface
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
-from nint_cli.modalities.sdf.metrics import iou, sdf_error, surface_distances
+from nint_cli.modalities.sdf.metrics import (
+    SurfaceDistances,
+    iou,
+    sdf_error,
+    surface_distances,
+)
 from nint_cli.modalities.sdf.pictures import selection_picture, shape_picture
 from nint_cli.modalities.sdf.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
 from nint_cli.modalities.sdf.record import SdfRecord
@@ -31,6 +45,7 @@ from nint_cli.samplers.base import Selection
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
+from nint_cli.signals.stratified import rounded_down, spread_indices
 
 RECONSTRUCTION = "reconstruction.ply"
 PREVIEW = "preview.png"
@@ -39,7 +54,40 @@ POOL = "pool.safetensors"
 
 _BAND = 0.05  # how near the surface is, in half boxes, for the error of the distance
 _LOOKED_AT = 1 << 15  # points of the pool, for that error
+# Units, as measured for a hash grid on a CPU: of a cell of a sample, which the field sees, and the
+# first time the tree of triangles; of a point of the pool, which is known; of the mesh and both
+# insides by the square of the grid points along an edge, for only what is near the surface is
+# looked at; of a point on each surface; and of a pixel along two edges of the picture.
+_CELL_COST = 5
+_TRUE_COST = 5
+_POOL_POINT_COST = 3
+_MESH_COST = 95
+_OVERLAP_COST = 180
+_WATCH_COST = 115
+_SURFACE_POINT_COST = 6
+_PIXEL_COST = 30
+_FIELD_COST = 2  # of a point in the end
+_LEAST_CELLS = 1 << 12
+_LEAST_COST = _LEAST_CELLS * (_CELL_COST + _TRUE_COST)  # what is always measured
+_SAMPLE = 1 << 16  # cells, where nothing says how many
+
+_LEFT_OUT = "left out for the time it takes; nint eval measures all"
 _NO_SURFACE = "the field has no zero level, so there is no surface"
+
+
+@dataclass(frozen=True)
+class SdfEvaluation(Evaluation):
+    """A look at a field, and what more the end measures.
+
+    Attributes:
+        iou_reason: Why it has none, where it is.
+        surface: Whether the surface is to be found, written and measured.
+        drawn: Whether it is to be drawn.
+    """
+
+    iou_reason: str | None = None
+    surface: bool = True
+    drawn: bool = True
 
 
 @dataclass(eq=False)
@@ -63,6 +111,9 @@ class SdfSubject(Subject):
     settings: SdfSettings
     _found: tuple[Evaluation, surface.Mesh | None] | None = dataclasses.field(
         default=None, init=False
+    )
+    _sample: tuple[tuple[int, int], NDArray[np.float32], NDArray[np.bool_]] | None = (
+        dataclasses.field(default=None, init=False)
     )
 
     modality: ClassVar[Modality] = MODALITY
@@ -179,99 +230,192 @@ class SdfSubject(Subject):
         """Give the field's size; see `Subject.field_record`."""
         return FieldRecord(name=name, parameters=field.parameter_count(), bytes=field.byte_count())
 
-    @property
-    def finishing(self) -> str:
-        """What to say when training is over."""
-        return "training is over; measuring the surface and drawing it"
-
     def cache(self) -> dict[str, bytes]:
         """Give the pool, so that a run that goes on need not draw it; see `Subject.cache`."""
         return {POOL: encode_pool(self.pool, self.plan, _box_sha256(self.shape))}
 
-    def evaluate(self, field: Field) -> Evaluation:
-        """Compare insides on a coarse grid, and distances at some points near the surface.
+    def evaluate(self, field: Field, units: int | None = None) -> SdfEvaluation:
+        """Compare insides on a coarse grid, or at some cells of it, and some distances.
 
         See `Subject.evaluate`.
         """
-        predicted = surface.occupancy(self._distance_of(field), self.settings.watch_resolution)
-        error, _ = self._distance_error(field)
-        return Evaluation({"iou": _iou(predicted, self._watched)[0], "sdf_error": error})
+        resolution = self.settings.watch_resolution
+        points = _LOOKED_AT if units is None else units // (4 * _POOL_POINT_COST)
+        points = min(_LOOKED_AT, max(_LEAST_CELLS // 2, rounded_down(points)))
+        left = None if units is None else units - _POOL_POINT_COST * points
+        error, _ = self._distance_error(field, points)
+        if left is not None and left < _WATCH_COST * resolution**2:
+            cells = min(resolution**3, rounded_down(max(_LEAST_CELLS, left // _CELL_COST)))
+            found, _ = self._sampled_overlap(field, resolution, cells, unwatched)
+            figures = {"iou": found, "sdf_error": error}
+            return SdfEvaluation(figures, points=cells, sampled=True)
+        predicted = surface.occupancy(self._distance_of(field), resolution)
+        found, _ = _iou(predicted, self._watched)
+        return SdfEvaluation({"iou": found, "sdf_error": error})
 
-    def confirmed(self, field: Field, evaluation: Evaluation) -> dict[str, float | None]:
-        """Give the IoU at `sdf.iou_resolution`; see `Subject.confirmed`."""
-        return {"iou": self._overlap(field)[0]}
+    @property
+    def cost(self) -> int:
+        """Units of measuring, marching and drawing; see `Subject.cost`."""
+        return sum(self._costs().values()) + _LEAST_COST
+
+    def _costs(self) -> dict[str, int]:
+        """Give the units of the parts that may be left out, the most wanted first."""
+        settings = self.settings
+        return {
+            "surface": _MESH_COST * settings.mc_resolution**2
+            + _SURFACE_POINT_COST * settings.surface_samples,
+            "overlap": _OVERLAP_COST * settings.iou_resolution**2,
+            "drawing": _PIXEL_COST * settings.preview_size**2,
+        }
+
+    def evaluate_fully(
+        self,
+        field: Field,
+        save: SaveFile | None = None,
+        *,
+        units: int | None = None,
+        piece: Piece = unwatched,
+    ) -> SdfEvaluation:
+        """Compare insides and distances, and choose what more there is time for.
+
+        See `Subject.evaluate_fully`.
+        """
+        left, kept = units or 0, set()
+        for name, cost in self._costs().items():
+            if units is None or cost <= left - _LEAST_COST:
+                kept.add(name)
+                left -= cost
+        if "overlap" in kept:
+            found = self.evaluate(field)
+        else:
+            cells = min(_SAMPLE, left // (_CELL_COST + _TRUE_COST) if units else _SAMPLE)
+            cells = rounded_down(max(_LEAST_CELLS, cells))
+            resolution = self.settings.iou_resolution
+            inside, reason = self._sampled_overlap(field, resolution, cells, piece)
+            error, _ = self._distance_error(field)
+            figures = {"iou": inside, "sdf_error": error}
+            found = SdfEvaluation(figures, None, cells, sampled=True, iou_reason=reason)
+        return dataclasses.replace(
+            found,
+            left_out=_left_out(kept),
+            surface="surface" in kept,
+            drawn="drawing" in kept,
+        )
+
+    def _sampled_overlap(
+        self, field: Field, resolution: int, count: int, piece: Piece
+    ) -> tuple[float | None, str | None]:
+        """Compare insides at some cells of a grid, evenly spread."""
+        total = resolution**3
+        count = min(count, total)
+        if self._sample is None or self._sample[0] != (resolution, count):
+            cells = spread_indices(total, count, self.plan.seed).numpy()
+            coords = surface.cell_centres(cells, resolution)
+            truth = true_distance(self._distance, piece)
+            self._sample = (resolution, count), coords, surface.values_at(truth, coords) < 0
+        _, coords, inside = self._sample
+        found = surface.values_at(self._distance_of(field, piece), coords) < 0
+        return _iou(found, inside)
+
+    def confirmed(
+        self, field: Field, evaluation: Evaluation, units: int | None = None
+    ) -> dict[str, float | None]:
+        """Give the IoU as the end will; see `Subject.confirmed`."""
+        found = self._costs()["overlap"] if units is None else units
+        if found >= self._costs()["overlap"]:
+            return {"iou": self._overlap(field)[0]}
+        return {"iou": self.evaluate_fully(field, units=units).figures["iou"]}
 
     @cached_property
     def _watched(self) -> NDArray[np.bool_]:
         """The true inside at `sdf.watch_resolution`."""
-        truth = true_distance(DistanceField(self.shape))
-        return surface.occupancy(truth, self.settings.watch_resolution)
+        return surface.occupancy(true_distance(self._distance), self.settings.watch_resolution)
 
     @cached_property
     def _distance(self) -> DistanceField:
-        """The true distance; its trees are built when the run is over."""
+        """The true distance; its trees are built when something is first looked at."""
         return DistanceField(self.shape)
 
-    def quality(self, field: Field, evaluation: Evaluation) -> SdfQuality:
-        """Compare insides and surfaces in full; see `Subject.quality`."""
-        overlap, reason = self._overlap(field)
+    def quality(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> SdfQuality:
+        """Compare insides and surfaces, as far as there is time; see `Subject.quality`."""
+        assert isinstance(evaluation, SdfEvaluation)
         error, error_reason = self._distance_error(field)
-        mesh = self._extracted(field, evaluation)
+        overlap, reason = evaluation.figures["iou"], evaluation.iou_reason
+        if not evaluation.sampled:
+            overlap, reason = self._overlap(field, piece)
+        found: dict[str, Any] = {"surface_reason": _LEFT_OUT}
+        if evaluation.surface:
+            found = self._surface_quality(self._extracted(field, evaluation, piece), piece)
         return SdfQuality(
             iou=overlap,
             iou_resolution=self.settings.iou_resolution,
             iou_reason=reason,
             sdf_error=error,
             sdf_error_reason=error_reason,
-            **self._surface_quality(mesh),
+            **found,
         )
 
-    def _overlap(self, field: Field) -> tuple[float | None, str | None]:
+    def _overlap(self, field: Field, piece: Piece = unwatched) -> tuple[float | None, str | None]:
         """Compare insides at `sdf.iou_resolution`."""
         resolution = self.settings.iou_resolution
-        truth = surface.occupancy(true_distance(self._distance), resolution)
-        return _iou(surface.occupancy(self._distance_of(field), resolution), truth)
+        truth = surface.occupancy(true_distance(self._distance, piece), resolution)
+        return _iou(surface.occupancy(self._distance_of(field, piece), resolution), truth)
 
-    def _surface_quality(self, mesh: surface.Mesh | None) -> dict[str, Any]:
+    def _surface_quality(self, mesh: surface.Mesh | None, piece: Piece) -> dict[str, Any]:
         if mesh is None:
             return {"surface_reason": _NO_SURFACE}
         rng = np.random.default_rng(self.plan.seed)
         count = self.settings.surface_samples
         true = sample_surface(self.shape.vertices, self.shape.faces, count, rng)
         found = sample_surface(mesh.vertices, mesh.faces, count, rng)
-        return vars(surface_distances(found, true))
+        distances = surface_distances(found, true)
+        piece(_SURFACE_POINT_COST * count)
+        return vars(distances)
 
-    def _distance_error(self, field: Field) -> tuple[float | None, str | None]:
+    def _distance_error(
+        self, field: Field, points: int = _LOOKED_AT
+    ) -> tuple[float | None, str | None]:
         """Measure the distance at the first points of the pool that are near the surface."""
-        true = self.pool.distances[:_LOOKED_AT]
-        found = surface.values_at(self._distance_of(field), self.pool.coords[:_LOOKED_AT])
+        true = self.pool.distances[:points]
+        found = surface.values_at(self._distance_of(field), self.pool.coords[:points])
         try:
             return sdf_error(found, true, _BAND), None
         except ValueError as error:
             return None, str(error)
 
-    def reconstruct(self, field: Field, evaluation: Evaluation) -> dict[str, bytes]:
+    def reconstruct(
+        self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
+    ) -> dict[str, bytes]:
         """Give the mesh in the input's units, where there is one, and a picture of both.
 
         See `Subject.reconstruct`.
         """
+        assert isinstance(evaluation, SdfEvaluation)
+        files = {}
         # Rays end on the surface, where exact signs take long and show nothing.
-        truth, size = true_distance(self._distance, exact=False), self.settings.preview_size
-        files = {PREVIEW: shape_picture(self._distance_of(field), truth, size=size)}
-        mesh = self._extracted(field, evaluation)
+        truth, size = true_distance(self._distance, piece, exact=False), self.settings.preview_size
+        if evaluation.drawn:
+            found = self._distance_of(field, piece)
+            files[PREVIEW] = shape_picture(found, truth, size=size)
+        mesh = self._extracted(field, evaluation, piece) if evaluation.surface else None
         if mesh is not None:
             files[RECONSTRUCTION] = surface.ply_bytes(mesh, self.shape.scale, self.shape.centre)
         return files
 
-    def _extracted(self, field: Field, evaluation: Evaluation) -> surface.Mesh | None:
+    def _extracted(
+        self, field: Field, evaluation: Evaluation, piece: Piece
+    ) -> surface.Mesh | None:
         """Give the field's surface; asked for twice with one evaluation, it is found once."""
         if self._found is None or self._found[0] is not evaluation:
-            mesh = surface.extract(self._distance_of(field), self.settings.mc_resolution)
+            distance = self._distance_of(field, piece)
+            mesh = surface.extract(distance, self.settings.mc_resolution)
             self._found = (evaluation, mesh)
         return self._found[1]
 
-    def _distance_of(self, field: Field) -> surface.Distance:
-        return field_distance(field, self.signal.half_range)
+    def _distance_of(self, field: Field, piece: Piece = unwatched) -> surface.Distance:
+        return field_distance(field, self.signal.half_range, piece)
 
     @classmethod
     def rebuild(
@@ -311,12 +455,13 @@ class SdfSubject(Subject):
         return {SELECTION: picture}
 
 
-def field_distance(field: Field, half_range: float) -> surface.Distance:
+def field_distance(field: Field, half_range: float, piece: Piece = unwatched) -> surface.Distance:
     """Give a field as a distance in the box.
 
     Args:
         field: Coords (B, 3) in [-half_range, half_range] to distances (B, 1) in the same units.
         half_range: What the field takes 1 for.
+        piece: Told of the points that are evaluated.
 
     Returns:
         A function of coords (M, 3) in [-1, 1]; distances (M,).
@@ -325,20 +470,31 @@ def field_distance(field: Field, half_range: float) -> surface.Distance:
     size = EXACT.block_size(field)
 
     def distance(coords: Tensor) -> Tensor:
+        piece(_FIELD_COST * len(coords))
         parts = (coords * half_range).to(device).split(size)
         return torch.cat([field(part)[:, 0] for part in parts]) / half_range
 
     return distance
 
 
-def true_distance(distance: DistanceField, *, exact: bool = True) -> surface.Distance:
+def true_distance(
+    distance: DistanceField, piece: Piece = unwatched, *, exact: bool = True
+) -> surface.Distance:
     """Give the true distance as a function of tensors; see `DistanceField.signed`."""
 
     def of(coords: Tensor) -> Tensor:
+        piece(_TRUE_COST * len(coords))
         found = distance.signed(coords.double().numpy(), exact=exact)
         return torch.from_numpy(found).float()
 
     return of
+
+
+def _left_out(kept: Set[str]) -> tuple[str, ...]:
+    """Name what an end measurement lacks without some of its parts."""
+    figures = tuple(each.name for each in dataclasses.fields(SurfaceDistances))
+    lost = () if "surface" in kept else (*figures, "reconstruction")
+    return lost if "drawing" in kept else (*lost, "both shapes")
 
 
 def _iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float | None, str | None]:

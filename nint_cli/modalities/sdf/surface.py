@@ -144,12 +144,29 @@ def occupancy(distance: Distance, resolution: int) -> Bools:
     Returns:
         (R, R, R).
     """
-    lattice = _Lattice(-1 + 1 / resolution, 2 / resolution, resolution)
+    lattice = _cells(resolution)
     traced = _trace(distance, lattice)
     block = np.minimum(np.arange(resolution) // traced.stride, len(traced.inside) - 1)
     inside = traced.inside[np.ix_(block, block, block)]
     inside.reshape(-1)[traced.indices] = traced.values < 0
     return np.asarray(inside, np.bool_)
+
+
+def cell_centres(cells: Indices, resolution: int) -> Floats:
+    """Give the centres of some cells of the grid of `occupancy`.
+
+    Args:
+        cells: (M,), their flat numbers in row-major order.
+        resolution: R.
+
+    Returns:
+        (M, 3).
+    """
+    return _cells(resolution).coords(cells)
+
+
+def _cells(resolution: int) -> _Lattice:
+    return _Lattice(-1 + 1 / resolution, 2 / resolution, resolution)
 
 
 def ply_bytes(mesh: Mesh, scale: float, centre: NDArray[np.float64]) -> bytes:

@@ -30,6 +30,52 @@ def pair(frames=3000, channels=2, noise=0.05, seed=0):
     return 0.8 * values + noise * rng.standard_normal(values.shape) - 0.01, values
 
 
+# Some samples at a time
+
+
+class Seen:
+    """A waveform that counts how many samples are asked for at once."""
+
+    def __init__(self, waveform):
+        self.waveform, self.shape, self.most = waveform, waveform.shape, 0
+
+    def __getitem__(self, rows):
+        found = self.waveform[rows]
+        self.most = max(self.most, len(found))
+        return found
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda p, v: snr_db(p, v).value,
+        lambda p, v: si_snr_db(p, v).value,
+        mean_squared_error,
+        lambda p, v: log_spectral_distance_db(p, v).value,
+    ],
+)
+def test_no_measure_holds_the_whole_sound(monkeypatch, measure):
+    prediction, values = pair(60_000)
+    expected = measure(prediction, values)
+    monkeypatch.setattr(audio_metrics, "_ROWS_AT_ONCE", 1000)
+    monkeypatch.setattr(audio_metrics, "_FRAMES_AT_ONCE", 3)
+    seen = Seen(prediction), Seen(values)
+    assert measure(*seen) == pytest.approx(expected, rel=1e-12)
+    assert all(each.most <= 2048 + 2 * 512 for each in seen)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(-5, -2), (-3, 4), (2, 5), (8, 15), (12, 14), (-2, 14)]
+)
+def test_padded_rows_are_zero_outside(start, stop):
+    waveform = 1.0 + np.arange(20.0).reshape(10, 2)
+    expected = np.zeros((stop - start, 2))
+    for row in range(start, stop):
+        if 0 <= row < 10:
+            expected[row - start] = waveform[row]
+    np.testing.assert_array_equal(audio_metrics.padded_rows(waveform, start, stop), expected)
+
+
 # By samples
 
 
@@ -156,7 +202,7 @@ def test_log_spectral_distance_does_not_depend_on_blocks(monkeypatch):
 def test_log_spectral_distance_is_of_the_documented_frames():
     """Another window or hop would give figures that cannot be compared."""
     assert (audio_metrics.WINDOW, audio_metrics.HOP, audio_metrics.FLOOR_DB) == (2048, 512, 80)
-    shapes = [power.shape for power in audio_metrics.power_spectra(np.ones(5120))]
+    shapes = [power.shape for power in audio_metrics.power_spectra(np.ones((5120, 1)), 0)]
     assert shapes == [(1 + 5120 // 512, 1025)]
 
 

@@ -5,7 +5,7 @@ import torch
 from nint_cli.errors import InputError
 from nint_cli.modalities.audio import sample_sounds
 from nint_cli.modalities.audio.files import read_sound
-from nint_cli.modalities.audio.signal import Scaling, Sound, to_waveform
+from nint_cli.modalities.audio.signal import Scaling, Sound, difference, played, to_waveform
 
 
 def sound(values, dtype=np.int16, rate=16000):
@@ -133,3 +133,17 @@ def test_the_chord_is_c_major():
 def test_a_picture_is_no_sound():
     with pytest.raises(InputError, match="no built-in sound 'sample:astronaut'; there are chirp"):
         sample_sounds.sound("astronaut")
+
+
+def test_rows_are_those_of_the_whole_waveform():
+    levels = np.arange(-30, 30, dtype=np.int16).reshape(30, 2) * 1000
+    sound, scaling = Sound(levels, 8000, "PCM_16", ""), Scaling(0.5, 0.25)
+    prediction = torch.linspace(-1, 1, 60).reshape(30, 2)
+    whole, found = sound.waveform(), to_waveform(prediction, scaling)
+    rows = sound.rows(), played(prediction, scaling)
+    assert rows[0].shape == rows[1].shape == difference(*rows).shape == (30, 2)
+    for part in (slice(0, 30), slice(7, 9), slice(28, 99)):
+        np.testing.assert_array_equal(rows[0][part], whole[part])
+        np.testing.assert_array_equal(rows[1][part], found[part])
+        np.testing.assert_array_equal(difference(*rows)[part], whole[part] - found[part])
+    np.testing.assert_array_equal(sound.waveform(np.array([3, 5])), whole[[3, 5]])

@@ -115,11 +115,9 @@ def test_a_large_run_gives_what_a_small_one_does(
     off = ("--set", "image.size=null", "--set", "metrics.flip=false")
     code, _, err = nint(capsys, *words(source, large, *off))
     assert code == 0, err
-    assert "measuring and writing all 768 pixels" in err
     assert "reconstructed values" in err
     monkeypatch.undo()
-    code, _, err = nint(capsys, *words(source, small, *off))
-    assert (code, "measuring and writing" in err) == (0, False)
+    assert nint(capsys, *words(source, small, *off))[0] == 0
     names = {path.name for path in large.iterdir()}
     assert (names - {path.name for path in small.iterdir()}) == {"reconstruction.tif"}
     found, expected = strict(large / "metrics.json"), strict(small / "metrics.json")

@@ -99,6 +99,35 @@ def test_a_large_file_is_mapped_and_left_as_it_is(tmp_path, monkeypatch):
     assert not isinstance(read_picture(path).pixels.base, np.memmap)
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_a_mapped_file_may_have_any_size(tmp_path, monkeypatch, bits, bigtiff):
+    """For it takes no memory; one that is decoded, turned, swapped or shrunk takes it."""
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
+    monkeypatch.setattr("nint_cli.modalities.image.files._MOST_BYTES_BESIDE", 0)
+    pixels = smooth_pixels(40, 44, bits=bits)
+    path = write(tmp_path / "a.tif", pixels, bigtiff=bigtiff)
+    np.testing.assert_array_equal(read_picture(path, max_pixels=10).pixels, pixels)
+    assert read_picture(path, max_pixels=1760, size=20).pixels.shape == (18, 20, 3)
+    monkeypatch.undo()
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
+    too_many = "more than image.max_pixels = 10"
+    with pytest.raises(InputError, match=too_many):
+        read_picture(path, max_pixels=10, size=20)
+    others = {
+        "packed": {"compression": "deflate"},
+        "planar": {"planar": True},
+        "turned": {"extratags": [(274, 3, 1, 6, True)]},
+        **({"swapped": {"byteorder": ">"}} if bits == 16 else {}),
+    }
+    for name, options in others.items():
+        with pytest.raises(InputError, match=too_many):
+            read_picture(write(tmp_path / f"{name}.tif", pixels, **options), max_pixels=10)
+    monkeypatch.setattr(tiff, "MAPPED_BYTES", pixels.nbytes + 1)
+    with pytest.raises(InputError, match=too_many):
+        read_picture(path, max_pixels=10)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mapped", [False, True])
