@@ -84,7 +84,6 @@ class Subject(ABC):
 
     Attributes:
         modality: What it is one of.
-        result: Name of the file with the reconstruction.
         smaller: What to do where memory runs out.
         files: Names of the files that `reconstruct` and `illustrate` may write.
         source: The input as it was named.
@@ -94,7 +93,6 @@ class Subject(ABC):
     """
 
     modality: ClassVar[Modality]
-    result: ClassVar[str]
     smaller: ClassVar[str]
     files: ClassVar[Mapping[str, str]]
     source: str
@@ -125,6 +123,11 @@ class Subject(ABC):
         Returns:
             The input, ready to be fitted.
         """
+
+    @property
+    @abstractmethod
+    def result(self) -> str:
+        """Name of the file with the reconstruction."""
 
     @property
     @abstractmethod

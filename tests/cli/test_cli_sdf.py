@@ -1,5 +1,6 @@
 """What a user at a shell sees of shapes."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from nint_cli.modalities.sdf import subject as sdf_subject
 from nint_cli.modalities.sdf import surface
 from nint_cli.modalities.sdf.schema import SdfMetrics
 from nint_cli.runs.evaluate import evaluate_run
+from nint_cli.runs.inputs import read_input
 from tests.cli.test_cli import nint, strict
 from tests.modalities.sdf.test_files import textured
 from tests.runs.test_resume import LAST, stopping_at
@@ -168,6 +170,118 @@ def test_a_mesh_that_has_changed_is_not_measured_against(capsys, brick):
     assert (code, "name it with --against FILE" in err) == (3, True)
 
 
+FAR = np.array([500_000.0, 5_000_000.0, 100.0])
+
+
+@pytest.mark.parametrize("kind", ["ply", "obj", "stl", "glb"])
+def test_a_shape_in_the_coordinates_of_a_map_keeps_its_place(capsys, kind):
+    mesh = trimesh.creation.icosphere(3)
+    mesh.apply_translation(FAR)
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
+    Path("map.obj").write_text("\n".join(lines))
+    words = ["--format", kind, "--mc-resolution", 48]
+    assert fit(capsys, "map.obj", "run", *words, preset=LEARN)[0] == 0
+    metrics = strict(Path("run/metrics.json"))
+    np.testing.assert_allclose(metrics["input"]["bounds"], [FAR - 1, FAR + 1], atol=1e-8, rtol=0)
+    found = trimesh.load_mesh(f"run/reconstruction.{kind}")
+    np.testing.assert_allclose(found.bounds, [FAR - 1, FAR + 1], atol=0.15, rtol=0)
+    assert len(np.unique(np.array(found.vertices)[:, 1])) > 100
+    assert list(Path("run").glob("reconstruction.*")) == [Path(f"run/reconstruction.{kind}")]
+    if kind == "ply":  # against itself, and against one that is a tenth of it beside
+        same = evaluate_run(Path("run"), "map.obj")
+        assert same.chamfer_l1 == metrics["chamfer_l1"]
+        moved = [f"v {x + 0.2!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]
+        Path("beside.obj").write_text("\n".join(moved + lines[len(moved) :]))
+        other = evaluate_run(Path("run"), "beside.obj")
+        assert other.chamfer_l1 > metrics["chamfer_l1"] + 0.02
+        assert 0.6 < other.iou < metrics["iou"]
+
+
+def test_a_run_is_replaced_by_one_of_another_format(capsys):
+    assert fit(capsys, "ball.ply", "run")[0] == 0
+    code, _, err = fit(
+        capsys, "ball.ply", "run", "--format", "glb", "--overwrite", "--require-mesh"
+    )
+    assert code == 0, err
+    assert [path.name for path in Path("run").glob("reconstruction.*")] == ["reconstruction.glb"]
+    assert "reconstruction.glb" in err
+
+
+def test_walls_within_are_out_of_metrics_and_said(capsys):
+    balls = [trimesh.creation.icosphere(2) for _ in range(2)]
+    balls[1].apply_translation([1, 0, 0])
+    Path("two.ply").write_bytes(trimesh.util.concatenate(balls).export(file_type="ply"))
+    code, _, err = fit(capsys, "two.ply", "run", "--require-watertight")
+    assert code == 0, err
+    assert "'two.ply': bodies united that overlap or touch, and the walls within" in err
+    given = strict(Path("run/metrics.json"))["input"]
+    assert given["walls_removed"] == pytest.approx(0.25, abs=0.01)
+    assert (given["walls_left"], given["watertight"]) == (0, True)
+
+
+def test_walls_that_stay_are_said_and_not_compared(capsys):
+    """A ball with a hole, and one that reaches into it: manifold3d unites closed ones only."""
+    opened = trimesh.creation.icosphere(3)
+    opened.update_faces(opened.triangles_center[:, 0] > -0.95)
+    other = trimesh.creation.icosphere(3)
+    other.apply_translation([1, 0, 0])
+    Path("two.ply").write_bytes(trimesh.util.concatenate([opened, other]).export(file_type="ply"))
+    code, _, err = fit(capsys, "two.ply", "run", "--set", "sdf.surface_samples=1000")
+    assert code == 0, err
+    metrics = strict(Path("run/metrics.json"))
+    assert metrics["input"]["walls_left"] == pytest.approx(0.25, abs=0.05)
+    assert "of the surface has the inside on both sides or on neither; distances count" in err
+    subject = read_input("sdf", "two.ply", api.Run(Path("run")).config, torch.device("cpu"))
+    mesh = surface.extract(sdf_subject.true_distance(subject._distance), 64)
+    perfect = subject._surface_quality(mesh)
+    noise = np.sqrt(18 * 0.81 / 1000) / 2
+    assert perfect["chamfer_l1"] < 1.5 * noise
+    monkey = dataclasses.replace(subject, walls_left=0.0)
+    assert monkey._surface_quality(mesh)["chamfer_l1"] > 1.5 * perfect["chamfer_l1"]
+
+
+def test_a_shape_of_which_nothing_is_the_boundary_has_no_distances(capsys, monkeypatch):
+    monkeypatch.setattr(sdf_subject, "share_within", lambda _: 1.0)
+
+    def nothing(*_):
+        raise ValueError("nothing bounds anything")
+
+    monkeypatch.setattr(sdf_subject, "sample_boundary", nothing)
+    assert fit(capsys, "ball.ply", "run")[0] == 0
+    metrics = strict(Path("run/metrics.json"))
+    assert (metrics["chamfer_l1"], metrics["surface_reason"]) == (None, "nothing bounds anything")
+
+
+def test_what_is_thinner_than_the_grid_is_said_before_the_fit(capsys):
+    Path("thin.ply").write_bytes(trimesh.creation.box([2, 1, 0.002]).export(file_type="ply"))
+    code, _, err = fit(capsys, "thin.ply", "run")
+    assert code == 0
+    assert "'thin.ply'" in err
+    assert "0.002 thick, that are thinner than a step of the reconstruction's grid" in err
+    assert "need 1926 points along each edge" in err.split("training is over")[0]
+    assert "thinner" not in fit(capsys, "ball.ply", "other")[2]
+
+
+def test_a_sliver_and_a_crack_are_closed_where_a_closed_mesh_is_required(capsys):
+    mesh = trimesh.creation.box([2, 1, 1])
+    corners = np.array(mesh.triangles).reshape(-1, 3)
+    corners += np.random.default_rng(0).uniform(-1e-6, 1e-6, corners.shape)
+    torn = trimesh.Trimesh(corners, np.arange(36).reshape(-1, 3), process=False)
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in torn.vertices.tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (torn.faces + 1).tolist()]
+    Path("torn.obj").write_text("\n".join([*lines, "v 1 0 0", "f 37 1 37"]))
+    assert fit(capsys, "torn.obj", "run", "--require-watertight")[0] == 3
+    code, _, err = fit(capsys, "torn.obj", "run", "--require-watertight", "--weld", "1e-5")
+    assert code == 0, err
+    assert "28 vertices welded to others" in err
+    code, _, err = fit(capsys, "torn.obj", "r", "--weld", "-1")
+    assert (code, "--weld: must be greater than or equal to 0" in err) == (2, True)
+    code, _, err = fit(capsys, "torn.obj", "r", "--weld", "5")
+    assert (code, len(err.splitlines())) == (3, 1)
+    assert "sdf.weld = 5 would weld half of its edges away" in err
+
+
 @pytest.mark.parametrize(
     "value",
     [-0.3, *(pytest.param(value, marks=pytest.mark.slow) for value in (0.3, float("nan")))],
@@ -229,6 +343,7 @@ def test_holes_are_noted_or_refused(capsys, bowl):
         (["--target-iou", "1.5"], "--target-iou: must be less than or equal to 1"),
         (["--require-target"], "--target-iou"),
         (["--target-psnr", "30"], "No such option: --target-psnr"),
+        (["--format", "dae"], "--format"),
         (["--mc-resolution", "7"], "--mc-resolution: must be greater than or equal to 8"),
         (["--set", "sdf.preview_size=15"], "sdf.preview_size"),
         (["--set", "sdf.fine_share=0.9", "--set", "sdf.coarse_share=0.2"], "share"),

@@ -323,6 +323,8 @@ CASES = [
             (read, "half_range", 2.0, ()),
             (read, "max_faces", 4, ()),
             (read, "require_watertight", True, ()),
+            (read, "weld", 100.0, ()),
+            (measured, "format", "obj", ()),
             (measured, "mc_resolution", 9, ()),
             (measured, "iou_resolution", 9, ()),
             (measured, "watch_resolution", 9, ()),

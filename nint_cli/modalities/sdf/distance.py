@@ -36,6 +36,7 @@ _SCALE = 2.0**20
 # in shares of the triangle, is not believed.
 _DIRECTION = np.array([0.54030231, 0.31415927, 0.78062475])
 _EDGE = 1e-6
+_STEP_IN = 1e-9  # from the surface, so that a ray does not meet where it starts
 _FEW = 128  # points for which the tree of exact winding numbers is not worth planting
 
 
@@ -119,6 +120,22 @@ class DistanceField:
         """Tell from winding numbers (M,) which points are inside, (M,)."""
         return (np.abs(winding) if self.shape.watertight else winding) > 0.5
 
+    def through(self, points: Points, normals: Points) -> Numbers:
+        """Compute how far it is from surface points to the other side of the shape.
+
+        Args:
+            points: (M, 3) on the surface.
+            normals: (M, 3) unit normals there, outwards.
+
+        Returns:
+            (M,) lengths of the ways straight in; infinite where nothing is met.
+        """
+        start = (points - _STEP_IN * normals) * _SCALE
+        face, way, _ = self._boxes.intersect_ray_first(
+            self._scaled, self.shape.faces, start, -normals
+        )
+        return np.where(face < 0, np.inf, np.where(face < 0, 0, way) / _SCALE + _STEP_IN)
+
     def _in_order(self, points: Points, compute: Callable[[Points], Numbers]) -> Numbers:
         """Go through points in an order in which neighbours follow each other.
 
@@ -141,7 +158,7 @@ class DistanceField:
     def _careful(self, points: Points) -> Numbers:
         """Count what rays cross, outwards less inwards; or sum all solid angles."""
         if not self.shape.watertight:
-            return self._exact(points)
+            return self.exact_winding_number(points)
         vertices, faces = self.shape.vertices, self.shape.faces
         directions = np.tile(_DIRECTION / np.linalg.norm(_DIRECTION), (len(points), 1))
         hits = self._boxes.intersect_ray(self._scaled, faces, points * _SCALE, directions)
@@ -153,11 +170,11 @@ class DistanceField:
         winding = np.bincount(ray, outwards, len(points)).astype(np.float64)
         u, v = table[:, 2:].T
         doubtful = np.unique(ray[np.minimum(np.minimum(u, v), 1 - u - v) < _EDGE])
-        winding[doubtful] = self._exact(points[doubtful])
+        winding[doubtful] = self.exact_winding_number(points[doubtful])
         return winding
 
-    def _exact(self, points: Points) -> Numbers:
-        """Sum all solid angles in float64."""
+    def exact_winding_number(self, points: Points) -> Numbers:
+        """Sum all solid angles in float64, which takes long; see `winding_number`."""
         vertices, faces = self.shape.vertices, self.shape.faces
         if len(points) > _FEW:
             return np.asarray(self._solid_angles(vertices, faces, points))

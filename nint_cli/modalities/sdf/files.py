@@ -4,18 +4,18 @@ The readers of `formats` decode; whatever they give is checked and repaired here
 """
 
 import codecs
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from nint_cli.errors import InputError
-from nint_cli.modalities.sdf import mesh_repair, sample_meshes
+from nint_cli.modalities.sdf import sample_meshes
 from nint_cli.modalities.sdf.formats import gltf, obj, off, ply, stl, threemf
 from nint_cli.modalities.sdf.formats.parts import Part
 from nint_cli.modalities.sdf.formats.reading import Reading, Unsupported, gunzipped
 from nint_cli.modalities.sdf.headers import FORMATS, foreign, kind_of
-from nint_cli.modalities.sdf.shape import BOX_SHARE, Faces, Points, Shape
+from nint_cli.modalities.sdf.shape import Shape
+from nint_cli.modalities.sdf.solid import NoSolid, openness, solid
 from nint_cli.signals.source import MOST_STREAMED, SAMPLE_PREFIX, read_up_to
 
 _READERS = {
@@ -28,15 +28,13 @@ _READERS = {
     "3MF": threemf.read,
 }
 
-# Below this thickness, of a box of length 2, a mesh is a plane with the rounding of float32; below
-# this volume, nothing is inside it.
-_PLANE = 1e-6
-_NO_VOLUME = 1e-9
-_SMALLEST, _LARGEST = 1e-290, 1e290
-
 
 def read_shape(
-    source: str, *, max_faces: int = 5_000_000, require_watertight: bool = False
+    source: str,
+    *,
+    max_faces: int = 5_000_000,
+    require_watertight: bool = False,
+    weld: float = 0.0,
 ) -> Shape:
     """Read a mesh, put all its parts in place, repair it, and bring it to the box.
 
@@ -46,6 +44,7 @@ def read_shape(
         source: A file of one of `FORMATS`, perhaps packed by gzip, or ``sample:NAME``.
         max_faces: Refuse a mesh with more, where the file tells their number before it is decoded.
         require_watertight: Refuse a mesh with holes, which the winding number closes otherwise.
+        weld: How close to each other vertices become one, in the file's units; see `solid`.
 
     Returns:
         The shape.
@@ -59,12 +58,12 @@ def read_shape(
             vertices, faces = sample_meshes.solid(source.removeprefix(SAMPLE_PREFIX))
         else:
             vertices, faces = _joined(_parts(source, max_faces, conversions), conversions)
-        shape = _shape(vertices, faces, conversions)
-    except Unsupported as error:
+        shape = solid(vertices, faces, conversions, weld=weld)
+    except (Unsupported, NoSolid) as error:
         raise InputError(f"cannot use '{source}': {error}") from None
     if require_watertight and not shape.watertight:
         raise InputError(
-            f"cannot use '{source}': it is not watertight ({_openness(shape.holes)}); close it, "
+            f"cannot use '{source}': it is not watertight ({openness(shape.holes)}); close it, "
             "or drop sdf.require_watertight"
         )
     return shape
@@ -139,87 +138,3 @@ def _joined(parts: list[Part], conversions: list[str]) -> Part:
         np.concatenate([vertices for vertices, _ in parts]),
         np.concatenate([faces + start for (_, faces), start in zip(parts, starts, strict=False)]),
     )
-
-
-def _shape(vertices: Points, faces: Faces, conversions: list[str]) -> Shape:
-    """Check, hash, normalise and repair."""
-    wrong = ~np.isfinite(vertices).all(axis=1)
-    if wrong.any():
-        raise Unsupported(
-            f"{wrong.sum():,} vertices are not finite, first vertex {int(wrong.argmax())}"
-        )
-    digest = hashlib.sha256(f"{vertices.shape} {faces.shape}".encode())
-    for array in (vertices, faces):
-        digest.update(np.ascontiguousarray(array).data)
-    vertices, centre, scale = _normalised(vertices, faces)
-    vertices, faces, edges = _mended(vertices, faces, conversions)
-    if not edges.closed:
-        conversions.append(
-            f"not watertight ({_openness(edges.holes())}): what is inside is where the winding "
-            "number is above one half"
-        )
-    return Shape(
-        np.ascontiguousarray(vertices),
-        np.ascontiguousarray(faces),
-        centre,
-        scale,
-        digest.hexdigest(),
-        edges.closed,
-        edges.holes(),
-        tuple(conversions),
-    )
-
-
-def _openness(holes: int) -> str:
-    if not holes:
-        return "faces that do not match along their edges"
-    return f"{holes} hole" + "s" * (holes > 1)
-
-
-def _normalised(vertices: Points, faces: Faces) -> tuple[Points, Points, float]:
-    """Bring the longest side of what the faces use to 2 BOX_SHARE, centred at 0."""
-    used = vertices[np.unique(faces)]
-    low, high = used.min(axis=0), used.max(axis=0)
-    centre = low / 2 + high / 2  # which cannot overflow, as the sum could
-    half = float((high / 2 - low / 2).max())
-    if half == 0:
-        raise Unsupported("no triangles in it: all vertices are one point")
-    if not _SMALLEST < half < _LARGEST:
-        raise Unsupported(f"a size of {half:.0e} is beyond what float64 can scale")
-    scale = half / BOX_SHARE
-    return (vertices - centre) / scale, centre, scale
-
-
-def _mended(
-    vertices: Points, faces: Faces, conversions: list[str]
-) -> tuple[Points, Faces, mesh_repair.Edges]:
-    """Drop what has no area or is there twice, and turn the outside out."""
-    before = len(faces)
-    vertices, faces = mesh_repair.weld(vertices, faces)
-    faces = mesh_repair.without_points(faces)
-    edges = mesh_repair.Edges.of(faces) if len(faces) else None
-    sound = mesh_repair.without_lines(vertices, faces)
-    if before > len(sound):
-        conversions.append(f"{before - len(sound):,} degenerate faces dropped")
-    if not len(sound) or edges is None:
-        raise Unsupported("no triangles in it: all its faces are degenerate")
-    single = mesh_repair.without_copies(faces)
-    if len(single) < len(faces):
-        conversions.append(f"{len(faces) - len(single):,} faces dropped that were there twice")
-        edges = mesh_repair.Edges.of(single)
-    faces = single
-    if (edges.balance[edges.count == 2] != 0).any():
-        turned = mesh_repair.oriented(faces, edges)
-        conversions.append(
-            f"{(turned != faces).any(axis=1).sum():,} faces turned over to match their neighbours"
-        )
-        faces, edges = turned, mesh_repair.Edges.of(turned)
-    if mesh_repair.thickness(vertices) < _PLANE:
-        raise Unsupported("it is flat, and nothing is inside; only solids can be fitted")
-    volume = mesh_repair.signed_volume(vertices, faces, edges.rim())
-    if abs(volume) < _NO_VOLUME:
-        raise Unsupported("its volume is zero, and nothing is inside; only solids can be fitted")
-    if volume < 0:
-        faces = faces[:, ::-1]
-        conversions.append("turned inside out, as its faces had their outside in")
-    return *mesh_repair.weld(vertices, mesh_repair.without_lines(vertices, faces)), edges

@@ -68,6 +68,27 @@ class SdfInput(InputRecord):
     centre: list[float] = Field(description="centre of the box, in the input's units")
     scale: float = Field(description="half the edge of the box, in the input's units")
 
+    bounds: list[list[float]] | None = Field(
+        None,
+        description="least and greatest coordinates, in the input's units; null in runs of an "
+        "earlier version",
+    )
+    walls_removed: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of the surface that lay within bodies that were united, and is gone; "
+        "null as above",
+    )
+    walls_left: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of what is left, by 1,024 points, with the inside on both sides or on "
+        "neither: distances are to it, too, and from 0.01 on chamfer, F-score and normals are "
+        "not; null as above",
+    )
+
     def extent(self) -> tuple[float, ...]:
         """Return nothing: a shape is fitted as a whole; see `InputRecord.extent`."""
         return ()

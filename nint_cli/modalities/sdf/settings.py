@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from nint_cli.modalities.settings import ModalitySettings
 from nint_cli.settings import Circumstances, Share
 
+FINEST_GRID = 1024
+"""The most points along each edge of a grid."""
+
 
 class SdfSettings(ModalitySettings):
     """How a shape is read, where its distance is sampled, and how it is judged."""
@@ -17,6 +20,7 @@ class SdfSettings(ModalitySettings):
         "surface_samples",
         "mc_resolution",
         "watch_resolution",
+        "format",
     )
     watched: ClassVar[tuple[str, ...]] = ("watch_resolution",)
     limits: ClassVar[tuple[str, ...]] = ("max_faces",)
@@ -56,8 +60,20 @@ class SdfSettings(ModalitySettings):
         description="whether to refuse a mesh with holes instead of closing them by the "
         "winding number",
     )
+    weld: float = Field(
+        0.0,
+        ge=0,
+        description="vertices this close to each other become one, in the input's units; 0: "
+        "those that are equal to the last bit",
+    )
+    format: Literal["ply", "obj", "stl", "glb"] = Field(
+        "ply", description="kind of file that the reconstructed mesh is written as"
+    )
     mc_resolution: int = Field(
-        256, ge=8, le=1024, description="grid points along each edge for the reconstructed mesh"
+        256,
+        ge=8,
+        le=FINEST_GRID,
+        description="grid points along each edge for the reconstructed mesh",
     )
     iou_resolution: int = Field(
         128, ge=8, le=1024, description="cells along each edge of the grid of the IoU"

@@ -32,6 +32,7 @@ class Shape:
             numbers are whole numbers.
         holes: Number of the surface's rims: connected sets of edges that have one face only.
         conversions: What was done to the file's content, in plain words.
+        walls_removed: Share of the file's surface that lay within bodies and was taken out.
     """
 
     vertices: Points
@@ -42,6 +43,12 @@ class Shape:
     watertight: bool
     holes: int
     conversions: tuple[str, ...] = ()
+    walls_removed: float = 0.0
+
+    @property
+    def bounds(self) -> Points:
+        """(2, 3), the least and the greatest coordinates, in the file's units."""
+        return self.from_box(np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)]))
 
     def framed(self, centre: Points, scale: float) -> "Shape":
         """Put the shape into another box; see `centre` and `scale`."""

@@ -29,6 +29,7 @@ from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.sdf import MODALITY, surface
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
+from nint_cli.modalities.sdf.mesh_files import ENCODERS, encode_mesh
 from nint_cli.modalities.sdf.metrics import (
     SurfaceDistances,
     iou,
@@ -39,15 +40,16 @@ from nint_cli.modalities.sdf.pictures import selection_picture, shape_picture
 from nint_cli.modalities.sdf.pool import Pool, PoolPlan, decode_pool, draw_pool, encode_pool
 from nint_cli.modalities.sdf.record import SdfRecord
 from nint_cli.modalities.sdf.schema import SdfInput, SdfQuality
-from nint_cli.modalities.sdf.settings import SdfSettings
+from nint_cli.modalities.sdf.settings import FINEST_GRID, SdfSettings
 from nint_cli.modalities.sdf.shape import Shape, sample_surface
+from nint_cli.modalities.sdf.walls import WORTH_SAYING, sample_boundary, share_within, thin_note
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
 from nint_cli.signals.stratified import rounded_down, spread_indices
 
-RECONSTRUCTION = "reconstruction.ply"
+RECONSTRUCTION = "reconstruction"
 PREVIEW = "preview.png"
 SELECTION = "selection.png"
 POOL = "pool.safetensors"
@@ -101,6 +103,8 @@ class SdfSubject(Subject):
         plan: How points are drawn.
         signal: The points that are trained on.
         settings: How the shape is judged.
+        walls_left: Share of its surface that bounds nothing.
+        notes: What of its surface is not as it seems.
     """
 
     source: str
@@ -109,6 +113,8 @@ class SdfSubject(Subject):
     plan: PoolPlan
     signal: PointSignal
     settings: SdfSettings
+    walls_left: float
+    notes: tuple[str, ...]
     _found: tuple[Evaluation, surface.Mesh | None] | None = dataclasses.field(
         default=None, init=False
     )
@@ -117,12 +123,11 @@ class SdfSubject(Subject):
     )
 
     modality: ClassVar[Modality] = MODALITY
-    result: ClassVar[str] = RECONSTRUCTION
     smaller: ClassVar[str] = (
         "fewer points, --set sdf.points=100000, a coarser mesh, --mc-resolution 128"
     )
     files: ClassVar[Mapping[str, str]] = {
-        "reconstruction": RECONSTRUCTION,
+        **{f"reconstruction, {kind}": f"{RECONSTRUCTION}.{kind}" for kind in ENCODERS},
         "both shapes": PREVIEW,
         "selected coordinates": SELECTION,
         "training points": POOL,
@@ -145,6 +150,7 @@ class SdfSubject(Subject):
             source,
             max_faces=settings.max_faces,
             require_watertight=settings.require_watertight,
+            weld=settings.weld,
         )
         if isinstance(like, SdfRecord):
             shape = shape.framed(np.array(like.centre), like.scale)
@@ -173,7 +179,14 @@ class SdfSubject(Subject):
             draw=draw if settings.resample is not None else None,  # or the trees would be kept
             redraw_every=settings.resample,
         )
-        return cls(source, shape, pool, plan, signal, settings)
+        walls = share_within(distance)
+        notes = _notes(source, distance, walls, settings)
+        return cls(source, shape, pool, plan, signal, settings, walls, notes)
+
+    @property
+    def result(self) -> str:
+        """Name of the file with the mesh."""
+        return f"{RECONSTRUCTION}.{self.settings.format}"
 
     @property
     def sha256(self) -> str:
@@ -223,6 +236,9 @@ class SdfSubject(Subject):
             pool_seed=self.plan.seed,
             centre=shape.centre.tolist(),
             scale=shape.scale,
+            bounds=shape.bounds.tolist(),
+            walls_removed=shape.walls_removed,
+            walls_left=self.walls_left,
             conversions=list(self.conversions),
         )
 
@@ -368,7 +384,13 @@ class SdfSubject(Subject):
             return {"surface_reason": _NO_SURFACE}
         rng = np.random.default_rng(self.plan.seed)
         count = self.settings.surface_samples
-        true = sample_surface(self.shape.vertices, self.shape.faces, count, rng)
+        try:
+            if self.walls_left < WORTH_SAYING:
+                true = sample_surface(self.shape.vertices, self.shape.faces, count, rng)
+            else:
+                true = sample_boundary(self._distance, count, rng)
+        except ValueError as error:
+            return {"surface_reason": str(error)}
         found = sample_surface(mesh.vertices, mesh.faces, count, rng)
         distances = surface_distances(found, true)
         piece(_SURFACE_POINT_COST * count)
@@ -401,7 +423,8 @@ class SdfSubject(Subject):
             files[PREVIEW] = shape_picture(found, truth, size=size)
         mesh = self._extracted(field, evaluation, piece) if evaluation.surface else None
         if mesh is not None:
-            files[RECONSTRUCTION] = surface.ply_bytes(mesh, self.shape.scale, self.shape.centre)
+            kind, shape = self.settings.format, self.shape
+            files[self.result] = encode_mesh(kind, mesh, shape.scale, shape.centre)
         return files
 
     def _extracted(
@@ -495,6 +518,22 @@ def _left_out(kept: Set[str]) -> tuple[str, ...]:
     figures = tuple(each.name for each in dataclasses.fields(SurfaceDistances))
     lost = () if "surface" in kept else (*figures, "reconstruction")
     return lost if "drawing" in kept else (*lost, "both shapes")
+
+
+def _notes(
+    source: str, distance: DistanceField, walls: float, settings: SdfSettings
+) -> tuple[str, ...]:
+    """Say what of a surface bounds nothing, and what is thinner than the grid."""
+    notes = []
+    if walls >= WORTH_SAYING:
+        notes.append(
+            f"{walls:.0%} of the surface has the inside on both sides or on neither; distances "
+            "count it, chamfer, F-score and normals do not"
+        )
+    thin = thin_note(distance, settings.mc_resolution, FINEST_GRID)
+    if thin is not None:
+        notes.append(thin)
+    return tuple(f"'{source}': {note}" for note in notes)
 
 
 def _iou(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> tuple[float | None, str | None]:

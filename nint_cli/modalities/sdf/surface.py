@@ -169,25 +169,6 @@ def _cells(resolution: int) -> _Lattice:
     return _Lattice(-1 + 1 / resolution, 2 / resolution, resolution)
 
 
-def ply_bytes(mesh: Mesh, scale: float, centre: NDArray[np.float64]) -> bytes:
-    """Write a mesh in the units of the shape's file.
-
-    Args:
-        mesh: In units of the box.
-        scale: Length of the box's unit in the file's units.
-        centre: (3,), where the box's centre is, in the file's units.
-
-    Returns:
-        A binary PLY file; coordinates are 32-bit, as the format's readers expect.
-    """
-    from trimesh import Trimesh
-
-    placed = Trimesh(mesh.vertices * scale + centre, mesh.faces, process=False)
-    written = placed.export(file_type="ply", vertex_normal=False)
-    assert isinstance(written, bytes)
-    return written
-
-
 def _trace(distance: Distance, lattice: _Lattice) -> _Traced:
     """Evaluate a field wherever it may cross zero."""
     stride = 4 if lattice.count >= 128 else 2

@@ -201,7 +201,7 @@ def test_a_body_within_a_body_is_filled_and_a_wall_that_faces_in_is_a_hollow():
             inner.invert()
         shape = read_shape(saved(trimesh.util.concatenate([ball(), inner])))
         assert (np.sign(DistanceField(shape).signed(shape.to_box(points))) == signs).all()
-        assert shape.conversions == ()
+        assert ("bodies united" in said(shape)) != turned
 
 
 def test_a_surface_that_crosses_itself_is_read():
@@ -254,15 +254,6 @@ def test_a_surface_stored_with_both_sides_is_read_once():
 )
 def test_what_has_no_inside_is_refused(vertices, faces, reason):
     assert reason in refusal(saved(bare(np.array(vertices, float), faces)))
-
-
-def test_a_volume_of_zero_is_refused():
-    """Two equal tetrahedra, one inside out, tied by no edge."""
-    mesh = trimesh.creation.box([1, 1, 1])
-    other = mesh.copy()
-    other.invert()
-    other.apply_translation([3, 0, 0])
-    assert "its volume is zero" in refusal(saved(trimesh.util.concatenate([mesh, other])))
 
 
 # B3.32

@@ -1,5 +1,3 @@
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,7 @@ import trimesh
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-from nint_cli.modalities.sdf.surface import extract, occupancy, ply_bytes, values_at
+from nint_cli.modalities.sdf.surface import extract, occupancy, values_at
 
 
 def sphere(p, radius=0.7):
@@ -150,15 +148,6 @@ def test_a_surface_that_leaves_the_box_is_open_there():
     assert np.abs(mesh.vertices).max() == 1
     assert solid(mesh).face_normals[:, 2].min() > 0.9
     assert not solid(mesh).is_watertight
-
-
-def test_the_file_is_in_the_units_of_the_input():
-    mesh = extract(torus, 40)
-    written = ply_bytes(mesh, 25.0, np.array([100.0, -3.0, 0.5]))
-    assert written.startswith(b"ply\nformat binary_little_endian")
-    read = trimesh.load_mesh(io.BytesIO(written), file_type="ply", process=False)
-    assert np.allclose(read.vertices, 25 * mesh.vertices + [100, -3, 0.5], atol=1e-5)
-    assert np.array_equal(read.faces, mesh.faces)
 
 
 def test_a_gradient_is_not_asked_for():
