@@ -30,7 +30,7 @@ MODALITY = Modality(
     exhibit="pictures",
     extras={
         "exr": ("openexr",),
-        "heic": ("pillow-heif",),
+        "heic": ("pi-heif",),
         "flip": ("flip-evaluator",),
         "lpips": ("lpips", "torchvision"),
     },

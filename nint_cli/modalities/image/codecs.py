@@ -62,13 +62,13 @@ def read_heic(content: bytes, max_pixels: int) -> Decoded:
         UnsupportedPicture: If the library is not installed.
     """
     try:
-        import pillow_heif
+        import pi_heif
     except ModuleNotFoundError:
         raise UnsupportedPicture(
             "HEIC pictures need a package: pip install 'nint[heic]'; or convert it: "
             "heif-convert picture.heic picture.png"
         ) from None
-    found = pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False, bgr_mode=False)
+    found = pi_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False, bgr_mode=False)
     image = found[found.primary_index]
     width, height = image.size
     check_size(width, height, max_pixels)

@@ -272,7 +272,7 @@ def test_heic(tmp_path, monkeypatch):
     both.add_from_pillow(Image.fromarray(pixels))
     both.save(tmp_path / "b.heic")
     assert said(read(tmp_path / "b.heic"), "first of 2 frames")
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     refused(path, r"pip install 'nint\[heic\]'.*heif-convert")
 
 
