@@ -77,5 +77,5 @@ def read_heic(content: bytes, max_pixels: int) -> Decoded:
     if image.mode.endswith("a"):
         decoded.extra = ("associated",)
     decoded.frames = len(found)
-    decoded.tags = Tags(image.info.get("icc_profile"))  # type: ignore[arg-type]
+    decoded.tags = Tags(image.info.get("icc_profile"))
     return decoded
