@@ -342,6 +342,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="at once")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or what it starts under nohup would ignore it
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)  # a process with threads could not be forked
     generator = random.Random(options.seed)

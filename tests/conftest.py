@@ -1,6 +1,7 @@
 """One thread, a seeded global RNG that no test may lean on, and things many tests need."""
 
 import io
+import signal
 import threading
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -17,6 +18,9 @@ from nint_cli.fields.siren import Siren
 from nint_cli.modalities.audio.signal import Sound
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
+
+if hasattr(signal, "SIGHUP"):  # under nohup, what the tests start would ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -411,7 +411,10 @@ def test_a_signal_ends_a_run_in_order(smoke, tmp_path, number, code):
     while not list(run.glob("checkpoints/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # or it would go on for a million steps
     assert process.returncode == code, err
     assert "Traceback" not in err
     metrics = ImageMetrics.model_validate(strict(run / "metrics.json"))
