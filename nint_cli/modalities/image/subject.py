@@ -69,7 +69,7 @@ _FIRST_PER_ROOT = 10.0
 # takes longer to look up than to train; all of them with SSIM; and what the others add.
 _EVALUATION_COST = 2.0
 _STRIP_COST = 1.0
-_FLIP_COST = 0.4
+_FLIP_COST = 0.2
 _LPIPS_COST = 0.3
 _LEAST_SAMPLE = 1 << 12  # pixels, which take no time worth saving
 _SAMPLE = 1 << 20  # pixels, where no setting says how many
@@ -278,7 +278,9 @@ class ImageSubject(Subject):
 
     def _perceptual_cost(self, models: PerceptualModels) -> int:
         lpips, flip = models.reasons(*self.signal.shape)
-        return int((_LPIPS_COST * (lpips is None) + _FLIP_COST * (flip is None)) * len(self.signal))
+        return int(
+            (_LPIPS_COST * (lpips is None) + _FLIP_COST * (flip is None)) * len(self.signal)
+        )
 
     def _perceptual_within(self, units: int | None) -> PerceptualModels:
         """Choose the perceptual metrics that there is time for, LPIPS rather than FLIP."""
