@@ -75,9 +75,7 @@ def compare_finished(
     _refuse_repetition(runs, folders)
     variants = list(dict.fromkeys(named.values()))
     if len(variants) < 2:
-        notes.append(
-            f"All runs are of one method, {variants[0]}, so it is compared with no other."
-        )
+        notes.append(f"All runs are of one method, {variants[0]}.")
     chosen = baseline or default_baseline(variants)
     if chosen not in variants:
         raise ConfigError(

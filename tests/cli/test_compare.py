@@ -392,8 +392,8 @@ def test_runs_that_were_measured_at_other_numbers_of_points_are_refused(capsys):
     capsys.readouterr()
     assert compare("runs", *runs, "-o", "out") == 3
     assert (
-        "'a' was measured at all points and 'b' at 192 points; fits with --final full are measured "
-        "alike; --force compares"
+        "'a' was measured at all points and 'b' at 192 points; fits with --final full are "
+        "measured alike; --force compares"
     ) in capsys.readouterr().err
     assert compare("runs", *runs, "-o", "out", "--force") == 0
     found = Comparison.model_validate_json(Path("out/compare.json").read_text())

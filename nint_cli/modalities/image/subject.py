@@ -91,7 +91,7 @@ class ImageEvaluation(Evaluation):
 
     ssim: float | None = None
     pixels: Pixels | None = None
-    perceptual: PerceptualModels = PerceptualModels()
+    perceptual: PerceptualModels = dataclasses.field(default_factory=PerceptualModels)
 
 
 @dataclass(eq=False)
