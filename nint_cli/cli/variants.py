@@ -7,9 +7,12 @@ from nint_cli.cli.options import CompareOptions
 from nint_cli.cli.settings import resolve_layers, tell_unused
 from nint_cli.cli.signals_and_outcome import seconds
 from nint_cli.comparison.plan import Variant
+from nint_cli.config.yaml_text import file_layer
 from nint_cli.errors import ConfigError
 
 _EVALUATIONS = 20
+# By evaluation.final=auto each run's end is measured at as many points as it had the time for.
+_ALIKE = {"evaluation.selections": "true", "evaluation.final": "full"}
 # What a comparison sets in place of what was given, and how to have a say in it.
 _REPLACED = {"seed": "a comparison takes seeds from 0 on; --seeds says how many"}
 _TUNED = {"optimiser.lr_side": "--tune lr finds the rate for any side; leave --tune out"}
@@ -74,10 +77,11 @@ def _variant(
     """Make a method of its settings; those that watch it are the same for all."""
     own = [*(options.set_ or []), *settings]
     keys = {text.partition("=")[0].strip() for text in own}
+    for path in options.config or []:
+        keys |= file_layer(path).settings.keys()
     if not keys & {"evaluation.every", "evaluation.count"}:
         own.append(f"evaluation.count={_EVALUATIONS}")
-    if "evaluation.selections" not in keys:
-        own.append("evaluation.selections=true")
+    own += [f"{key}={value}" for key, value in _ALIKE.items() if key not in keys]
     flags: dict[str, tuple[str, object]] = {
         "sampler": ("--sampler", sampler),
         "field": ("--field", field),
@@ -99,6 +103,6 @@ def _variant(
         kind,
         about=f"variant {name}: ",
         replaced=_REPLACED | (_TUNED if options.tune is not None else {}),
-        passed_over={"evaluation.count", "evaluation.selections"} - keys,
+        passed_over={"evaluation.count", *_ALIKE} - keys,
     )
     return Variant(name, words, resolved)

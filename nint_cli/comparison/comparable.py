@@ -1,6 +1,6 @@
 """What must be equal in all that is compared: the signal, and how a result is measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nint_cli.config.layers import flatten
@@ -68,6 +68,31 @@ def difference(
         if value != other.get(key):
             return f"{key} is {value!r} for '{names[0]}' and {other.get(key)!r} for '{names[1]}'"
     return None
+
+
+def mixed_samples(runs: Iterable[tuple[str, Hashable, int | None]]) -> str | None:
+    """Say which runs of one signal were measured at different numbers of points.
+
+    Args:
+        runs: What each is called, its signal, and of how many points its figures are; None for
+            all.
+
+    Returns:
+        The first two; None where there are none.
+    """
+    first: dict[Hashable, tuple[str, int | None]] = {}
+    for name, of, points in runs:
+        other, theirs = first.setdefault(of, (name, points))
+        if points != theirs:
+            return (
+                f"{other} was measured at {_in_words(theirs)} and {name} at {_in_words(points)}; "
+                "fits with --final full are measured alike"
+            )
+    return None
+
+
+def _in_words(points: int | None) -> str:
+    return "all points" if points is None else f"{points:,} points"
 
 
 def refuse_unequal(variants: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nint_cli.comparison import comparable
 from nint_cli.comparison.plan import differing
-from nint_cli.comparison.reading import read_metrics, read_run
+from nint_cli.comparison.reading import measured_points, read_metrics, read_run
 from nint_cli.comparison.record import Comparison, InputEntry, RunEntry, VariantEntry
 from nint_cli.comparison.summary import compare, default_baseline
 from nint_cli.errors import ConfigError, InputError
@@ -43,7 +43,7 @@ def compare_finished(
         The comparison. Variants are called by sampler, field, and what else tells them apart.
 
     Raises:
-        ConfigError: If the baseline is none of the variants, or there are fewer than two.
+        ConfigError: If the baseline is none of the variants, or there are fewer than two runs.
         InputError: If a run is not finished or damaged, or they cannot be compared.
     """
     if len(folders) < 2:
@@ -54,8 +54,13 @@ def compare_finished(
     if len(kinds) > 1:
         raise InputError(f"runs of {' and '.join(sorted(kinds))} cannot be compared")
     notes = _incomparable(metrics)
-    if notes and not force:
-        raise InputError(f"{notes[0]}; --force compares them all the same")
+    mixed = comparable.mixed_samples(
+        (f"'{folder}'", comparable.signal(each.input), measured_points(each))
+        for folder, each in metrics.items()
+    )
+    for fault in [*notes, *([mixed] if mixed else [])]:
+        if not force:
+            raise InputError(f"{fault}; --force compares them all the same")
     named = _variant_names(metrics)
     inputs = _inputs(metrics)
     runs = [
@@ -70,9 +75,7 @@ def compare_finished(
     _refuse_repetition(runs, folders)
     variants = list(dict.fromkeys(named.values()))
     if len(variants) < 2:
-        raise ConfigError(
-            f"there is nothing to compare: all runs are of one method, {variants[0]}"
-        )
+        notes.append(f"All runs are of one method, {variants[0]}.")
     chosen = baseline or default_baseline(variants)
     if chosen not in variants:
         raise ConfigError(

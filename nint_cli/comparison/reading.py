@@ -124,6 +124,7 @@ def read_run(
         rescues=metrics.rescues,
         value=value if value is not None and math.isfinite(value) else None,
         exact=exact,
+        measured_points=measured_points(metrics),
         best=getattr(metrics, f"best_{headline}"),
         best_step=metrics.best_step,
         figures=_figures(metrics, modality.quality()),
@@ -136,6 +137,12 @@ def read_run(
         curve=read_curve(folder, headline),
         to_target={},
     )
+
+
+def measured_points(metrics: RunMetrics) -> int | None:
+    """Tell of how many points a run's figures are; None where they are of all."""
+    sampled = metrics.final is not None and metrics.final.measured == "sample"
+    return metrics.final.points if sampled and metrics.final is not None else None
 
 
 def with_targets(run: RunEntry, targets: Sequence[float]) -> RunEntry:

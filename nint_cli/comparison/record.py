@@ -105,7 +105,10 @@ class RunEntry(_Part):
         None, description="points that trained, by the rule that chose them"
     )
     rescues: int = Field(description="how often it diverged and went on with half the rate")
-    value: float | None = Field(description="the headline at its end, measured in full")
+    value: float | None = Field(description="the headline at its end")
+    measured_points: int | None = Field(
+        None, description="of how many points its figures are; null: of all"
+    )
     exact: bool = Field(False, description="whether that is infinite, and so null above")
     best: float | None = Field(description="the highest headline of its evaluations")
     best_step: int | None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+from nint_cli.comparison.comparable import mixed_samples
 from nint_cli.comparison.reading import target_key, with_targets
 from nint_cli.comparison.record import (
     Comparison,
@@ -241,7 +242,7 @@ def _independent(name: str | None) -> Independent:
     return "input" if name is None else "seed"
 
 
-def _notes(runs: Iterable[RunEntry]) -> list[str]:
+def _notes(runs: Sequence[RunEntry]) -> list[str]:
     """Say what of the runs is out of the ordinary."""
     found = []
     for run in runs:
@@ -252,4 +253,9 @@ def _notes(runs: Iterable[RunEntry]) -> list[str]:
             found.append(f"{what}: {run.left_out}; left out of means, equal time and targets")
         if run.exact:
             found.append(f"{what}: exact, which no mean can hold")
-    return found
+    mixed = mixed_samples(
+        (f"{run.variant} on {run.input}, seed {run.seed},", run.input, run.measured_points)
+        for run in runs
+        if run.left_out is None
+    )
+    return [*found, mixed] if mixed else found

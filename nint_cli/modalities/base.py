@@ -26,7 +26,7 @@ SaveFile = Callable[[str, Callable[[BinaryIO], None]], None]
 Piece = Callable[[int], None]
 """Told after each piece of a long work how many units it had; may raise to stop the work.
 
-A unit is about what the forward pass of one point costs; see `Subject.cost`.
+A unit is about what the forward pass of one point costs; see `Subject.cost_within`.
 """
 
 
@@ -169,20 +169,27 @@ class Subject(ABC):
 
         Args:
             field: The field.
-            units: About what it may cost, with the field's units as `cost` counts them; None
-                leaves it to the settings.
+            units: About what it may cost, as `cost_within` counts it; None leaves it to the
+                settings.
         """
 
-    @property
     @abstractmethod
-    def cost(self) -> int:
-        """About what measuring and reproducing a field in full costs.
+    def cost_within(self, units: int | None) -> int:
+        """Tell about what measuring and reproducing a field comes to.
+
+        Args:
+            units: What may be spent on it, as for `evaluate_fully`.
 
         Returns:
             Units: each is a third of what training on a point costs, which a forward pass of one
             point comes near to. They are counted and not timed, so that what is measured in the
             end of a run does not depend on what else the machine does.
         """
+
+    @property
+    @abstractmethod
+    def essential(self) -> int:
+        """Units from which on the end has a reconstruction; other files and figures may lack."""
 
     @abstractmethod
     def evaluate_fully(
@@ -199,9 +206,9 @@ class Subject(ABC):
             field: The field.
             save: Writes those files of the result that do not fit into memory, and which
                 `reconstruct` does not give; None writes none.
-            units: What may be spent on it, `quality` and `reconstruct` together: what `cost`
-                does not fit into is measured by an even sample, and `left_out` says what is not
-                there. None measures in full; 0 always takes the sample.
+            units: What may be spent on it, `quality` and `reconstruct` together. What takes
+                longer is left out, the reconstruction last, and `left_out` says so; the rest is
+                measured by an even sample. None measures in full; 0 always takes the sample.
             piece: Told after each piece.
 
         Returns:

@@ -52,7 +52,8 @@ class EvaluationSettings(Section):
         "auto",
         description="what is measured, drawn and reconstructed in the end: full, all of it; "
         "sample, figures of `points` evenly spread points alone; auto, all that takes no longer "
-        "than the training, or with a time budget ends within one and a half times that",
+        "than the training, or with a time budget ends within one and a half times that, with "
+        "the reconstruction if that takes no longer than the training",
     )
     ssim: bool = Field(
         False,

@@ -79,7 +79,7 @@ class Ended(BaseModel):
 
     Attributes:
         reason: Why, as metrics.json has it.
-        units: What measuring may take under ``evaluation.final: auto``; see `Subject.cost`.
+        units: What measuring may take under ``evaluation.final: auto``; see `Subject.cost_within`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

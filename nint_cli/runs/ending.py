@@ -16,6 +16,7 @@ HASTY_UNITS = 1 << 18
 _GPU_STEP_UNITS = 1 << 18
 # Beyond the clock's total a process starts and ends, for which a budget of time leaves so much.
 _AROUND_S = 2.0
+_IN_ALL = 1.5  # budgets that a run takes with its evaluations and its end
 
 
 class CutOff(Exception):
@@ -35,7 +36,7 @@ class Meter:
 
     Args:
         control: Shows it, and is asked for a signal after every piece.
-        units: What it will take, see `Subject.cost`.
+        units: What it will take, see `Subject.cost_within`.
         unit_s: Seconds that a unit takes, as training took them; None where nothing is known.
         stoppable: Whether signals stop it; after one that ended the training, what little is
             measured is not given up.
@@ -69,7 +70,7 @@ class Meter:
 
 
 def units_spent(trainer: Trainer) -> float:
-    """Count what a run's training has cost, in the units of `Subject.cost`."""
+    """Count what a run's training has cost, in the units of `Subject.cost_within`."""
     spent = trainer.passes.total * len(trainer.signal)
     if trainer.signal.device.type == "cuda":
         spent = max(spent, float(trainer.step * _GPU_STEP_UNITS))
@@ -82,25 +83,47 @@ def unit_seconds(trainer: Trainer) -> float:
     return trainer.clock.train_s / spent if spent else 0.0
 
 
-def units_allowed(trainer: Trainer, config: RunConfig) -> int:
+def units_allowed(trainer: Trainer, config: RunConfig, essential: int) -> int:
     """Tell what the end may take under ``evaluation.final: auto``.
 
     Without a budget of time that is what training took, by its passes and not by the clock, so
     that equal runs have equal figures. With one the run should be over after one and a half times
-    its budget.
+    its budget, but for what people look at first, which may take as long as training did.
 
     Args:
         trainer: At the end of its training.
         config: The run's settings.
+        essential: Units of that; see `Subject.essential`.
 
     Returns:
-        Units, see `Subject.cost`.
+        Units, see `Subject.cost_within`.
     """
     spent, budget = units_spent(trainer), config.stop.time_budget_s
     if budget is not None and trainer.clock.train_s > 0:
-        left = 1.5 * budget - trainer.clock.total_s - _AROUND_S
-        spent *= min(1.0, max(0.0, left / trainer.clock.train_s))
+        left = _IN_ALL * budget - trainer.clock.total_s - _AROUND_S
+        in_time = spent * min(1.0, max(0.0, left / trainer.clock.train_s))
+        spent = essential if in_time < essential <= spent else in_time
     return max(SMALL_UNITS, int(spent))
+
+
+def evaluations_share(trainer: Trainer, config: RunConfig, essential: int) -> float | None:
+    """Tell which share of its training a run may evaluate for while it goes on.
+
+    Under a budget of time that leaves room for what its end cannot do without.
+
+    Args:
+        trainer: Of the run.
+        config: The run's settings.
+        essential: Units of that; see `Subject.essential`.
+
+    Returns:
+        At most ``evaluation.share``; None without a bound.
+    """
+    share, budget = config.evaluation.share, config.stop.time_budget_s
+    if share is None or budget is None or config.evaluation.final != "auto":
+        return share
+    room = (_IN_ALL - 1) * budget - _AROUND_S - essential * unit_seconds(trainer)
+    return min(share, max(0.0, room / budget))
 
 
 def units_of(config: RunConfig, allowed: int) -> int | None:
@@ -137,7 +160,7 @@ def final_record(subject: Subject, evaluation: Evaluation, units: int | None) ->
     written = any(name in subject.files for name in evaluation.left_out)
     how = "nint eval --reconstruct" if written else "nint eval"
     return FinalRecord(
-        measured="sample",
+        measured="sample" if evaluation.sampled else "full",
         points=evaluation.points,
         left_out=list(evaluation.left_out),
         reason=f"{why}; `{how}` does the rest",

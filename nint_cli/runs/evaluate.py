@@ -51,15 +51,15 @@ def evaluate_run(
             control.note(f"{fault}; measuring the checkpoint before it")
         subject, gone = _read(folder, saved, against, changes or Layer())
         field = checkpoint.rebuild_field(saved).to(subject.signal.device)
-        meter = Meter(control, subject.cost)
+        meter = Meter(control, subject.cost_within(None))
         try:
             evaluation = subject.evaluate_fully(
                 field, folder.write_by if reconstruct else None, piece=meter
             )
-            quality = subject.quality(field, evaluation, meter)
             if reconstruct:
                 for name, content in subject.reconstruct(field, evaluation, meter).items():
                     folder.write(name, content)
+            quality = subject.quality(field, evaluation, meter)
         finally:
             control.progress.finish_end()
     if gone is not None and isinstance(quality, PerceptualQuality):

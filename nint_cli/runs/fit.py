@@ -209,7 +209,7 @@ class Fit:
             bound = units  # whoever sent a signal does not wait for all of it
         meter = Meter(
             control,
-            self.subject.cost if bound is None else min(self.subject.cost, bound),
+            self.subject.cost_within(bound),
             unit_seconds(self.trainer),
             stoppable=self.ended is not None,
         )
@@ -257,16 +257,19 @@ class Fit:
             observer.log(trainer, evaluation)
         if observer.best != before:
             observer.save(trainer, self.ended)
-        with self.clock.measure("evaluation_s"), trainer.measured():
-            quality = subject.quality(trainer.field, evaluation, piece)
+        # First what people look at, for a signal may come.
         with self.clock.measure("save_s"):
             with trainer.measured():
                 files = subject.reconstruct(trainer.field, evaluation, piece)
-            if trainer.selections:
-                steps = {"first": 1, "last": trainer.step}
-                files |= subject.illustrate(trainer.selections, steps)
             for name, content in files.items():
                 folder.write(name, content)
+        with self.clock.measure("evaluation_s"), trainer.measured():
+            quality = subject.quality(trainer.field, evaluation, piece)
+        if trainer.selections:
+            steps = {"first": 1, "last": trainer.step}
+            with self.clock.measure("save_s"):
+                for name, content in subject.illustrate(trainer.selections, steps).items():
+                    folder.write(name, content)
         made = subject.result in files or bool(streamed) or "reconstruction" in evaluation.left_out
         return quality, final_record(subject, evaluation, bound), made
 

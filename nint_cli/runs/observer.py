@@ -15,6 +15,7 @@ from nint_cli.runs.checkpoint import Checkpoint, Ended, Origin
 from nint_cli.runs.control import Control
 from nint_cli.runs.ending import (
     SMALL_UNITS,
+    evaluations_share,
     unit_seconds,
     units_allowed,
     units_of,
@@ -207,7 +208,7 @@ class RunObserver:
 
         It depends on what the run has done, and never on the clock where steps end it.
         """
-        share = self._config.evaluation.share
+        share = evaluations_share(trainer, self._config, self._subject.essential)
         if share is None:
             return None
         return int(share * units_spent(trainer) / max(1.0, self._due(trainer, trainer.step)))
@@ -281,7 +282,7 @@ class RunObserver:
         """
         ended = None
         if reason != "signal":
-            allowed = units_allowed(trainer, self._config)
+            allowed = units_allowed(trainer, self._config, self._subject.essential)
             ended = Ended.model_validate({"reason": reason, "units": allowed})
         if self.logged_step != trainer.step:
             self._over = True

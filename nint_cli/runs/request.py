@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from nint_cli.config.layers import Resolved
+from nint_cli.config.layers import BUILT_IN, Resolved, flatten
 from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import AnotherInputError, ConfigError, DivergedError, InputError, OutputError
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import WITHOUT_EFFECT, Fit, Outcome, config_digest, describe
-from nint_cli.runs.folder import METRICS, RunFolder, default_folder
+from nint_cli.runs.folder import CONFIG, METRICS, RunFolder, default_folder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run, refuse_foreign_checkpoints
 from nint_cli.runs.resume import resume, settings_to_go_on_with
@@ -75,7 +75,7 @@ def fit_input(
     path = path or default_folder(source, resolved.config.sampler)
     replaces = existing == "replace"
     if existing in {"skip", "continue"}:
-        state = _state(path, kind, resolved, control)
+        state = _state(path, kind, resolved, control, goes_on=existing == "continue")
         if state == "done":
             return _kept(path, kind, source, resolved, control)
         if state == "stopped" and existing == "continue":
@@ -114,7 +114,7 @@ def _fit_into(path: Path, fit: Fit, control: Control, *, overwrite: bool) -> Out
         return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
-def _state(path: Path, kind: str, resolved: Resolved, control: Control) -> State:
+def _state(path: Path, kind: str, resolved: Resolved, control: Control, *, goes_on: bool) -> State:
     """Tell what a folder holds: no run, one that saved nothing, or this one, stopped or done.
 
     An InputError is raised if its checkpoints are another run's.
@@ -143,7 +143,25 @@ def _state(path: Path, kind: str, resolved: Resolved, control: Control) -> State
     # By the settings, for a digest in the folder may be of keys that are gone.
     if not isinstance(before, dict) or config_digest(before) != config_digest(wanted):
         raise OutputError(_other(path, f"other settings{_differences(before, wanted)}"))
+    if done or goes_on:
+        _tell_ignored(folder, before, resolved, control, done=done)
     return "done" if done else "stopped"
+
+
+def _tell_ignored(
+    folder: RunFolder, before: dict[str, Any], resolved: Resolved, control: Control, *, done: bool
+) -> None:
+    """Note settings that were given, make no run another, and a run that is there has not."""
+    was = flatten(before)
+    given = [
+        f"{key}={value} ({resolved.origins[key]})"
+        for key, value in resolved.values().items()
+        if key.partition(".")[0] in WITHOUT_EFFECT
+        if was.get(key, value) != value and resolved.origins[key] != BUILT_IN
+    ]
+    if given:
+        way = "is done and kept" if done else f"keeps to its {CONFIG}, which can be edited,"
+        control.note(f"'{folder.path}' {way} without {', '.join(given)}")
 
 
 def _kept(path: Path, kind: str, source: str, resolved: Resolved, control: Control) -> Outcome:

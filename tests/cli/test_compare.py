@@ -15,6 +15,7 @@ from PIL import Image
 
 from nint_cli import cli
 from nint_cli.cli import console
+from nint_cli.comparison.comparable import mixed_samples
 from nint_cli.comparison.plan import Variant
 from nint_cli.comparison.record import Comparison
 from nint_cli.config.layers import resolve
@@ -377,10 +378,41 @@ def test_runs_at_other_sizes_are_refused_and_two_inputs_when_forced(capsys):
 
 
 @pytest.mark.usefixtures("fits_within")
-def test_runs_of_one_method_are_no_comparison(capsys):
+def test_runs_of_one_method_are_reported_with_a_note(capsys):
     runs = [fitted("a", "--seed=0"), fitted("b", "--seed=1")]
-    assert compare("runs", *runs, "-o", "out") == 2
-    assert "all runs are of one method" in capsys.readouterr().err
+    assert compare("runs", *runs, "-o", "out") == 0
+    assert "All runs are of one method, nint" in capsys.readouterr().err
+    found = Comparison.model_validate_json(Path("out/compare.json").read_text())
+    assert [each.name for each in found.variants] == ["nint"]
+
+
+@pytest.mark.usefixtures("fits_within")
+def test_runs_that_were_measured_at_other_numbers_of_points_are_refused(capsys):
+    runs = [fitted("a", "--sampler=nint"), fitted("b", "--sampler=uniform", "--final=sample")]
+    capsys.readouterr()
+    assert compare("runs", *runs, "-o", "out") == 3
+    assert (
+        "'a' was measured at all points and 'b' at 192 points; fits with --final full are "
+        "measured alike; --force compares"
+    ) in capsys.readouterr().err
+    assert compare("runs", *runs, "-o", "out", "--force") == 0
+    found = Comparison.model_validate_json(Path("out/compare.json").read_text())
+    assert [run.measured_points for run in found.runs] == [None, 192]
+    (note,) = found.notes
+    assert "uniform on photo, seed 0, at 192 points" in note
+
+
+@pytest.mark.parametrize(
+    ("runs", "found"),
+    [
+        ([("a", 1, None), ("b", 1, None), ("c", 2, 9), ("d", 2, 9)], None),
+        ([("a", 1, 7), ("b", 2, None), ("c", 1, 8)], "a was measured at 7 points and c at 8"),
+        ([("a", 1, None), ("b", 1, 4096)], "a was measured at all points and b at 4,096 points"),
+    ],
+)
+def test_samples_are_mixed_where_one_signal_has_two_sizes(runs, found):
+    mixed = mixed_samples(runs)
+    assert mixed is None if found is None else found in mixed
 
 
 @pytest.mark.usefixtures("fits_within")

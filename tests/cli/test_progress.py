@@ -6,8 +6,8 @@ import pytest
 
 from nint_cli.cli import progress
 from nint_cli.runs.control import Control, Silent
-from nint_cli.runs.fit import fit_input
 from nint_cli.runs.observer import RunObserver
+from nint_cli.runs.request import fit_input
 from tests.config.test_every_setting import resolved
 
 

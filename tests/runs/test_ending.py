@@ -14,7 +14,9 @@ from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, ending
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit
+from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
+from nint_cli.runs.opening import newest
 from nint_cli.training.trainer import Trainer
 from tests.cli.test_cli import nint, strict
 
@@ -123,7 +125,7 @@ def test_a_timed_run_that_is_cut_off_ends_where_it_was(capsys, tmp_path, monkeyp
         killing(patch, "image", "evaluate_fully")
         with pytest.raises(Killed):
             nint(capsys, *timed, "-o", run)
-    saved, _ = checkpoint.newest(sorted((run / "checkpoints").iterdir())[::-1], run)
+    saved, _ = newest(RunFolder(run))
     assert saved.ended is not None
     assert saved.ended.reason == "time_budget"
     assert nint(capsys, "resume", run)[0] == 0
@@ -281,14 +283,37 @@ def trained(passes, points, *, train_s=0.0, total_s=0.0, step=1):
 
 def test_the_end_may_take_what_training_took():
     config = RunConfig()
-    assert ending.units_allowed(trained(3, 1 << 20), config) == 3 << 20
-    assert ending.units_allowed(trained(1e-6, 1 << 20), config) == ending.SMALL_UNITS
+    assert ending.units_allowed(trained(3, 1 << 20), config, 1 << 20) == 3 << 20
+    assert ending.units_allowed(trained(1e-6, 1 << 20), config, 1 << 20) == ending.SMALL_UNITS
     timed = RunConfig.model_validate({"stop": {"time_budget_s": 20}})
     # 30 s in all, of which 22 are over and 2 are left for the process: 6 of the 20 of training.
     spent = trained(10, 1 << 20, train_s=20, total_s=22)
-    assert ending.units_allowed(spent, timed) == 3 << 20
+    assert ending.units_allowed(spent, timed, 2 << 20) == 3 << 20
+    # What people look at may take what training took, and nothing does where that is too little.
+    assert ending.units_allowed(spent, timed, 10 << 20) == 10 << 20
+    assert ending.units_allowed(spent, timed, (10 << 20) + 1) == 3 << 20
     late = trained(10, 1 << 20, train_s=20, total_s=40)
-    assert ending.units_allowed(late, timed) == ending.SMALL_UNITS
+    assert ending.units_allowed(late, timed, 0) == ending.SMALL_UNITS
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "essential", "share"),
+    [
+        ({}, 0, 0.2),
+        ({}, 2 << 20, 0.2),
+        ({}, 3 << 20, 0.1),  # 10 s beyond the budget, without 2 for the process and 6 for the end
+        ({}, 5 << 20, 0.0),
+        ({"final": "full"}, 5 << 20, 0.2),
+        ({"share": None}, 5 << 20, None),
+    ],
+)
+def test_evaluations_leave_room_for_the_end_of_a_budget(evaluation, essential, share):
+    timed = {"stop": {"time_budget_s": 20}, "evaluation": evaluation}
+    spent = trained(10, 1 << 20, train_s=20, total_s=22)
+    found = ending.evaluations_share(spent, RunConfig.model_validate(timed), essential)
+    assert found == (None if share is None else pytest.approx(share))
+    steps = RunConfig.model_validate({"evaluation": evaluation})
+    assert ending.evaluations_share(spent, steps, essential) == steps.evaluation.share
 
 
 @pytest.mark.parametrize(("final", "units"), [("auto", 17), ("full", None), ("sample", 0)])
@@ -310,17 +335,22 @@ def test_what_is_measured_in_the_end_fits_into_what_it_may_take(kind):
     subject = read_input(kind, SMOKE[kind][2], config, torch.device("cpu"))
     field = Fit(kind, SMOKE[kind][2], Resolved(config, {})).trainer.field
     done = []
-    for units in (None, subject.cost, subject.cost - 1, 1 << 15):
+    cost = subject.cost_within(None)
+    for units in (None, cost, cost - 1, subject.essential, subject.essential - 1, 1 << 15):
         pieces = []
         found = subject.evaluate_fully(field, units=units, piece=pieces.append)
         subject.quality(field, found, pieces.append)
         subject.reconstruct(field, found, pieces.append)
         done.append(sum(pieces))
-        assert bool(found.left_out or found.sampled) == (units in {subject.cost - 1, 1 << 15})
-        if units is not None:
-            assert sum(pieces) <= 2 * units
+        everything = units in {None, cost}
+        assert everything == (not found.left_out and not found.sampled)
+        # The reconstruction is the last thing that is left out.
+        lost = units is not None and units < subject.essential
+        assert lost == ("reconstruction" in found.left_out)
+        assert 0.4 <= sum(pieces) / subject.cost_within(units) <= 2
+        assert subject.cost_within(units) <= max(1 << 16, cost if units is None else units)
     assert done[0] == done[1]
-    assert done[3] < done[0]
+    assert done[-1] < done[0]
 
 
 # Evaluations while a run goes on

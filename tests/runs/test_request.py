@@ -202,6 +202,23 @@ def test_a_run_goes_on_by_continue_with_an_input_that_moved(capsys, words, pictu
     assert strict(stopped / "manifest.json")["input"] == str(Path("moved.png").absolute())
 
 
+def test_what_a_run_that_is_done_does_not_take_is_named(capsys, words, stopped):
+    assert "'run' keeps to" not in nint(capsys, *words, "--continue")[2]
+    err = nint(capsys, *words, "--final", "full", "--continue")[2]
+    assert "'run' is done and kept without evaluation.final=full (--final)\n" in err
+    assert " without " not in nint(capsys, *words, "--skip-existing")[2]
+
+
+def test_what_a_stopped_run_does_not_take_is_named(capsys, words, stopped):
+    more = [*words, "--final", "full", "--set", "checkpoint.keep=9"]
+    code, _, err = nint(capsys, *more, "--continue")
+    assert code == 0
+    assert "'run' keeps to its config.yaml, which can be edited, without " in err
+    assert "checkpoint.keep=9 (--set)" in err
+    assert "evaluation.final=full (--final)" in err
+    assert "evaluation.points" not in err  # of the preset, and the same
+
+
 def test_another_file_is_not_where_the_input_is(capsys, stopped):
     Image.fromarray(smooth_pixels()[::-1].copy()).save("b.png")
     before = digests(stopped)

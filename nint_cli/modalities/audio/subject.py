@@ -68,19 +68,21 @@ _SHORT = 100_000
 
 
 # Units, as measured for SIREN on a CPU: of a sample in an evaluation, with what a hash grid takes
-# longer to look up than to train, and of a number in the end, with all measures; and of pictures.
+# longer to look up than to train, and in the end; of a number in the measures that take long; and
+# of the picture.
 _EVALUATION_COST = 2.0
-_SAMPLE_COST = 1.5
+_SAMPLE_COST = 1.0
+_MEASURES_COST = 0.5
 _DRAWING_COST = 150_000
 _LEAST_SAMPLE = 1 << 12
 _SAMPLE = 1 << 20  # where no setting says how many
 _AT_ONCE = 1 << 17
 
 _SAMPLED = "only some samples were measured; nint eval measures all"
-_NOT_SAMPLED = (
-    *("lsd_db", "stoi", "pesq", "clipped_samples"),
-    *("reconstruction", "waveforms and spectra"),
-)
+_LEFT_OUT = "left out for the time it takes; nint eval has it"
+_MEASURES = ("lsd_db", "stoi", "pesq")
+_PICTURE = "waveforms and spectra"
+_NOT_SAMPLED = (*_MEASURES, "clipped_samples", "reconstruction", _PICTURE)
 
 
 @dataclass(eq=False)
@@ -111,7 +113,7 @@ class AudioSubject(Subject):
     smaller: ClassVar[str] = "a shorter clip, --duration 10s"
     files: ClassVar[Mapping[str, str]] = {
         "reconstruction": RECONSTRUCTION,
-        "waveforms and spectra": PREVIEW,
+        _PICTURE: PREVIEW,
         "selected coordinates": SELECTION,
     }
 
@@ -239,10 +241,39 @@ class AudioSubject(Subject):
         figures = _figures(played(prediction, self.scaling), self._waveform)
         return Evaluation(figures, prediction)
 
+    def cost_within(self, units: int | None) -> int:
+        """Units of a prediction, of measures and of the picture; see `Subject.cost_within`."""
+        if self._is_sampled(units):
+            return self._sample_size(units)
+        lost = self._left_out(units)
+        return (
+            self.essential
+            + (0 if _MEASURES[0] in lost else self._measures_cost)
+            + (0 if _PICTURE in lost else _DRAWING_COST)
+        )
+
     @property
-    def cost(self) -> int:
-        """Units of a prediction, of all measures and of the pictures; see `Subject.cost`."""
-        return int(_SAMPLE_COST * self.sound.samples.size) + _DRAWING_COST
+    def essential(self) -> int:
+        """Units of a prediction and the reconstruction of it; see `Subject.essential`."""
+        return int(_SAMPLE_COST * len(self.signal))
+
+    @property
+    def _measures_cost(self) -> int:
+        return int(_MEASURES_COST * self.sound.samples.size)
+
+    def _left_out(self, units: int | None) -> tuple[str, ...]:
+        """Name what there is no time for where all samples are predicted, the picture first."""
+        if units is None or units >= self.essential + self._measures_cost + _DRAWING_COST:
+            return ()
+        enough = units >= self.essential + self._measures_cost
+        return (_PICTURE,) if enough else (*_MEASURES, _PICTURE)
+
+    def _is_sampled(self, units: int | None) -> bool:
+        return units is not None and (units == 0 or units < self.essential)
+
+    def _sample_size(self, units: int | None) -> int:
+        count = min(len(self.signal), self.points or _SAMPLE)
+        return min(count, units // 2) if units else count
 
     def evaluate_fully(
         self,
@@ -253,11 +284,11 @@ class AudioSubject(Subject):
         piece: Piece = unwatched,
     ) -> Evaluation:
         """Predict all samples, or some; see `Subject.evaluate_fully`."""
-        if units is not None and (units == 0 or units < self.cost):
-            count = min(len(self.signal), self.points or _SAMPLE)
-            sampled = self._sampled(field, min(count, units // 2) if units else count, piece)
+        if self._is_sampled(units):
+            sampled = self._sampled(field, self._sample_size(units), piece)
             return dataclasses.replace(sampled, left_out=_NOT_SAMPLED)
-        return self._predicted(field, piece)
+        found = self._predicted(field, piece)
+        return dataclasses.replace(found, left_out=self._left_out(units))
 
     def confirmed(
         self, field: Field, evaluation: Evaluation, units: int | None = None
@@ -273,18 +304,21 @@ class AudioSubject(Subject):
         """Add the other measures; see `Subject.quality`."""
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
         true: Rows
+        clipped = None
         if evaluation.sampled:
             assert self._sample is not None
             _, true = self._sample
-            left_out = Measured.undefined(_SAMPLED)
-            distance, heard, clipped = left_out, dict.fromkeys(("stoi", "pesq"), left_out), None
         else:
             true = self._waveform
-            distance = log_spectral_distance_db(waveform, true)
-            piece(len(self.signal) // 4)
-            heard = {"stoi": stoi(waveform, true, rate), "pesq": pesq(waveform, true, rate)}
             _, clipped = self._encoded(waveform)
-            piece(len(self.signal) // 4)
+        if _MEASURES[0] in evaluation.left_out:
+            left_out = Measured.undefined(_SAMPLED if evaluation.sampled else _LEFT_OUT)
+            distance, heard = left_out, dict.fromkeys(("stoi", "pesq"), left_out)
+        else:
+            distance = log_spectral_distance_db(waveform, true)
+            piece(self._measures_cost // 2)
+            heard = {"stoi": stoi(waveform, true, rate), "pesq": pesq(waveform, true, rate)}
+            piece(self._measures_cost // 2)
         snr, si_snr = snr_db(waveform, true), si_snr_db(waveform, true)
         psnr = evaluation.figures["psnr_db"]
         return AudioQuality(
@@ -314,7 +348,11 @@ class AudioSubject(Subject):
             return {}
         waveform, rate = self._reconstruction(evaluation), self.sound.sample_rate_hz
         wav, _ = self._encoded(waveform)
-        return {RECONSTRUCTION: wav, PREVIEW: sound_picture(self._waveform, waveform, rate)}
+        files = {RECONSTRUCTION: wav}
+        if _PICTURE not in evaluation.left_out:
+            files[PREVIEW] = sound_picture(self._waveform, waveform, rate)
+            piece(_DRAWING_COST)
+        return files
 
     def _encoded(self, waveform: Rows) -> tuple[bytes, int]:
         sound = self.sound

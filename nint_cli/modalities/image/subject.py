@@ -69,12 +69,13 @@ _FIRST_PER_ROOT = 10.0
 # takes longer to look up than to train; all of them with SSIM; and what the others add.
 _EVALUATION_COST = 2.0
 _STRIP_COST = 1.0
-_FLIP_COST = 0.4
+_FLIP_COST = 0.2
 _LPIPS_COST = 0.3
 _LEAST_SAMPLE = 1 << 12  # pixels, which take no time worth saving
 _SAMPLE = 1 << 20  # pixels, where no setting says how many
 
 _SAMPLED = "only some pixels were measured; nint eval measures all"
+_LEFT_OUT = "left out for the time it takes; nint eval has it"
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
 
 
@@ -85,10 +86,12 @@ class ImageEvaluation(Evaluation):
     Attributes:
         ssim: The SSIM; None where it was not asked for, or the picture is too small.
         pixels: (H, W, C), the reconstruction, where it is wanted and not written yet.
+        perceptual: The perceptual metrics that there is time for.
     """
 
     ssim: float | None = None
     pixels: Pixels | None = None
+    perceptual: PerceptualModels = dataclasses.field(default_factory=PerceptualModels)
 
 
 @dataclass(eq=False)
@@ -262,12 +265,39 @@ class ImageSubject(Subject):
         figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
         return ImageEvaluation(figures, points=count, sampled=True)
 
+    def cost_within(self, units: int | None) -> int:
+        """Units of a prediction of the pixels and of what is measured; see `Subject`."""
+        if self._is_sampled(units):
+            return self._sample_size(units)
+        return self.essential + self._perceptual_cost(self._perceptual_within(units))
+
     @property
-    def cost(self) -> int:
-        """Units of a prediction of all pixels and of what is measured; see `Subject.cost`."""
-        lpips, flip = self.perceptual.reasons(*self.signal.shape)
-        each = _STRIP_COST + _LPIPS_COST * (lpips is None) + _FLIP_COST * (flip is None)
-        return int(each * len(self.signal))
+    def essential(self) -> int:
+        """Units of a prediction of all pixels, with PSNR and SSIM; see `Subject.essential`."""
+        return int(_STRIP_COST * len(self.signal))
+
+    def _perceptual_cost(self, models: PerceptualModels) -> int:
+        lpips, flip = models.reasons(*self.signal.shape)
+        return int(
+            (_LPIPS_COST * (lpips is None) + _FLIP_COST * (flip is None)) * len(self.signal)
+        )
+
+    def _perceptual_within(self, units: int | None) -> PerceptualModels:
+        """Choose the perceptual metrics that there is time for, LPIPS rather than FLIP."""
+        models, shape = self.perceptual, self.signal.shape
+        left = math.inf if units is None else units - self.essential
+        if self._perceptual_cost(models) > left and models.reasons(*shape)[1] is None:
+            models = replace(models, flip_reason=_LEFT_OUT)
+        if self._perceptual_cost(models) > left:
+            models = replace(models, lpips_reason=_LEFT_OUT)
+        return models
+
+    def _is_sampled(self, units: int | None) -> bool:
+        return units is not None and (units == 0 or units < self.essential)
+
+    def _sample_size(self, units: int | None) -> int:
+        count = min(len(self.signal), self.points or _SAMPLE)
+        return min(count, units // 2) if units else count
 
     def evaluate_fully(
         self,
@@ -278,14 +308,14 @@ class ImageSubject(Subject):
         piece: Piece = unwatched,
     ) -> ImageEvaluation:
         """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
-        if units is not None and (units == 0 or units < self.cost):
-            count = min(len(self.signal), self.points or _SAMPLE)
-            sampled = self._sampled(field, min(count, units // 2) if units else count, piece)
+        if self._is_sampled(units):
+            sampled = self._sampled(field, self._sample_size(units), piece)
             names = ("ssim", "lpips", "flip", "reconstruction")
             return replace(sampled, left_out=names)
         error, ssim = SquaredError(), self._ssim()
         prediction = pixels = None
-        if None in self.perceptual.reasons(*self.signal.shape):
+        models = self._perceptual_within(units)
+        if None in models.reasons(*self.signal.shape):
             prediction = self._strips.prediction(field, error, ssim, piece=piece)
             strips = iter(prediction.split(self._strips.size))
         else:
@@ -302,7 +332,14 @@ class ImageSubject(Subject):
             )
         else:
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
-        return replace(self._evaluation(error, ssim), prediction=prediction, pixels=pixels)
+        reasons = {"lpips": models.lpips_reason, "flip": models.flip_reason}
+        return replace(
+            self._evaluation(error, ssim),
+            prediction=prediction,
+            pixels=pixels,
+            perceptual=models,
+            left_out=tuple(name for name, reason in reasons.items() if reason == _LEFT_OUT),
+        )
 
     def confirmed(
         self, field: Field, evaluation: Evaluation, units: int | None = None
@@ -311,7 +348,7 @@ class ImageSubject(Subject):
         assert isinstance(evaluation, ImageEvaluation)
         if not evaluation.sampled:
             return evaluation.figures
-        if units is not None and (units == 0 or units < self.cost):
+        if self._is_sampled(units):
             return self.evaluate_fully(field, units=units).figures
         error = SquaredError()
         self._strips.measure(field, error)
@@ -350,8 +387,8 @@ class ImageSubject(Subject):
                 lpips_reason=lpips or _SAMPLED,
                 flip_reason=flip or _SAMPLED,
             )
-        perceived = self.perceptual.measure(evaluation.prediction, self.picture)
-        piece(self.cost - len(self.signal))
+        perceived = evaluation.perceptual.measure(evaluation.prediction, self.picture)
+        piece(self._perceptual_cost(evaluation.perceptual))
         return ImageQuality(
             **perceived.model_dump(),
             mse=mse,

@@ -269,10 +269,18 @@ class SdfSubject(Subject):
         found, _ = _iou(predicted, self._watched)
         return SdfEvaluation({"iou": found, "sdf_error": error})
 
+    def cost_within(self, units: int | None) -> int:
+        """Units of measuring, marching and drawing; see `Subject.cost_within`."""
+        costs, kept = self._costs(), self._kept(units)
+        found = sum(costs[name] for name in kept) + _LEAST_COST
+        if "overlap" not in kept:
+            found += (_CELL_COST + _TRUE_COST) * (self._cells(units) - _LEAST_CELLS)
+        return found
+
     @property
-    def cost(self) -> int:
-        """Units of measuring, marching and drawing; see `Subject.cost`."""
-        return sum(self._costs().values()) + _LEAST_COST
+    def essential(self) -> int:
+        """Units of the mesh and what is measured on it; see `Subject.essential`."""
+        return self._costs()["surface"] + _LEAST_COST
 
     def _costs(self) -> dict[str, int]:
         """Give the units of the parts that may be left out, the most wanted first."""
@@ -296,17 +304,11 @@ class SdfSubject(Subject):
 
         See `Subject.evaluate_fully`.
         """
-        left, kept = units or 0, set()
-        for name, cost in self._costs().items():
-            if units is None or cost <= left - _LEAST_COST:
-                kept.add(name)
-                left -= cost
+        kept = self._kept(units)
         if "overlap" in kept:
             found = self.evaluate(field)
         else:
-            cells = min(_SAMPLE, left // (_CELL_COST + _TRUE_COST) if units else _SAMPLE)
-            cells = rounded_down(max(_LEAST_CELLS, cells))
-            resolution = self.settings.iou_resolution
+            cells, resolution = self._cells(units), self.settings.iou_resolution
             inside, reason = self._sampled_overlap(field, resolution, cells, piece)
             error, _ = self._distance_error(field)
             figures = {"iou": inside, "sdf_error": error}
@@ -317,6 +319,22 @@ class SdfSubject(Subject):
             surface="surface" in kept,
             drawn="drawing" in kept,
         )
+
+    def _kept(self, units: int | None) -> Set[str]:
+        """Name the parts of the end that there is time for."""
+        left, kept = units or 0, set()
+        for name, cost in self._costs().items():
+            if units is None or cost <= left - _LEAST_COST:
+                kept.add(name)
+                left -= cost
+        return kept
+
+    def _cells(self, units: int | None) -> int:
+        """Choose at how many cells insides are compared where not all are."""
+        costs = self._costs()
+        left = (units or 0) - sum(costs[name] for name in self._kept(units))
+        cells = min(_SAMPLE, left // (_CELL_COST + _TRUE_COST) if units else _SAMPLE)
+        return rounded_down(max(_LEAST_CELLS, cells))
 
     def _sampled_overlap(
         self, field: Field, resolution: int, count: int, piece: Piece
