@@ -138,7 +138,12 @@ def held_picture(content: object) -> Held:
             content = interpret(read_image(content)).pixels
         except UnsupportedPicture as error:
             raise InputError(f"cannot use the picture: {error}") from None
-    numbers = np.asarray(content)
+    try:
+        numbers = np.asarray(content)
+    except ValueError:
+        raise InputError("cannot use the array: its rows have different lengths") from None
+    if np.ma.is_masked(content):
+        raise InputError("cannot use the array: parts of it are masked; fill them, .filled does")
     digest = hashlib.sha256(f"{numbers.shape} {numbers.dtype.str}".encode())
     digest.update(np.ascontiguousarray(numbers).data)
     return Held(f"{ARRAY_PREFIX}{digest.hexdigest()[:16]}", numbers)
