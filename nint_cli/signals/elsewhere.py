@@ -98,11 +98,8 @@ def fetch(source: str, target: Path) -> None:
             f"cannot read {shown}: that needs a package that is not installed ({error}); "
             "pip install 'nint[remote]', or download it first"
         ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"cannot read {shown}: there is nothing") from error
     except Exception as error:  # each client of the network has its own
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"cannot read {shown}: {reason or type(error).__name__}") from error
+        raise InputError(f"cannot read {shown}: {_reason(error)}") from error
     if size > _MOST:
         raise InputError(
             f"cannot use {shown}: more than {_MOST:,} bytes come from there; save it to a file, "
@@ -110,6 +107,22 @@ def fetch(source: str, target: Path) -> None:
         )
     if not size:
         raise InputError(f"cannot read {shown}: it is empty")
+
+
+def _reason(error: BaseException) -> str:
+    """Say why nothing came; fsspec calls whatever HTTP has to say a file that is not found."""
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
+    status, name = getattr(cause, "status", None), type(cause).__name__
+    if cause is None or status in {404, 410}:
+        return "there is nothing"
+    if isinstance(status, int) and status > 0:
+        return f"the server answers with an error, {status}"
+    if "Redirect" in name:
+        return "it leads to an address of another kind, or in circles"
+    if name == "ClientPayloadError":
+        return "the connection ended before all of it had come"
+    reason = getattr(cause, "strerror", None) or " ".join(str(cause).split())
+    return reason or name
 
 
 @contextmanager
@@ -120,6 +133,10 @@ def _opened(source: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     protocol = source.partition("://")[0].lower()
+    if protocol == "file":
+        raise InputError(
+            f"cannot read '{source}': a file on this machine has three slashes, file:///PATH"
+        )
     if protocol not in _READ:
         raise InputError(
             f"cannot read '{source}': addresses of {protocol}:// are not read; download it first"

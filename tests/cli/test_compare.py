@@ -364,6 +364,22 @@ def test_runs_that_were_measured_otherwise_are_refused(capsys):
 
 
 @pytest.mark.usefixtures("fits_within")
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("image.range=data", "image.range is 'type' for 'a' and 'data' for 'b'"),
+        ("image.alpha=drop", "image.alpha is 'keep' for 'a' and 'drop' for 'b'"),
+    ],
+)
+def test_runs_by_other_ranges_or_without_alpha_are_refused(capsys, setting, reason):
+    """For their PSNR is of other numbers: 60 dB of all that 16 bits hold are 33 of 12."""
+    fitted("a", "--sampler=nint")
+    fitted("b", "--sampler=uniform", f"--set={setting}")
+    assert compare("runs", "a", "b", "-o", "out") == 3
+    assert f"were measured otherwise: {reason}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("fits_within")
 def test_runs_at_other_sizes_are_refused_and_two_inputs_when_forced(capsys):
     fitted("a", "--sampler=nint")
     fitted("b", "--sampler=uniform", "--set=image.size=8")

@@ -45,12 +45,39 @@ def test_what_an_address_has_not(quiet_server, tmp_path, monkeypatch):
     pytest.importorskip("aiohttp")
     with pytest.raises(InputError, match=r"none\.png': there is nothing"):
         fetch(f"{quiet_server}/none.png", tmp_path / "copy")
-    with pytest.raises(InputError, match=r"cannot read 'http://127\.0\.0\.1:1/a\.png': "):
+    with pytest.raises(InputError, match=r"'http://127\.0\.0\.1:1/a\.png': Connect call failed"):
         fetch("http://127.0.0.1:1/a.png", tmp_path / "copy")
     monkeypatch.setattr(elsewhere, "_MOST", 1000)
     with pytest.raises(InputError, match="more than 1,000 bytes come from there; save it"):
         fetch(f"{quiet_server}/a%20b.png", tmp_path / "copy")
     assert (tmp_path / "copy").stat().st_size <= 1 << 22
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "reason"),
+    [
+        (404, {}, "there is nothing"),
+        (410, {}, "there is nothing"),
+        (403, {}, "the server answers with an error, 403"),
+        (500, {}, "the server answers with an error, 500"),
+        (302, {"Location": "file:///etc/hostname"}, "it leads to an address of another kind"),
+        (302, {"Location": "/a"}, "or in circles"),
+        (200, {"Content-Length": "1000"}, "the connection ended before all of it had come"),
+    ],
+)
+def test_what_a_server_answers(monkeypatch, tmp_path, quiet_server, status, headers, reason):
+    pytest.importorskip("aiohttp")
+
+    def answer(self):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"x")
+
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "do_GET", answer)
+    with pytest.raises(InputError, match=reason):
+        fetch(f"{quiet_server}/a", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("address", ["https://x.org/a.png", "s3://bucket/a.png"])
@@ -64,11 +91,17 @@ def test_a_package_that_is_missing_is_named(monkeypatch, tmp_path, address):
 
 
 @pytest.mark.parametrize(
-    "address", ["ftp://x.org/a.png", "memory://a", "file://other-host/a", "github://a:b@c/d"]
+    ("address", "reason"),
+    [
+        ("ftp://x.org/a.png", "are not read; download it first"),
+        ("memory://a", "are not read; download it first"),
+        ("github://a:b@c/d", "are not read; download it first"),
+        ("file://other-host/a", "has three slashes, file:///PATH"),
+    ],
 )
-def test_other_addresses_are_not_followed(tmp_path, address):
+def test_other_addresses_are_not_followed(tmp_path, address, reason):
     assert is_elsewhere(address)
-    with pytest.raises(InputError, match="are not read; download it first"):
+    with pytest.raises(InputError, match=reason):
         fetch(address, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 

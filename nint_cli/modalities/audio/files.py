@@ -266,9 +266,12 @@ def _stream_through(
             block = np.empty(shape, dtype)
             kept.append(block[:0])
             ending = f"{dtype.str} {file.samplerate}"
+        stop = there + file.frames
         while True:
+            # libFLAC fails at bytes after the last frame, and then gives nothing of the block.
+            left = stop - there if file.format == "FLAC" else len(block)
             with quiet(source):
-                count = file.buffer_read_into(block, dtype.name)
+                count = file.buffer_read_into(block[:left], dtype.name)
             if not count:
                 break
             digest.update(block[:count].data)

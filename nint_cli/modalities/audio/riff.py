@@ -10,7 +10,9 @@ Piece = bytes | tuple[int, int]
 _ORDER = {b"RIFF": "<", b"RIFX": ">"}
 _LARGEST = 0xFFFFFFFF
 _FORM, _SOUND = b"fmt ", b"data"
+_FOLLOWING = {_FORM, _SOUND, b"LIST"}
 _LEAST_FORM = 16
+_MOST_RATE = 2**31 - 1
 _MOST_CHUNKS = 1000
 
 
@@ -52,8 +54,9 @@ class Wave:
 
     @property
     def sounds(self) -> list[Chunk]:
-        """The chunks of samples."""
-        return [chunk for chunk in self.chunks if chunk.name == _SOUND]
+        """The chunks of samples; empty ones only where there are no others."""
+        found = [chunk for chunk in self.chunks if chunk.name == _SOUND]
+        return [chunk for chunk in found if chunk.size] or found
 
     @property
     def form(self) -> Chunk | None:
@@ -73,6 +76,12 @@ class Wave:
         for value, what in ((channels, "channels"), (rate, "samples per second")):
             if not value:
                 return f"its header says that it has 0 {what}"
+        if rate > _MOST_RATE:
+            return f"its header says that it has {rate:,} samples per second"
+        sound = self.sounds[0]
+        (frame,) = struct.unpack(f"{_ORDER[self.magic]}H", data[form.start + 20 : form.start + 22])
+        if sound.size >= frame > len(data) - (sound.start + 8):
+            return "it is cut short before its first sample"
         return None
 
     def left_open(self, data: bytes | mmap) -> bool:
@@ -88,12 +97,16 @@ class Wave:
     def disorder(self) -> str | None:
         """Say why decoders do not find its samples; None if they do."""
         names = [chunk.name for chunk in self.chunks]
-        if (count := names.count(_SOUND)) > 1:
+        if (count := len(self.sounds)) > 1:
             left = sum(sound.size for sound in self.sounds[1:])
             return (
                 f"it has {count} data chunks, of which the first is read; {left:,} bytes of "
                 "samples are left out"
             )
+        if names.count(_FORM) > 1:
+            return f"it has {names.count(_FORM)} chunks 'fmt ', of which the first counts"
+        if names.count(_SOUND) > 1:
+            return "an empty chunk 'data' stands beside its samples; read all the same"
         if names.index(_FORM) > names.index(_SOUND):
             return "its samples come before what says how to read them; read all the same"
         return (
@@ -154,10 +167,10 @@ def waves(data: bytes | mmap) -> list[Wave]:
             chunks.append(Chunk(name, place, stop))
             # An odd one is followed by a byte of padding, which some writers leave out.
             odd = size % 2 == 1
-            unpadded = odd and data[stop : stop + 4] in {_FORM, _SOUND, b"LIST", magic}
+            unpadded = odd and data[stop : stop + 4] in {*_FOLLOWING, magic}
             padded &= not unpadded
             place = stop + (odd and not unpadded)
-            if name == _SOUND and not size:  # samples may follow, which are no chunks
-                break
+            if name == _SOUND and not size and data[place : place + 4] not in _FOLLOWING:
+                break  # samples may follow, which are no chunks
         found.append(Wave(magic, promised + 8, tuple(chunks), padded))
     return found

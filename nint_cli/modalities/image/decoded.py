@@ -77,6 +77,17 @@ class Decoded:
     tags: Tags = NO_TAGS
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether one of the extra samples is alpha of either kind."""
+        return any(kind != "unspecified" for kind in self.extra)
+
+    @property
+    def most_whole(self) -> int:
+        """The largest number that a sample can be, of integers."""
+        limit = int(np.iinfo(self.samples.dtype).max)
+        return limit if self.maximum is None else self.maximum
+
 
 def as_stored(upright: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undo `upright`: show an upright picture as a file of an EXIF orientation holds it.

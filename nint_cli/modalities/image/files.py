@@ -58,6 +58,8 @@ _DAMAGE = (
 _MOST_BYTES_PER_PIXEL = 16
 _MOST_BYTES_BESIDE = 1 << 26
 
+_MOST_ALPHA = 2  # of floating point, where 1 is full
+
 _WITH_CONTENT = {
     "PNG": read_png,
     "Netpbm": read_netpbm,
@@ -113,7 +115,10 @@ def read_picture(
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"cannot read '{source}': damaged or unsupported ({reason})") from error
-    return _prepared(found, settings, like)
+    try:
+        return _prepared(found, settings, like)
+    except UnsupportedPicture as error:
+        raise InputError(f"cannot use '{source}': {error}") from None
 
 
 def held_picture(content: object) -> Held:
@@ -133,7 +138,12 @@ def held_picture(content: object) -> Held:
             content = interpret(read_image(content)).pixels
         except UnsupportedPicture as error:
             raise InputError(f"cannot use the picture: {error}") from None
-    numbers = np.asarray(content)
+    try:
+        numbers = np.asarray(content)
+    except ValueError:
+        raise InputError("cannot use the array: its rows have different lengths") from None
+    if np.ma.is_masked(content):
+        raise InputError("cannot use the array: parts of it are masked; fill them, .filled does")
     digest = hashlib.sha256(f"{numbers.shape} {numbers.dtype.str}".encode())
     digest.update(np.ascontiguousarray(numbers).data)
     return Held(f"{ARRAY_PREFIX}{digest.hexdigest()[:16]}", numbers)
@@ -251,11 +261,17 @@ def _without_alpha(
     if settings.alpha == "drop":
         notes.append("alpha left out")
         return np.ascontiguousarray(colours), None
+    share = pixels[..., alpha, None].astype(np.float32) / maximum
+    if share.max() > _MOST_ALPHA:
+        raise UnsupportedPicture(
+            f"its alpha goes up to {share.max():g}, and full is 1 in floating point; divide it, "
+            "or set image.alpha to keep or drop"
+        )
+    share = share.clip(0, 1)  # beyond is what a filter's ringing leaves
     notes.append(f"laid over {settings.background} by its alpha")
     mode = "RGB" if colours.shape[2] >= 3 else "L"
     levels = np.atleast_1d(ImageColor.getcolor(settings.background, mode))
     behind = np.resize(levels, colours.shape[2]).astype(np.float32) * (maximum / 255)
-    share = pixels[..., alpha, None].astype(np.float32) / maximum
     laid = share * colours + (1 - share) * behind
     return (laid if pixels.dtype.kind == "f" else laid.round()).astype(pixels.dtype), None
 
@@ -272,7 +288,7 @@ def _scale(
     if pixels.dtype == np.uint8 and wanted == "type":
         return Scale.of_type(pixels.dtype)
     least, most = float(pixels.min()), float(pixels.max())
-    if whole and alpha is None and wanted == "type" and most * 2 <= maximum:
+    if whole and wanted == "type" and most * 2 <= maximum:
         notes.append(
             f"values use {least:.0f} to {most:.0f} of {maximum}; image.range=data fits and judges "
             "by these alone"

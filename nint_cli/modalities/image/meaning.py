@@ -72,9 +72,9 @@ def interpret(found: Decoded) -> Values:
     base = BASE[found.colours]
     extra = list(found.extra)
     if found.inverted:
-        _invert(samples[..., :base], maximum, notes)
+        _invert(samples[..., :base], found, maximum, notes)
     if found.palette is not None:
-        samples, maximum = _looked_up(samples, found.palette)
+        samples, maximum = _looked_up(samples, found.palette, found.most_whole)
         notes.append("palette expanded to colours")
     elif found.colours not in {"grey", "rgb"}:
         samples = _to_rgb(samples, found.colours, maximum)
@@ -128,11 +128,18 @@ def _numbers(found: Decoded, notes: list[str]) -> tuple[NDArray[Any], int]:
             samples = np.minimum(samples, full)
         return samples, full
     if samples.dtype != np.float32:
-        exact = samples.astype(np.float32)
-        lost = kind != "f" and bits > 16 and bool((exact.astype(samples.dtype) != samples).any())
-        rounded = " and rounded to 24 bits" if lost or (kind == "f" and bits > 32) else ""
         names = {"u": "unsigned integers", "i": "signed integers", "f": "floating point"}
-        notes.append(f"{bits}-bit {names[kind]} read as 32-bit floating point{rounded}")
+        read_as = "32-bit floating point"
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is refused later
+            exact = samples.astype(np.float32)
+            lost = (kind == "f" and bits > 32) or bool(
+                (exact.astype(samples.dtype) != samples).any()
+            )
+        if kind == "u" and found.has_alpha:
+            exact /= np.float32(found.most_whole)  # for alpha in floating point is full at 1
+            read_as += f", as shares of {found.most_whole}"
+        rounded = " and rounded to 24 bits" if lost else ""
+        notes.append(f"{bits}-bit {names[kind]} read as {read_as}{rounded}")
         samples = exact
     return samples, 1
 
@@ -144,17 +151,19 @@ def _parts(samples: NDArray[Any]) -> Iterator[slice]:
         yield slice(top, top + rows)
 
 
-def _invert(colours: NDArray[Any], maximum: int, notes: list[str]) -> None:
-    """Make 0 black, in place; where values have no stated maximum, they stay."""
-    if colours.dtype.kind == "f":
-        notes.append("0 stands for white; floating-point values are left as they are")
+def _invert(colours: NDArray[Any], found: Decoded, maximum: int, notes: list[str]) -> None:
+    """Make 0 black, in place; signed and floating-point values, which have no full, stay."""
+    if found.samples.dtype.kind in "if":
+        notes.append("0 stands for white; signed and floating-point values are left as they are")
         return
-    np.subtract(maximum, colours, out=colours, casting="unsafe")
+    as_stored = colours.dtype.kind == "f" and not found.has_alpha
+    most = found.most_whole if as_stored else maximum
+    np.subtract(most, colours, out=colours, casting="unsafe")
     notes.append("0 stood for white; inverted")
 
 
 def _looked_up(
-    samples: NDArray[Any], palette: NDArray[np.unsignedinteger[Any]]
+    samples: NDArray[Any], palette: NDArray[np.unsignedinteger[Any]], full: int
 ) -> tuple[NDArray[Any], int]:
     """Give the colours of a palette, of 8 bits where it has no more, and then what is extra."""
     if palette.dtype == np.uint16 and palette.size:
@@ -167,7 +176,7 @@ def _looked_up(
     colours = palette[samples[..., 0]]
     maximum = int(np.iinfo(palette.dtype).max)
     if samples.shape[2] > 1:
-        extra = samples[..., 1:].astype(palette.dtype)
+        extra = np.round(samples[..., 1:] * (maximum / full)).astype(palette.dtype)
         colours = np.concatenate([colours, extra], axis=2)
     return colours, maximum
 
@@ -243,6 +252,6 @@ def _refuse_not_finite(pixels: NDArray[Any]) -> None:
         if len(wrong):
             row, column, _ = wrong[0]
             raise UnsupportedPicture(
-                f"row {rows.start + row}, column {column} holds NaN or infinity; replace such "
-                "values, numpy.nan_to_num does"
+                f"row {rows.start + row}, column {column} holds NaN, infinity or a number beyond "
+                "32-bit floats; replace such values, numpy.nan_to_num does"
             )

@@ -3,6 +3,7 @@
 Read here, because Pillow cuts more than 256 levels of colour down.
 """
 
+import math
 import re
 from typing import Any
 
@@ -24,7 +25,10 @@ def read_netpbm(content: bytes, max_pixels: int) -> Decoded:
         max_pixels: What it may have.
 
     Returns:
-        What its first picture holds. A ValueError is raised for a damaged one.
+        What its first picture holds.
+
+    Raises:
+        ValueError: If it is damaged.
     """
     magic = content[:2]
     if magic == b"P7":
@@ -43,15 +47,26 @@ def read_netpbm(content: bytes, max_pixels: int) -> Decoded:
         samples = np.unpackbits(packed[..., 0], axis=1)[:, :width, None]
     elif magic == b"P1":  # whose digits may stand without space
         digits = re.sub(rb"#[^\n]*\n|\s", b"", content[at:])[: height * width]
-        samples = np.frombuffer(digits, np.uint8).reshape(shape) - ord("0")
+        if digits.strip(b"01"):
+            raise ValueError("its digits are not all 0 and 1")
+        samples = _array(digits, 0, shape, np.dtype(np.uint8)) - ord("0")
     elif magic in {b"P2", b"P3"}:
-        text = re.sub(rb"#[^\n]*", b"", content[at:]).split(maxsplit=np.prod(shape))
-        samples = np.array(text[: np.prod(shape)], np.uint32).reshape(shape).astype(np.uint16)
+        text = re.sub(rb"#[^\n]*", b"", content[at:]).split(maxsplit=math.prod(shape))
+        samples = _numbers(text[: math.prod(shape)], shape)
     else:
         samples = _array(content, at + 1, shape, _type(maximum))
     found = plain(_native(samples, maximum), "Netpbm", 8)
     found.maximum, found.inverted = _checked(maximum), magic in {b"P1", b"P4"}
     return found
+
+
+def _numbers(words: list[bytes], shape: tuple[int, int, int]) -> NDArray[Any]:
+    wrong = next((word for word in words if not word.isdigit() or len(word) > 9), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong[:20]!r} is no value of a pixel")
+    if len(words) < math.prod(shape):
+        raise ValueError("the file ends before its pixels do")
+    return np.array(words, np.uint32).clip(0, 65535).reshape(shape)
 
 
 def _pam(content: bytes, max_pixels: int) -> Decoded:

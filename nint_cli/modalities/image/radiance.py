@@ -87,8 +87,8 @@ def read_exr(path: str, max_pixels: int) -> Decoded:
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UnsupportedPicture(
-            f"an OpenEXR file that is damaged or unsupported ({reason}); export it anew, "
-            "or convert it: magick picture.exr picture.tif"
+            f"an OpenEXR file that is damaged, cut short or unsupported ({reason}); export it "
+            "anew, or convert it: magick picture.exr picture.tif"
         ) from error
     names, colours, extra = _chosen(list(channels))
     planes: list[NDArray[Any]] = [channels[name].astype(np.float32) for name in names]
@@ -112,7 +112,8 @@ def _chosen(names: list[str]) -> tuple[list[str], int, tuple[Extra, ...]]:
         prefix = f"{layer}." * bool(layer)
         for colours in (["R", "G", "B"], ["Y"]):
             wanted = [prefix + name for name in colours]
-            if set(wanted) <= set(names):
+            vector = colours == ["Y"] and prefix + "X" in names  # XYZ, or a direction
+            if set(wanted) <= set(names) and not vector:
                 if colours == ["Y"] and {prefix + "RY", prefix + "BY"} <= set(names):
                     raise UnsupportedPicture("its colours are luminance and chroma; export RGB")
                 alpha = prefix + "A"

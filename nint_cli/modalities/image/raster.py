@@ -26,7 +26,7 @@ from nint_cli.modalities.image.png import resolution_chunk
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "TIFF": (".tif", ".tiff"),
+    "TIFF": (".tif", ".tiff", ".btf", ".tf8"),
     "BMP": (".bmp",),
     "WEBP": (".webp",),
     "GIF": (".gif",),
@@ -66,6 +66,9 @@ def read_raster(file: BinaryIO, kinds: tuple[str, ...], max_pixels: int) -> Deco
         orientation, profile = image.getexif().get(ORIENTATION, 1), image.info.get("icc_profile")
         tags = Tags(profile, _resolution(image))
         found = _deep(file, kind) or narrow(image)
+        if kind == "TIFF" and orientation in range(2, 9):  # which Pillow turns upright itself
+            found.notes.append(f"turned upright (EXIF orientation {orientation})")
+            orientation = 1
     found.tags, found.kind, found.frames, found.orientation = tags, kind, frames, orientation
     return found
 

@@ -13,6 +13,8 @@ class ImageSettings(ModalitySettings):
     """How a picture is read."""
 
     extent: ClassVar[tuple[str, ...]] = ("size", "alpha", "background")
+    # The hash is of the whole file, so that what became of alpha is told by these alone.
+    measures: ClassVar[tuple[str, ...]] = ("alpha", "background", "range")
     limits: ClassVar[tuple[str, ...]] = ("max_pixels",)
 
     size: int | None = Field(

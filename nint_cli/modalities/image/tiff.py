@@ -6,6 +6,7 @@ Where the file holds the pixels as they are, it is mapped and not even read.
 import io
 import itertools
 import math
+import struct
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,7 +28,7 @@ from nint_cli.modalities.image.png import resolution_chunk, resolution_of
 from nint_cli.modalities.image.signal import Pixels
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
+    from tifffile import TiffFile, TiffFrame, TiffPage
 
 MAPPED_BYTES = 1 << 26
 """Size of the pixels from which on a file is mapped.
@@ -122,19 +123,30 @@ def read_tiff(file: BinaryIO, max_pixels: int, *, as_it_is: bool = False) -> Dec
 
 def _whole_page(tiff: "TiffFile") -> "TiffPage":
     """Find the first page that is neither a reduced copy nor a mask; refuse raw files."""
-    first = tiff.pages.first
-    inner = [page.aspage() for page in itertools.islice(first.pages or (), _MOST_TRIED)]
-    kinds = {getattr(page.photometric, "name", "") for page in (first, *inner)}
+    try:
+        first = tiff.pages.first
+    except LookupError:
+        raise ValueError("it ends before its first page") from None
+    inner, outer = list(_readable(first.pages or ())), list(_readable(tiff.pages))
+    kinds = {getattr(page.photometric, "name", "") for page in (*outer, *inner)}
     if _DNG_VERSION in first.tags or kinds & _SENSOR:
         raise UnsupportedPicture(f"it is {CAMERA_RAW}")
-    outer = (page.aspage() for page in itertools.islice(tiff.pages, _MOST_TRIED))
-    for page in itertools.chain(outer, inner):
+    for page in (*outer, *inner):
         if not (page.is_reduced or page.is_mask):
             return page
     raise UnsupportedPicture(
         "every page says that it is a reduced copy of another picture or a mask; export the "
         "picture itself: magick picture.tif picture.png"
     )
+
+
+def _readable(pages: "Iterable[TiffPage | TiffFrame]") -> "Iterator[TiffPage]":
+    """Give the first pages, up to one that is damaged, which takes nothing from those before."""
+    try:
+        for page in itertools.islice(pages, _MOST_TRIED):
+            yield page.aspage()
+    except (ValueError, LookupError, OSError, struct.error):
+        return
 
 
 def _frames(tiff: "TiffFile", page: "TiffPage") -> int:

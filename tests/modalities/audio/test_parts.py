@@ -264,6 +264,18 @@ def test_flac_between_tags(tmp_path):
     assert sound.conversions == ()
 
 
+@pytest.mark.parametrize("tail", [bytes(1000), b"\xff" * 9, APE, b"fLaC"])
+@pytest.mark.parametrize("frames", [500, 4096, 9000])
+def test_bytes_after_the_last_frame_of_flac_are_no_damage(tmp_path, monkeypatch, tail, frames):
+    monkeypatch.setattr("nint_cli.modalities.audio.files._SAMPLES_AT_ONCE", 4096)
+    data = content(tmp_path, waves(frames), format="FLAC")
+    whole = joined(tmp_path, "a.flac", data)
+    sound = joined(tmp_path, "b.flac", data, tail)
+    np.testing.assert_array_equal(sound.samples, whole.samples)
+    assert sound.sha256 == whole.sha256
+    refused(write(tmp_path / "c.flac", data[:-20] + tail), "cut short")
+
+
 def test_streams_beyond_number_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("nint_cli.modalities.audio.stream._MOST_PARTS", 2)
     data = content(tmp_path, waves(500), format="FLAC")
@@ -305,6 +317,9 @@ ODD = b"LIST" + struct.pack("<I", 3) + b"abc"
         (wav(form(), ODD, DATA), "a chunk of odd length lacks its padding; read all the same"),
         (wav(DATA, form()), "its samples come before what says how to read them; read all "
             "the same"),
+        (wav(form(), chunk(b"data", b""), DATA), "an empty chunk 'data' stands beside its "
+            "samples; read all the same"),
+        (wav(form(), form(rate=8), DATA), "it has 2 chunks 'fmt ', of which the first counts"),
         (
             wav(form(), DATA, chunk(b"data", bytes(500))),
             "it has 2 data chunks, of which the first is read; 500 bytes of samples are left out",
@@ -337,6 +352,9 @@ def test_wav_of_the_other_byte_order(tmp_path):
         (wav(form()), "it has no samples: there is no chunk 'data'"),
         (wav(), "there is no whole chunk 'fmt '"),
         (wav(form(), chunk(b"data", b"")), "it holds no samples"),
+        (wav(form(), DATA)[:44], "it is cut short before its first sample"),
+        (wav(form(channels=2), DATA)[:47], "it is cut short before its first sample"),
+        (wav(form(rate=2**31, bits=8), DATA), "it has 2,147,483,648 samples per second"),
         (wav(form(bits=0), DATA), "its samples are coded in a way that is not known here"),
     ],
 )

@@ -158,6 +158,11 @@ def test_pfm_is_floating_point_from_the_bottom(tmp_path, order, channels):
         (b"P5\n2 2\n70000\nabcdefgh", "its largest value is 70000"),
         (b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 9\nMAXVAL 9\nENDHDR\n" + bytes(36), "9 channels; convert"),
         (b"P7\nWIDTH 2\n", "damaged or unsupported"),
+        (b"P2 2 2 15\n1 2 15 -9", "b'-9' is no value of a pixel"),
+        (b"P2 2 1 15\n1 12345678901", "b'12345678901' is no value of a pixel"),
+        (b"P3 2 2 15\n1 2 15", "the file ends before its pixels do"),
+        (b"P1 2 2\n1 0", "the file ends before its pixels do"),
+        (b"P1 2 2\n1012", "its digits are not all 0 and 1"),
     ],
 )
 def test_netpbm_that_is_none(tmp_path, content, reason):
@@ -219,6 +224,10 @@ def test_exr(tmp_path, dtype):
     picture = read(exr(tmp_path / "e.exr", {"u": alpha, "v": alpha}))
     assert picture.pixels.shape == (24, 32, 2)
     assert picture.alpha is None
+    for name in ("{}", "N.{}"):  # a colour of CIE, or a direction, whose Y is no brightness
+        axes = {name.format(axis): alpha + at for at, axis in enumerate("XYZ")}
+        picture = read(exr(tmp_path / "f.exr", axes))
+        np.testing.assert_array_equal(picture.pixels[0, 0], [0.5, 1.5, 2.5])
 
 
 def test_exr_that_is_none(tmp_path, capfd, monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import imagecodecs
@@ -234,11 +235,97 @@ def test_rounding_is_said(tmp_path):
     assert not said(read(tmp_path / "a.npy"), "rounded")
 
 
+@pytest.mark.parametrize("kind", ["assocalpha", "unassalpha"])
+def test_alpha_of_32_bits_is_a_share(tmp_path, kind):
+    shares = np.concatenate([RGB * (ALPHA if kind == "assocalpha" else 1), ALPHA], axis=2)
+    stored = np.round(shares * (2**32 - 1)).astype(np.uint32)
+    path = tiff(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=[kind])
+    picture = read(path)
+    np.testing.assert_allclose(picture.pixels, np.concatenate([RGB, ALPHA], axis=2), atol=1e-6)
+    assert said(picture, "as shares of 4294967295")
+    laid = read(path, alpha="composite")
+    np.testing.assert_allclose(laid.pixels, RGB * ALPHA + 1 - ALPHA, atol=1e-6)
+    assert laid.scale.ends == (0, 1)
+
+
+def test_white_is_zero_at_32_bits(tmp_path):
+    stored = np.array([[0, 2**32 - 256, 5 << 20]], np.uint32)
+    picture = read(tiff(tmp_path / "a.tif", stored, photometric="miniswhite"))
+    expected = (2**32 - stored.astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(picture.pixels[..., 0], expected)
+    assert said(picture, "inverted")
+    shares = np.array([[[0, 2**32 - 1], [2**31, 2**31]]], np.uint32)
+    options = {"photometric": "miniswhite", "extrasamples": ["unassalpha"]}
+    picture = read(tiff(tmp_path / "b.tif", shares, planarconfig="contig", **options))
+    np.testing.assert_allclose(picture.pixels, [[[1, 1], [0.5, 0.5]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_white_is_zero_without_a_full(tmp_path, dtype):
+    stored = np.array([[0, 1, -5]], dtype)
+    picture = read(tiff(tmp_path / "a.tif", stored, photometric="miniswhite"))
+    np.testing.assert_array_equal(picture.pixels[..., 0], stored)
+    assert said(picture, "left as they are")
+
+
+def test_alpha_that_is_no_share_is_not_composited(tmp_path):
+    np.save(tmp_path / "a.npy", levels(np.concatenate([RGB, ALPHA], axis=2)).astype(np.int64))
+    with pytest.raises(InputError, match=r"a\.npy': its alpha goes up to 255, and full is 1"):
+        read(tmp_path / "a.npy", alpha="composite")
+    assert read(tmp_path / "a.npy", alpha="drop").pixels.max() == 255
+    ringing = np.array([[[0.5, 0.5, 0.5, 1.1], [0.5, 0.5, 0.5, -0.1]]], np.float32)
+    np.save(tmp_path / "a.npy", ringing)
+    laid = read(tmp_path / "a.npy", alpha="composite").pixels
+    np.testing.assert_array_equal(laid, [[[0.5] * 3, [1] * 3]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.uint64])
+def test_the_largest_numbers_are_rounded_without_a_warning(tmp_path, dtype):
+    np.save(tmp_path / "a.npy", np.array([[np.iinfo(dtype).max, 0]], dtype))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = read(tmp_path / "a.npy")
+    assert picture.pixels.max() == np.float32(np.iinfo(dtype).max)
+    assert said(picture, "rounded to 24 bits")
+
+
+def test_numbers_beyond_32_bit_floats_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[1e300, 0]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError, match=r"row 0, column 0 holds .* beyond 32-bit floats"):
+            read(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_orientation_of_what_pillow_turns_itself(tmp_path, orientation):
+    image = Image.fromarray(levels(RGB))
+    image.convert("YCbCr").save(tmp_path / "a.tif", tiffinfo={274: orientation})
+    image.save(tmp_path / "b.tif", tiffinfo={274: orientation})
+    picture, other = read(tmp_path / "a.tif"), read(tmp_path / "b.tif")
+    assert np.abs(picture.pixels.astype(int) - other.pixels).max() <= 3
+    notes = [each for each in picture.conversions if "upright" in each]
+    assert notes == [f"turned upright (EXIF orientation {orientation})"]
+
+
+def test_alpha_beside_a_palette_of_16_bits(tmp_path):
+    samples = np.array([[[0, 255], [1, 51]]], np.uint8)
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, 1] = 10, 20, 30_000
+    tags = [(320, "H", 768, colours.ravel().tolist(), True)]
+    options = {"photometric": "minisblack", "extrasamples": ["unassalpha"], "extratags": tags}
+    path = tiff(tmp_path / "a.tif", samples, planarconfig="contig", **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(3)
+    expected = [[[0, 0, 0, 65535], [10, 20, 30_000, 51 * 257]]]
+    np.testing.assert_array_equal(read(path).pixels, expected)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused_by_its_place(tmp_path, value):
     pixels = RGB.astype(np.float32)
     pixels[20, 3, 1] = value
-    with pytest.raises(InputError, match="row 20, column 3 holds NaN or infinity"):
+    with pytest.raises(InputError, match="row 20, column 3 holds NaN, infinity"):
         read(tiff(tmp_path / "a.tif", pixels, photometric="rgb"))
 
 

@@ -205,6 +205,18 @@ def test_arrays_are_pictures_only():
         nint_cli.fit(np.zeros((4, 4)), modality="audio")
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([[1], [1, 2]], "its rows have different lengths"),
+        (np.ma.masked_array(np.eye(4), mask=np.eye(4)), "parts of it are masked"),
+    ],
+)
+def test_what_is_no_whole_array_is_refused(content, reason):
+    with pytest.raises(InputError, match=reason):
+        nint_cli.fit(content)
+
+
 @pytest.mark.parametrize("kind", ["device", "pages"])
 def test_what_has_no_end_ends_soon_and_below_a_gigabyte(tmp_path, kind):
     """A device of zeros, and a file of 100,000 pages."""

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -107,13 +108,13 @@ def test_a_mapped_file_may_have_any_size(tmp_path, monkeypatch, bits, bigtiff):
     monkeypatch.setattr("nint_cli.modalities.image.files._MOST_BYTES_BESIDE", 0)
     pixels = smooth_pixels(40, 44, bits=bits)
     path = write(tmp_path / "a.tif", pixels, bigtiff=bigtiff)
-    np.testing.assert_array_equal(read_picture(path, max_pixels=10).pixels, pixels)
-    assert read_picture(path, max_pixels=1760, size=20).pixels.shape == (18, 20, 3)
+    np.testing.assert_array_equal(read_picture(path, ImageSettings(max_pixels=10)).pixels, pixels)
+    assert read_picture(path, ImageSettings(max_pixels=1760, size=20)).pixels.shape == (18, 20, 3)
     monkeypatch.undo()
     monkeypatch.setattr(tiff, "MAPPED_BYTES", 1)
     too_many = "more than image.max_pixels = 10"
     with pytest.raises(InputError, match=too_many):
-        read_picture(path, max_pixels=10, size=20)
+        read_picture(path, ImageSettings(max_pixels=10, size=20))
     others = {
         "packed": {"compression": "deflate"},
         "planar": {"planar": True},
@@ -122,10 +123,12 @@ def test_a_mapped_file_may_have_any_size(tmp_path, monkeypatch, bits, bigtiff):
     }
     for name, options in others.items():
         with pytest.raises(InputError, match=too_many):
-            read_picture(write(tmp_path / f"{name}.tif", pixels, **options), max_pixels=10)
+            read_picture(
+                write(tmp_path / f"{name}.tif", pixels, **options), ImageSettings(max_pixels=10)
+            )
     monkeypatch.setattr(tiff, "MAPPED_BYTES", pixels.nbytes + 1)
     with pytest.raises(InputError, match=too_many):
-        read_picture(path, max_pixels=10)
+        read_picture(path, ImageSettings(max_pixels=10))
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
@@ -264,6 +267,36 @@ def test_a_preview_before_the_sensor_is_never_fitted(tmp_path):
     assert read_picture(str(path)).pixels.shape == (32, 48, 1)
     write(path, smooth_pixels(), extratags=[(50706, "B", 4, b"\1\4\0\0", True)])
     with pytest.raises(InputError, match="a camera's raw file"):
+        read_picture(str(path))
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_preview_in_a_page_before_the_sensor_is_never_fitted(tmp_path, kind):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        preview = np.zeros((8, 12, 3), np.uint8)
+        file.write(preview, photometric="rgb", subfiletype=kind, metadata=None)
+        file.write(np.zeros((32, 48), np.uint16), photometric=32803, metadata=None)
+    with pytest.raises(InputError, match="a camera's raw file"):
+        read_picture(str(path))
+
+
+@pytest.mark.parametrize("damage", ["tags", "cut"])
+def test_a_damaged_page_takes_nothing_from_those_before(tmp_path, damage):
+    path = pages(tmp_path / "a.tif", 0, 0, 0)
+    with tifffile.TiffFile(path) as file:
+        second = file.pages[1].offset
+    content = bytearray(Path(path).read_bytes())
+    content[second : second + 2] = b"\xff\xff"
+    Path(path).write_bytes(content if damage == "tags" else content[: second + 20])
+    assert read_picture(path).pixels.shape == (8, 9, 1)
+
+
+@pytest.mark.parametrize("start", [8, 60_000])
+def test_a_file_without_pages(tmp_path, start):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0" + start.to_bytes(4, "little"))
+    with pytest.raises(InputError, match="it ends before its first page"):
         read_picture(str(path))
 
 
