@@ -14,7 +14,9 @@ from nint_cli.modalities.table import modality
 from nint_cli.runs import checkpoint, ending
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import Fit
+from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
+from nint_cli.runs.opening import newest
 from nint_cli.training.trainer import Trainer
 from tests.cli.test_cli import nint, strict
 
@@ -123,7 +125,7 @@ def test_a_timed_run_that_is_cut_off_ends_where_it_was(capsys, tmp_path, monkeyp
         killing(patch, "image", "evaluate_fully")
         with pytest.raises(Killed):
             nint(capsys, *timed, "-o", run)
-    saved, _ = checkpoint.newest(sorted((run / "checkpoints").iterdir())[::-1], run)
+    saved, _ = newest(RunFolder.found(run))
     assert saved.ended is not None
     assert saved.ended.reason == "time_budget"
     assert nint(capsys, "resume", run)[0] == 0
