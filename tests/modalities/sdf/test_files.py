@@ -427,8 +427,7 @@ def test_headers_that_promise_too_much_are_refused_before_decoding(monkeypatch):
         message = refusal(name)
         assert "50,000,000 triangles are more than sdf.max_faces = 5,000,000" in message
     assert "50,000,000 faces promised, 2 found" in refusal("cut.stl")
-    with open("m.stl", "wb") as file:
-        file.write(bytes(80) + struct.pack("<I", 30) + bytes(1500))
+    Path("m.stl").write_bytes(bytes(80) + struct.pack("<I", 30) + bytes(1500))
     assert "30 triangles are more than sdf.max_faces = 20" in refusal("m.stl", max_faces=20)
     Path("m.obj").write_text(OBJ + "f 1 2 3\n" * 30)
     assert "30 triangles are more than sdf.max_faces = 20" in refusal("m.obj", max_faces=20)

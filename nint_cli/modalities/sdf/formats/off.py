@@ -69,7 +69,7 @@ def read(data: bytes, reading: Reading) -> list[Part]:
 
 
 def _free(text: bytes, vertices: int, faces: int, reading: Reading) -> Part:
-    """Read numbers that are not in lines of their own: of edges, vertices and faces, no colours."""
+    """Read numbers in any lines: of edges, which is left out, vertices and faces; no colours."""
     found = numbers(re.sub(rb"#[^\n]*", b"", text))[1:]
     points, rest = found[: 3 * vertices], whole(found[3 * vertices :]).tolist()
     counts, corners, at = list[int](), list[int](), 0
@@ -78,9 +78,8 @@ def _free(text: bytes, vertices: int, faces: int, reading: Reading) -> Part:
         corners += rest[at + 1 : at + 1 + rest[at]]
         at += 1 + rest[at]
     if len(counts) < faces or at < len(rest):
-        raise ValueError(
-            f"{faces:,} faces promised, {len(counts):,} found, and {len(rest) - at:,} numbers beyond"
-        )
+        beyond = f"{len(rest) - at:,} numbers beyond"
+        raise ValueError(f"{faces:,} faces promised, {len(counts):,} found, and {beyond}")
     points = points.reshape(-1, 3)
     where = np.array(counts, np.int64), np.array(corners, np.int64)
     return points, polygons.triangles(points, *where, reading)
