@@ -148,8 +148,8 @@ def touching(faces: Faces) -> Numbers:
 def weld_apart(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     """Weld vertices, but not those of closed bodies to those of others.
 
-    Bodies are told by the vertices that a file has for each of them; where they touch, they have
-    equal ones.
+    Bodies are told by the vertices that a file has for each of them, or else by their faces, which
+    follow each other. Where they touch, they have equal vertices.
 
     Args:
         vertices: (V, 3), as a file has them.
@@ -158,15 +158,28 @@ def weld_apart(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     Returns:
         As `weld` does.
     """
-    body = touching(faces) + 1
-    owner = np.zeros(len(vertices))
-    for _ in range(2):
-        owner[faces] = body[:, None]
-        found, corners = weld(np.column_stack([vertices, owner]), faces)
-        edges = Edges.of(without_points(corners))
-        open_ones = np.unique(found[edges.ends[edges.balance != 0], 3])
-        body = np.where(np.isin(body, open_ones), 0, body)
-    return np.ascontiguousarray(found[:, :3]), corners
+    welded, together = weld(vertices, faces)
+    for told in (touching(faces), _closed_runs(together)):
+        body = told + 1
+        for _ in range(2):  # at first all apart, then what is open with all else that is
+            corners = np.arange(3 * len(faces)).reshape(-1, 3)
+            owned = np.column_stack([welded[together.reshape(-1)], np.repeat(body, 3)])
+            found, corners = weld(owned, corners)
+            edges = Edges.of(without_points(corners))
+            body = np.where(np.isin(body, found[edges.ends[edges.balance != 0], 3]), 0, body)
+        if len(found) > len(welded):
+            return np.ascontiguousarray(found[:, :3]), corners
+    return welded, together
+
+
+def _closed_runs(faces: Faces) -> Numbers:
+    """Number runs of faces (F, 3) that are closed, each from where the one before ends, (F,)."""
+    sound = np.flatnonzero(np.diff(np.sort(faces, axis=1), axis=1).all(axis=1))
+    edges = Edges.of(faces[sound])
+    place = np.arange(len(edges.neighbours)) - np.repeat(edges.starts, edges.count)
+    opened = np.bincount(sound[edges.neighbours], np.where(place % 2, -1, 1), len(faces))
+    closed = np.cumsum(opened) == 0
+    return np.cumsum(closed) - closed
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ def inverted(mesh):
     return turned
 
 
+def soup(mesh):
+    """As STL has it."""
+    corners = mesh.vertices[mesh.faces].reshape(-1, 3)
+    return trimesh.Trimesh(corners, np.arange(len(corners)).reshape(-1, 3), process=False)
+
+
 def box(low, high):
     mesh = trimesh.creation.box(np.subtract(high, low))
     mesh.apply_translation(np.add(low, high) / 2)
@@ -402,19 +408,20 @@ def test_a_sheet_with_two_sides_within_a_body_is_dropped():
 @pytest.mark.parametrize("second", [False, True])
 def test_bodies_that_share_a_wall_are_united_whichever_is_inside_out(first, second):
     one, other = box([0, 0, 0], [2, 1, 1]), box([2, 0, 0], [4, 1, 1])
-    shape = shape_of(inverted(one) if first else one, inverted(other) if second else other)
-    assert shape.watertight
-    assert volume(shape) == pytest.approx(4)
-    np.testing.assert_allclose(distance(shape, [[2, 0.5, 0.5], [4.5, 0.5, 0.5]]), [-0.5, 0.5])
+    bodies = inverted(one) if first else one, inverted(other) if second else other
+    for shape in (shape_of(*bodies), shape_of(*map(soup, bodies))):
+        assert shape.watertight
+        assert volume(shape) == pytest.approx(4)
+        np.testing.assert_allclose(distance(shape, [[2, 0.5, 0.5], [4.5, 0.5, 0.5]]), [-0.5, 0.5])
 
 
 @pytest.mark.parametrize("turn", [lambda mesh: mesh, inverted])
 def test_bodies_that_end_in_the_same_wall_are_united(turn):
     """So that triangles of one are those of the other, which both need."""
     opened = without(box([0, 5, 0], [2, 6, 1]), np.arange(12) == 0)
-    for more in ([], [opened]):
+    for more, kept in (([], trimesh.Trimesh.copy), ([opened], trimesh.Trimesh.copy), ([], soup)):
         bodies = [box([0, 0, 0], [2, 1, 1]), box([0, 0, 0], [3, 1, 1]), *more]
-        shape = shape_of(*(turn(body) for body in bodies))
+        shape = shape_of(*(kept(turn(body)) for body in bodies))
         assert shape.watertight == (not more)
         found = distance(shape, [[1, 0.5, 0.5], [2.9, 0.5, 0.5], [3.2, 0.5, 0.5]])
         np.testing.assert_allclose(found, [-0.5, -0.1, 0.2], atol=1e-6)
