@@ -210,9 +210,10 @@ def _turned_and_united(
     found = parts.united(vertices, faces, bodies)
     if found is not None:
         conversions.append("bodies united that overlap or touch, and the walls within dropped")
-    vertices, faces = mesh_repair.weld(*(found or (vertices, faces)))
-    edges = Edges.of(faces)
-    vertices, faces, edges = _without_opposites(vertices, faces, edges, conversions)
+    if len(bodies.closed) > 1:  # which may have had vertices of their own in one place
+        vertices, faces = mesh_repair.weld(*(found or (vertices, faces)))
+        edges = Edges.of(faces)
+        vertices, faces, edges = _without_opposites(vertices, faces, edges, conversions)
     within = 0.0
     if found is not None or len(faces) < len(stored[1]):
         within = 1 - mesh_repair.area(vertices, faces) / mesh_repair.area(*stored)
