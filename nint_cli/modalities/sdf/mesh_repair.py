@@ -179,7 +179,7 @@ def _closed_runs(faces: Faces) -> Numbers:
     place = np.arange(len(edges.neighbours)) - np.repeat(edges.starts, edges.count)
     opened = np.bincount(sound[edges.neighbours], np.where(place % 2, -1, 1), len(faces))
     closed = np.cumsum(opened) == 0
-    return np.cumsum(closed) - closed
+    return np.asarray(np.cumsum(closed) - closed)
 
 
 @dataclass(frozen=True)
