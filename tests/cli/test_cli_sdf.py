@@ -95,8 +95,9 @@ def test_a_fit_writes_a_whole_run_folder(capsys):
     assert metrics.surface_reason is None
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30]
-    for row in rows:
-        assert row.keys() == {"step", "train_s", "passes", "loss", "iou", "sdf_error", "clock"}
+    always = {"step", "train_s", "passes", "loss", "iou", "sdf_error", "clock"}
+    for row in rows:  # a fit this short may leave no time for all cells
+        assert row.keys() in (always, always | {"evaluated_points"})
     with Image.open(run / "preview.png") as picture:
         assert picture.size == (3 * 64 + 4 * 12, 64 + 60)
     with Image.open(run / "selection.png") as picture:

@@ -89,8 +89,8 @@ def _parts(source: str, max_faces: int, conversions: list[str]) -> list[Part]:
                 if what
                 else f"no mesh of a known kind ({kinds}); save it as one of these"
             )
-        if suffix and suffix != f".{kind.lower()}":
-            conversions.append(f"read as {kind}, whatever its name says")
+        if suffix != f".{kind.lower()}":
+            conversions.append(f"read as {kind}{', whatever its name says' if suffix else ''}")
         with np.errstate(all="ignore"):  # of numbers that are none, which are refused later
             parts = _READERS[kind](data, reading)
         return [part for part in parts if len(part[1])]

@@ -10,7 +10,7 @@ FORMATS = ("OBJ", "PLY", "STL", "OFF", "GLB", "glTF", "3MF")
 SUFFIXES = frozenset(f".{name.lower()}" for name in FORMATS)
 
 _OFF = re.compile(
-    rb"(?:\s|#[^\n]*\n)*(?:ST)?C?N?4?n?OFF(?:\s+BINARY\b|(?:\s|#[^\n\r]*[\n\r])*\d+\s+\d+)"
+    rb"(?:\s|#[^\n]*\n)*(?:ST)?C?N?4?n?(?:OFF|off)(?:\s+BINARY\b|(?:\s|#[^\n\r]*[\n\r])*\d+\s+\d+)"
 )
 _OFF_COUNTS = re.compile(rb"(?:\s|#[^\n]*\n)*\d+[ \t]+\d+[ \t]+\d+\s")
 _OBJ = re.compile(rb"^[ \t]*(?:v[ \t]+[-+.\d]|f[ \t]+-?\d)", re.MULTILINE)
@@ -92,14 +92,14 @@ def kind_of(data: bytes, suffix: str) -> str | None:
         return "OFF"
     if foreign(data, ""):
         return None
-    if named in {"OBJ", "STL"}:
-        return named
     head = data[:65536]
     if head.lstrip().startswith(b"solid") and re.search(rb"\bfacet\b", head):
         return "STL"
     if len(data) > 84 and len(data) == 84 + 50 * struct.unpack_from("<I", data, 80)[0]:
         return "STL"
-    return "OBJ" if b"\0" not in head and _OBJ.search(head) else None
+    if b"\0" not in head and _OBJ.search(head):
+        return "OBJ"
+    return named if named in {"OBJ", "STL"} else None
 
 
 def foreign(data: bytes, suffix: str) -> str:

@@ -88,11 +88,29 @@ def without_lines(vertices: Points, faces: Faces) -> Faces:
     return np.asarray(faces[area > _ROUNDING * longest])
 
 
+def slivers(vertices: Points, faces: Faces, tolerance: float) -> Bools:
+    """Tell which faces are no higher than a tolerance over their longest side.
+
+    Args:
+        vertices: (V, 3).
+        faces: (F, 3).
+        tolerance: In units of the vertices; what has two corners this close is no sliver.
+
+    Returns:
+        (F,).
+    """
+    sides = vertices[np.roll(faces, -1, axis=1)] - vertices[faces]
+    lengths = np.linalg.norm(sides, axis=2)
+    area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    flat = area <= tolerance * lengths.max(axis=1)
+    return np.asarray(flat & (lengths.min(axis=1) > 2 * tolerance))
+
+
 def without_copies(faces: Faces) -> Faces:
     """Drop faces that are there already, with the same side out.
 
-    Where every face is there with either side out, as some programs store what should be seen from
-    both sides, one of each pair is kept.
+    Where every face is there with either side out, as some programs store what should be seen
+    from both sides, one of each pair is kept; so it is with a body of which all faces are.
 
     Args:
         faces: (F, 3), none with the same vertex twice.
@@ -105,7 +123,63 @@ def without_copies(faces: Faces) -> Faces:
     turns = (np.argmin(faces, axis=1)[:, None] + np.arange(3)) % 3
     kept = np.sort(unique_rows(np.take_along_axis(faces, turns, axis=1))[0])
     pairs = np.sort(unique_rows(np.sort(faces[kept], axis=1))[0])
-    return np.asarray(faces[kept[pairs] if 2 * len(pairs) == len(kept) else kept])
+    if len(pairs) < len(kept):
+        body = touching(faces[kept])
+        doubled = np.bincount(body) == 2 * np.bincount(body[pairs], minlength=body.max() + 1)
+        if not doubled.all():  # of a sheet, neither side is an outside
+            edges = Edges.of(faces[kept[pairs]])
+            rim = edges.neighbours[np.repeat(edges.count == 1, edges.count)]
+            doubled[body[pairs[rim]]] = False
+        once = ~doubled[body]
+        once[pairs] = True
+        kept = kept[once]
+    return np.asarray(faces[kept])
+
+
+def touching(faces: Faces) -> Numbers:
+    """Number the sets of faces (F, 3) that hang together by vertices, (F,)."""
+    size = int(faces.max()) + 1
+    ends = (faces[:, [0, 1]].reshape(-1), faces[:, [1, 2]].reshape(-1))
+    graph = coo_array((np.ones(2 * len(faces), bool), ends), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1][faces[:, 0]]
+    return np.unique(labels, return_inverse=True)[1].reshape(-1)
+
+
+def weld_apart(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
+    """Weld vertices, but not those of closed bodies to those of others.
+
+    Bodies are told by the vertices that a file has for each of them, or else by their faces, which
+    follow each other. Where they touch, they have equal vertices.
+
+    Args:
+        vertices: (V, 3), as a file has them.
+        faces: (F, 3).
+
+    Returns:
+        As `weld` does.
+    """
+    welded, together = weld(vertices, faces)
+    for told in (touching(faces), _closed_runs(together)):
+        body = told + 1
+        for _ in range(2):  # at first all apart, then what is open with all else that is
+            corners = np.arange(3 * len(faces)).reshape(-1, 3)
+            owned = np.column_stack([welded[together.reshape(-1)], np.repeat(body, 3)])
+            found, corners = weld(owned, corners)
+            edges = Edges.of(without_points(corners))
+            body = np.where(np.isin(body, found[edges.ends[edges.balance != 0], 3]), 0, body)
+        if len(found) > len(welded):
+            return np.ascontiguousarray(found[:, :3]), corners
+    return welded, together
+
+
+def _closed_runs(faces: Faces) -> Numbers:
+    """Number runs of faces (F, 3) that are closed, each from where the one before ends, (F,)."""
+    sound = np.flatnonzero(np.diff(np.sort(faces, axis=1), axis=1).all(axis=1))
+    edges = Edges.of(faces[sound])
+    place = np.arange(len(edges.neighbours)) - np.repeat(edges.starts, edges.count)
+    opened = np.bincount(sound[edges.neighbours], np.where(place % 2, -1, 1), len(faces))
+    closed = np.cumsum(opened) == 0
+    return np.asarray(np.cumsum(closed) - closed)
 
 
 @dataclass(frozen=True)

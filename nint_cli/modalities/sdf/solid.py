@@ -1,6 +1,7 @@
 """From triangles, as a file has them, to a shape in the box."""
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,9 @@ _PLANE = 1e-6
 _NO_VOLUME = 1e-9
 _ROUNDING = 1e-12
 _SMALLEST, _LARGEST = 1e-290, 1e290
-_ON_EDGE = 2.5e-7  # in the box: how far the rounding of float32 takes a vertex from an edge
+_ON_EDGE = (
+    2e-6  # in the box: how far float32, or six decimals of a text, take a vertex from an edge
+)
 
 
 class NoSolid(Exception):
@@ -54,14 +57,14 @@ def solid(vertices: Points, faces: Faces, conversions: list[str], *, weld: float
                 f"sdf.weld = {weld:g} would weld half of its edges away, which are up to "
                 f"{typical:.3g} long; choose less"
             )
-    before = len(conversions)
-    vertices, faces = _cleaned(vertices, faces, conversions, weld / scale)
-    if len(conversions) > before:  # what was dropped may have reached farther
-        vertices, faces = mesh_repair.weld(vertices, faces)
+    count = len(faces)
+    vertices, faces, edges = _cleaned(vertices, faces, conversions, weld / scale)
+    if len(faces) < count:  # what was dropped may have reached farther
         smaller, moved, factor = _normalised(vertices, faces)
         if np.abs(moved).max() > _ROUNDING or abs(factor - 1) > _ROUNDING:
             vertices, centre, scale = smaller, centre + scale * moved, scale * factor
-    faces, edges = _matched(vertices, faces, conversions, max(weld / scale, _ON_EDGE))
+    on_edge = max(weld / scale, _ON_EDGE)
+    vertices, faces, edges = _matched(vertices, faces, edges, conversions, on_edge)
     if mesh_repair.thickness(vertices) < _PLANE:
         raise NoSolid("it is flat, and nothing is inside; only solids can be fitted")
     vertices, faces, edges, within = _turned_and_united(vertices, faces, edges, conversions)
@@ -106,33 +109,65 @@ def _normalised(vertices: Points, faces: Faces) -> tuple[Points, Points, float]:
 
 def _cleaned(
     vertices: Points, faces: Faces, conversions: list[str], weld: float
-) -> tuple[Points, Faces]:
+) -> tuple[Points, Faces, Edges]:
     """Weld vertices, and drop faces that have no area or are there twice."""
-    before = len(faces)
-    vertices, faces = mesh_repair.weld(vertices, faces)
+    stored = vertices, faces
+    vertices, faces = mesh_repair.weld(*stored)
     if weld > 0:
         faces = mesh_repair.one_for_close(vertices, faces, weld)
         count = len(vertices)
         vertices, faces = mesh_repair.weld(vertices, faces)
         if len(vertices) < count:
             conversions.append(f"{count - len(vertices):,} vertices welded to others")
-    faces = mesh_repair.without_lines(vertices, mesh_repair.without_points(faces))
-    if before > len(faces):
-        conversions.append(f"{before - len(faces):,} degenerate faces dropped")
-    if not len(faces):
+    found = _once(vertices, faces)
+    if not weld and (found.edges.count > 2).any():
+        apart, corners = mesh_repair.weld_apart(*stored)
+        if len(apart) > len(vertices):  # bodies that touch have vertices of their own
+            found = _once(apart, corners)
+    if found.degenerate:
+        conversions.append(f"{found.degenerate:,} degenerate faces dropped")
+    if found.copies:
+        conversions.append(f"{found.copies:,} faces dropped that were there twice")
+    return found.vertices, found.faces, found.edges
+
+
+class _Once(NamedTuple):
+    """Faces with an area, each of them once, and how many others there were."""
+
+    vertices: Points
+    faces: Faces
+    edges: Edges
+    degenerate: int
+    copies: int
+
+
+def _once(vertices: Points, faces: Faces) -> _Once:
+    thick = mesh_repair.without_lines(vertices, mesh_repair.without_points(faces))
+    if not len(thick):
         raise NoSolid("no triangles in it: all its faces are degenerate")
-    single = mesh_repair.without_copies(faces)
-    if len(single) < len(faces):
-        conversions.append(f"{len(faces) - len(single):,} faces dropped that were there twice")
-    return vertices, single
+    single = mesh_repair.without_copies(thick)
+    degenerate, copies = len(faces) - len(thick), len(thick) - len(single)
+    if degenerate or copies:
+        vertices, single = parts.compact(vertices, single)
+    return _Once(vertices, single, Edges.of(single), degenerate, copies)
 
 
 def _matched(
-    vertices: Points, faces: Faces, conversions: list[str], on_edge: float
-) -> tuple[Faces, Edges]:
+    vertices: Points, faces: Faces, edges: Edges, conversions: list[str], on_edge: float
+) -> tuple[Points, Faces, Edges]:
     """Close cracks beside vertices that lie on edges, and let neighbours have one side out."""
-    edges = Edges.of(faces)
-    faces, edges, cuts = mesh_repair.split_at_vertices(vertices, faces, edges, on_edge)
+    slivers = np.zeros(len(faces), bool)
+    if not edges.closed:
+        slivers = mesh_repair.slivers(vertices, faces, on_edge)
+    whole = mesh_repair.split_at_vertices(vertices, faces, edges, on_edge)
+    if slivers.any() and not slivers.all():
+        thick = faces[~slivers]
+        fewer = mesh_repair.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
+        if len(fewer[1].rim()) < len(whole[1].rim()):
+            conversions.append(f"{slivers.sum():,} slivers dropped")
+            vertices, thick = parts.compact(vertices, thick)
+            whole = mesh_repair.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
+    faces, edges, cuts = whole
     if cuts:
         conversions.append(f"edges cut at {cuts:,} vertices of other faces that lie on them")
     if (edges.balance[edges.count == 2] != 0).any():
@@ -141,7 +176,7 @@ def _matched(
             f"{(turned != faces).any(axis=1).sum():,} faces turned over to match their neighbours"
         )
         faces, edges = turned, Edges.of(turned)
-    return faces, edges
+    return vertices, faces, edges
 
 
 def _turned_and_united(
@@ -155,14 +190,8 @@ def _turned_and_united(
     Raises:
         NoSolid: If there is no volume inside.
     """
-    before = 0.0
-    if edges.closed and (edges.count > 2).any():
-        single = mesh_repair.without_opposites(faces)
-        if 0 < len(single) < len(faces):
-            before = mesh_repair.area(vertices, faces)
-            conversions.append(f"{len(faces) - len(single):,} faces dropped that lay back to back")
-            vertices, faces = mesh_repair.weld(vertices, single)
-            edges = Edges.of(faces)
+    stored = vertices, faces
+    vertices, faces, edges = _without_opposites(vertices, faces, edges, conversions)
     bodies = parts.Bodies.of(vertices, faces, edges)
     turned, bodies = parts.outside_out(vertices, faces, edges, bodies)
     count = (
@@ -180,12 +209,28 @@ def _turned_and_united(
         raise NoSolid("its volume is zero, and nothing is inside; only solids can be fitted")
     found = parts.united(vertices, faces, bodies)
     if found is not None:
-        before = before or mesh_repair.area(vertices, faces)
         conversions.append("bodies united that overlap or touch, and the walls within dropped")
-        vertices, faces = mesh_repair.weld(*found)
+    if len(bodies.closed) > 1:  # which may have had vertices of their own in one place
+        vertices, faces = mesh_repair.weld(*(found or (vertices, faces)))
         edges = Edges.of(faces)
-    within = 1 - mesh_repair.area(vertices, faces) / before if before else 0.0
+        vertices, faces, edges = _without_opposites(vertices, faces, edges, conversions)
+    within = 0.0
+    if found is not None or len(faces) < len(stored[1]):
+        within = 1 - mesh_repair.area(vertices, faces) / mesh_repair.area(*stored)
     return vertices, faces, edges, within
+
+
+def _without_opposites(
+    vertices: Points, faces: Faces, edges: Edges, conversions: list[str]
+) -> tuple[Points, Faces, Edges]:
+    """Drop walls of closed bodies that lie back to back."""
+    if edges.closed and (edges.count > 2).any():
+        single = mesh_repair.without_opposites(faces)
+        if 0 < len(single) < len(faces):
+            conversions.append(f"{len(faces) - len(single):,} faces dropped that lay back to back")
+            vertices, faces = parts.compact(vertices, single)
+            edges = Edges.of(faces)
+    return vertices, faces, edges
 
 
 def _volume(vertices: Points, faces: Faces, edges: Edges) -> float:

@@ -397,7 +397,9 @@ class SdfSubject(Subject):
         truth = surface.occupancy(true_distance(self._distance, piece), resolution)
         return _iou(surface.occupancy(self._distance_of(field, piece), resolution), truth)
 
-    def _surface_quality(self, mesh: surface.Mesh | None, piece: Piece) -> dict[str, Any]:
+    def _surface_quality(
+        self, mesh: surface.Mesh | None, piece: Piece = unwatched
+    ) -> dict[str, Any]:
         if mesh is None:
             return {"surface_reason": _NO_SURFACE}
         rng = np.random.default_rng(self.plan.seed)

@@ -107,6 +107,10 @@ def test_content_decides_and_not_the_name():
     assert said(shape) == "read as PLY, whatever its name says"
     Path("SHOUTED.PLY").write_bytes(Path("m.txt").read_bytes())
     assert read_shape("SHOUTED.PLY").conversions == ()
+    for kind, name in (("obj", "m.stl"), ("stl", "m.obj"), ("stl_ascii", "m.off")):
+        written = brick().export(file_type=kind)
+        Path(name).write_bytes(written if isinstance(written, bytes) else written.encode())
+        assert said(read_shape(name)) == f"read as {kind[:3].upper()}, whatever its name says"
 
 
 def test_the_same_content_has_the_same_hash_and_other_content_another():
@@ -412,16 +416,19 @@ def test_headers_that_promise_too_much_are_refused_before_decoding(monkeypatch):
         "end_header", f"element face {many}\nproperty list uchar int vertex_indices\nend_header"
     )
     Path("m.ply").write_text(header)
-    Path("m.stl").write_bytes(bytes(80) + struct.pack("<I", many) + bytes(100))
+    Path("cut.stl").write_bytes(bytes(80) + struct.pack("<I", many) + bytes(100))
     Path("m.off").write_text(f"OFF\n3 {many} 0\n")
     document = CAMERA | {
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
         "accessors": [{"count": 3 * many, "componentType": 5126, "type": "VEC3"}],
     }
     Path("m.glb").write_bytes(glb(document))
-    for name in ("m.ply", "m.stl", "m.off", "m.glb"):
+    for name in ("m.ply", "m.off", "m.glb"):
         message = refusal(name)
         assert "50,000,000 triangles are more than sdf.max_faces = 5,000,000" in message
+    assert "50,000,000 faces promised, 2 found" in refusal("cut.stl")
+    Path("m.stl").write_bytes(bytes(80) + struct.pack("<I", 30) + bytes(1500))
+    assert "30 triangles are more than sdf.max_faces = 20" in refusal("m.stl", max_faces=20)
     Path("m.obj").write_text(OBJ + "f 1 2 3\n" * 30)
     assert "30 triangles are more than sdf.max_faces = 20" in refusal("m.obj", max_faces=20)
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import struct
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -233,9 +234,9 @@ def test_a_part_that_is_packed_is_not_lost_where_nothing_says_that_it_is_require
     primitive = document.part(BOX + np.array([10, 0, 0]), TRIANGLES)
     primitive["extensions"] = {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": {}}}
     assert len(read_shape(document.glb()).faces) == 24  # its numbers are there, too
-    for number in (primitive["attributes"]["POSITION"], primitive["indices"]):
+    for number in (primitive["indices"], primitive["attributes"]["POSITION"]):
         del document.json["accessors"][number]["bufferView"]
-    assert "packed with KHR_draco_mesh_compression; unpack it" in refusal(document.glb())
+        assert "packed with KHR_draco_mesh_compression; unpack it" in refusal(document.glb())
 
 
 def test_views_that_are_packed_are_read_from_their_fallback_or_refused():
@@ -311,7 +312,10 @@ def test_gltf_has_its_buffers_beside_it_or_within():
         assert is_box(document.gltf(uri, "a folder/m.gltf"))
     text = base64.b64encode(document.binary).decode()
     assert is_box(document.gltf(f"data:application/octet-stream;base64,{text}"))
-    Path("m.gltf").rename("m.txt")
+    text = urllib.parse.quote(document.binary)
+    assert is_box(document.gltf(f"data:application/gltf-buffer,{text}"))
+    assert "damaged" in refusal(document.gltf("data:;base64,AAAA!AAA"))
+    document.gltf(f"data:,{text}", "m.txt")
     assert is_box("m.txt", "read as glTF")
 
 

@@ -29,6 +29,12 @@ def inverted(mesh):
     return turned
 
 
+def soup(mesh):
+    """As STL has it."""
+    corners = mesh.vertices[mesh.faces].reshape(-1, 3)
+    return trimesh.Trimesh(corners, np.arange(len(corners)).reshape(-1, 3), process=False)
+
+
 def box(low, high):
     mesh = trimesh.creation.box(np.subtract(high, low))
     mesh.apply_translation(np.add(low, high) / 2)
@@ -220,6 +226,35 @@ def test_slivers_and_vertices_on_edges_leave_no_crack(more, faces):
     assert set(shape.faces.reshape(-1)) == set(range(len(shape.vertices)))
 
 
+@pytest.mark.parametrize("number", ["%.9g", "%.6f"])
+def test_slivers_of_some_height_are_dropped_where_that_closes_a_mesh(number):
+    turned = trimesh.transformations.euler_matrix(0.4, 0.7, 0.1)[:3, :3]
+    mesh = box([0, 0, 0], [2, 1, 1])
+    edges = mesh.vertices[mesh.edges_unique[:3]]
+    vertices = np.concatenate([mesh.vertices, edges.mean(axis=1)]) @ turned.T
+    faces = [
+        *mesh.faces,
+        *(np.append(edge, 8 + n) for n, edge in enumerate(mesh.edges_unique[:3])),
+    ]
+    lines = ["v " + " ".join(number % value for value in vertex) for vertex in vertices]
+    lines += ["f " + " ".join(str(corner + 1) for corner in face) for face in faces]
+    Path("m.obj").write_text("\n".join(lines))
+    shape = read_shape("m.obj", require_watertight=True)
+    assert (len(shape.vertices), len(shape.faces)) == (8, 12)
+    assert "3 slivers dropped" in said(shape)
+    assert volume(shape) == pytest.approx(2, abs=1e-5)
+
+
+def test_slivers_that_close_nothing_stay():
+    """As beside a real hole, whose rim they only move."""
+    opened = without(ball(1, subdivisions=3), np.arange(1280) == 0)
+    corners = opened.vertices[opened.faces[5]]
+    thin = [*corners[:2], corners[:2].mean(axis=0) + 1e-6]
+    shape = shape_of(opened, trimesh.Trimesh(np.array(thin) * 3, [[0, 1, 2]], process=False))
+    assert len(shape.faces) == 1280
+    assert "sliver" not in said(shape)
+
+
 @pytest.mark.parametrize("whole", ["f 1 7 5", "f 7 5 1", "f 5 1 7"])
 def test_an_edge_is_cut_in_the_order_in_which_its_face_passes_it(whole):
     finely = ["v .5 0 0", "v 1.5 0 0", "f 1 9 6", "f 9 10 6", "f 10 5 6"]
@@ -367,6 +402,40 @@ def test_a_sheet_with_two_sides_within_a_body_is_dropped():
     assert (len(shape.vertices), len(shape.faces), shape.watertight) == (8, 12, True)
     assert shape.walls_removed == pytest.approx(1.2 / 11.2)
     assert distance(shape, [[1, 0.5, 0.3]])[0] == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_bodies_that_share_a_wall_are_united_whichever_is_inside_out(first, second):
+    one, other = box([0, 0, 0], [2, 1, 1]), box([2, 0, 0], [4, 1, 1])
+    bodies = inverted(one) if first else one, inverted(other) if second else other
+    for shape in (shape_of(*bodies), shape_of(*map(soup, bodies))):
+        assert shape.watertight
+        assert volume(shape) == pytest.approx(4)
+        np.testing.assert_allclose(distance(shape, [[2, 0.5, 0.5], [4.5, 0.5, 0.5]]), [-0.5, 0.5])
+
+
+@pytest.mark.parametrize("turn", [lambda mesh: mesh, inverted])
+def test_bodies_that_end_in_the_same_wall_are_united(turn):
+    """So that triangles of one are those of the other, which both need."""
+    opened = without(box([0, 5, 0], [2, 6, 1]), np.arange(12) == 0)
+    for more, kept in (([], trimesh.Trimesh.copy), ([opened], trimesh.Trimesh.copy), ([], soup)):
+        bodies = [box([0, 0, 0], [2, 1, 1]), box([0, 0, 0], [3, 1, 1]), *more]
+        shape = shape_of(*(kept(turn(body)) for body in bodies))
+        assert shape.watertight == (not more)
+        found = distance(shape, [[1, 0.5, 0.5], [2.9, 0.5, 0.5], [3.2, 0.5, 0.5]])
+        np.testing.assert_allclose(found, [-0.5, -0.1, 0.2], atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [lambda mesh: mesh, inverted])
+def test_a_body_that_is_there_twice_is_kept_once_beside_others(turn):
+    body, other = box([0, 0, 0], [2, 1, 1]), box([5, 0, 0], [7, 1, 1])
+    for twin in (body, inverted(body)):
+        shape = shape_of(body, turn(other), twin)
+        assert "12 faces dropped that were there twice" in said(shape)
+        assert (len(shape.faces), shape.watertight) == (24, True)
+        found = distance(shape, [[1, 0.5, 0.5], [6, 0.5, 0.5], [3, 0.5, 0.5]])
+        np.testing.assert_allclose(found, [-0.5, -0.5, 1])
 
 
 def test_a_hollow_stays_one_but_for_the_body_that_reaches_into_it():

@@ -132,7 +132,8 @@ def test_wide_text_is_named(coding):
         assert "UTF-16 or UTF-32; save it as UTF-8" in refusal(
             written(box_obj().encode(coding), name)
         )
-    assert "bytes of 0" in refusal(written(box_obj().encode() + b"#\0"))
+    assert "bytes of 0" in refusal(written(box_obj().encode() + b"#\0\n"))
+    assert is_box(written(box_obj().encode() + bytes(99)))
 
 
 # OFF
@@ -159,6 +160,11 @@ def test_wide_text_is_named(coding):
         lambda text: text.replace("4 0 1 3 2", "4 0 1 3 2 0.5 0.5 0.5"),
         lambda text: text.replace("4 0 1 3 2", "4 0 1 3 2 255"),
         lambda text: "  " + text.replace("\n", "\n  "),
+        lambda text: text.replace("OFF", "off"),
+        lambda text: text.replace("8 6 0", "8\n6\n0"),
+        lambda text: text.replace("8 6 0", "8\n6"),
+        lambda text: text.replace("\n", " "),
+        lambda text: "# a comment\n" + text.replace(".0\n", ".0 "),
     ],
 )
 def test_off_is_read_as_it_is_meant(changed):
@@ -198,6 +204,19 @@ def test_off_of_hexagons():
 def test_off_that_is_wrong_says_why(old, new, reason):
     text = Path(as_off(BOX, QUADS)).read_text() + "\n"
     assert reason in refusal(written(text.replace(old, new, 1), "m.off"))
+
+
+def test_off_in_one_line_must_fit_to_the_last_number():
+    words = Path(as_off(BOX, QUADS)).read_text().split()
+    assert is_box(written(" ".join(words), "m.off"))
+    for wrong, reason in (
+        ([*words, "7"], "6 faces promised, 6 found, and 1 numbers beyond"),
+        (words[:-1], "6 faces promised, 5 found, and 4 numbers beyond"),
+        (words[:20], "6 faces promised, 0 found, and 0 numbers beyond"),
+        ([*words[:-5], "-4"], "6 faces promised, 5 found, and 1 numbers beyond"),
+        (["C" + words[0], *words[1:]], "6 faces promised, 0 found"),
+    ):
+        assert reason in refusal(written(" ".join(wrong), "m.off"))
 
 
 def test_off_may_go_on_behind_its_last_face():

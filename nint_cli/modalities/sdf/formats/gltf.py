@@ -71,7 +71,7 @@ class _Scene:
         elif uri is None:
             raise ValueError(f"buffer {number} is not in the file")
         elif uri.startswith("data:"):
-            data = base64.b64decode(uri.partition(",")[2])
+            data = _inline(uri)
         else:
             data = self._beside(uri)
         if len(data) < buffer["byteLength"]:
@@ -135,6 +135,15 @@ class _Scene:
         start += where.get("byteOffset", 0)
         row = kind.itemsize * size
         return np.ndarray((count, size), kind, data, start, (stride or row, kind.itemsize))
+
+
+def _inline(uri: str) -> bytes:
+    """Read the bytes of a data: URI, which are in base64 or escaped one by one."""
+    kind, _, text = uri.partition(",")
+    data = urllib.parse.unquote_to_bytes(text)
+    if not kind.endswith(";base64"):
+        return data
+    return base64.b64decode(b"".join(data.split()), validate=True)
 
 
 def read(data: bytes, reading: Reading) -> list[Part]:
@@ -274,8 +283,9 @@ def _primitives(scene: _Scene, mesh: Json, weights: list[float]) -> list[Part]:
         if mode not in {_TRIANGLES, _STRIP, _FAN}:
             continue
         position = primitive["attributes"]["POSITION"]
+        plain = [position, *([primitive["indices"]] if "indices" in primitive else [])]
         packed = _DRACO in primitive.get("extensions", {})
-        if packed and "bufferView" not in scene.listed("accessors")[position]:
+        if packed and not all("bufferView" in scene.listed("accessors")[n] for n in plain):
             raise Unsupported(f"a part of it is packed with {_DRACO}; {_UNPACKS}")
         vertices = scene.accessor(position).astype(np.float64)
         for weight, target in zip(weights, primitive.get("targets", []), strict=False):

@@ -34,6 +34,7 @@ def unified(data: bytes) -> bytes:
     Raises:
         Unsupported: If it is no text.
     """
+    data = data.rstrip(b"\0")  # which programs fill up with that write in blocks
     if b"\0" in data:
         raise Unsupported("it has bytes of 0, and is no text")
     data = data.replace(b"\t", b" ")

@@ -8,17 +8,18 @@ import re
 import numpy as np
 
 from nint_cli.modalities.sdf.formats import polygons
-from nint_cli.modalities.sdf.formats.lines import Lines, Rows, unified
+from nint_cli.modalities.sdf.formats.lines import Lines, Rows, numbers, unified
 from nint_cli.modalities.sdf.formats.parts import Part, whole
 from nint_cli.modalities.sdf.formats.polygons import Corners
 from nint_cli.modalities.sdf.formats.reading import Reading, Unsupported
 
 _BLANK = rb"(?:\s|#[^\n]*\n)*"
 _HEADER = re.compile(
-    _BLANK + rb"(?:(?P<points>(?:ST)?C?N?)(?P<more>4?n?)OFF(?P<binary>[ \t]+BINARY)?)?"
-    rb""
+    _BLANK
+    + rb"(?:(?P<points>(?:ST)?C?N?)(?P<more>4?n?)(?:OFF|off)(?P<binary>[ \t]+BINARY)?)?"
     + _BLANK
-    + rb"(?P<vertices>\d+)[ \t]+(?P<faces>\d+)(?:[ \t]+\d+)?[ \t]*(?:#[^\n]*)?(?:\n|$)"
+    + rb"(?P<vertices>\d+)\s+(?P<faces>\d+)"
+    + rb"(?:(?:[ \t]+\d+|\n[ \t]*\d+[ \t]*(?=\n))?[ \t]*(?:#[^\n]*)?(?P<end>\n|$))?"
 )
 
 
@@ -52,7 +53,9 @@ def read(data: bytes, reading: Reading) -> list[Part]:
     first = lines.text[lines.starts]
     filled = (first != ord("\n")) & (first != ord("#")) & (lines.starts >= header.end())
     content = np.flatnonzero(filled)
-    if len(content) < vertices + faces:
+    if header["end"] is None or len(content) < vertices + faces:
+        if not header["points"]:
+            return [_free(text[header.end("faces") :], vertices, faces, reading)]
         found = max(len(content) - vertices, 0)
         raise ValueError(f"{faces:,} faces promised, {found:,} found")
     if len(content) > vertices + faces:
@@ -63,6 +66,23 @@ def read(data: bytes, reading: Reading) -> list[Part]:
     counts, corners = _faces(lines.picked(rows[1]))
     points = lines.picked(rows[0]).points()
     return [(points, polygons.triangles(points, counts, corners, reading))]
+
+
+def _free(text: bytes, vertices: int, faces: int, reading: Reading) -> Part:
+    """Read numbers in any lines: of edges, which is left out, vertices and faces; no colours."""
+    found = numbers(re.sub(rb"#[^\n]*", b"", text))[1:]
+    points, rest = found[: 3 * vertices], whole(found[3 * vertices :]).tolist()
+    counts, corners, at = list[int](), list[int](), 0
+    while len(counts) < faces and at < len(rest) and 0 <= rest[at] < len(rest) - at:
+        counts.append(rest[at])
+        corners += rest[at + 1 : at + 1 + rest[at]]
+        at += 1 + rest[at]
+    if len(counts) < faces or at < len(rest):
+        beyond = f"{len(rest) - at:,} numbers beyond"
+        raise ValueError(f"{faces:,} faces promised, {len(counts):,} found, and {beyond}")
+    points = points.reshape(-1, 3)
+    where = np.array(counts, np.int64), np.array(corners, np.int64)
+    return points, polygons.triangles(points, *where, reading)
 
 
 def _faces(rows: Rows) -> tuple[Corners, Corners]:

@@ -47,11 +47,11 @@ def _binary(data: bytes, reading: Reading) -> list[Part]:
     if promised in _UNCOUNTED and found and not beyond:
         reading.notes.append(f"its header does not count its {found:,} triangles")
         promised = found
-    reading.check_faces(promised)
     if promised > found:
         raise ValueError(
             f"{promised:,} faces promised, {found:,} found; it is cut short: get it again"
         )
+    reading.check_faces(promised)
     rest = len(data) - _HEADER - _FACE * promised
     if rest:
         reading.notes.append(f"{rest:,} bytes after the last triangle passed over")
