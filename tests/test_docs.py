@@ -206,7 +206,7 @@ def test_python_examples_run(capsys):
 
 def test_makefile_examples_are_tested():
     rule = blocks("make")[0].strip()
-    assert "--skip-existing" in rule
+    assert "--continue" in rule
     *heads, _ = rule.splitlines()
     assert "\n".join(heads) in (ROOT / "tests" / "cli" / "test_batch.py").read_text()
 

@@ -171,7 +171,7 @@ class Wire(Field):
             z = linear(x, weight.to(x.dtype), bias.to(x.dtype))
             yield LinearMap(x, z)
             h = torch.exp(torch.complex(-(self.first_scale**2) * z.square(), self.omega_0 * z))
-            h = h.to(weight.dtype.to_complex())
+            h = torch.view_as_complex(torch.view_as_real(h).to(weight.dtype))
             for index, layer in enumerate(rest):
                 if index:
                     h = self._wavelet(z)

@@ -71,9 +71,9 @@ class EvaluationSettings(Section):
         found: dict[str, str] = {}
         if self.every is not None:
             found["count"] = f"evaluation.every is {self.every} and decides; set it to null"
+        if not around.on_grid:
+            found["points"] = "a shape has sdf.watch_resolution; leave it out"
         if around.modality != "image":
-            if around.modality == "sdf":
-                found["points"] = "a shape has sdf.watch_resolution; leave it out"
             found["ssim"] = "only a picture has an SSIM; leave it out"
         return found
 

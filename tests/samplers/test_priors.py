@@ -6,6 +6,7 @@ import torch
 from skimage.filters import threshold_otsu
 
 from nint_cli.modalities.image.files import read_picture
+from nint_cli.modalities.image.settings import ImageSettings
 from nint_cli.random import Draws
 from nint_cli.samplers import priors
 from tests.conftest import tiny_points, tiny_signal
@@ -16,7 +17,7 @@ def stream(seed=0):
 
 
 def photograph():
-    signal = read_picture("sample:camera", size=128).signal()
+    signal = read_picture("sample:camera", ImageSettings(size=128)).signal()
     return priors.grey(signal.blocks(1000), signal.shape)
 
 

@@ -271,7 +271,7 @@ def test_going_on_equals_never_having_stopped(sampler, stop):
     before = trainer_of(sampler, **costs)
     before.fit(Until(stop))
     clock = Costing(update_s=before.clock.update_s)
-    after = trainer_of(sampler, clock=clock, seed=9, **costs)
+    after = trainer_of(sampler, clock=clock, **costs)
     after.load_state_dict(state_of(before))
     after.fit(Until(14))
     assert_same(through.state_dict(), after.state_dict())

@@ -56,7 +56,7 @@ class ByStep(Until):
         self.seed = None
 
     def after_step(self, trainer, step):
-        seed = trainer.sampler._draws._seed
+        seed = trainer.sampler._draws._began
         self.steps.append((self.watch.seen, seed != self.seed))
         self.watch.seen, self.seed = [], seed
 

@@ -111,7 +111,7 @@ def test_settings_reach_adam_and_the_draws():
 
         trainer.optimiser.step = noted
         trainer.fit(Until())
-        assert "sampler.seed" in trainer.state_dict().tensors
+        assert "sampler.epoch" in trainer.state_dict().tensors
         for step, (rate, (beta1, beta2)) in enumerate(used):
             memory = 20 if step < 2 else 4 + 16 * rate / 1e-3
             assert (beta1, beta2) == (0.7, pytest.approx(1 - 1 / memory))
