@@ -167,7 +167,7 @@ def test_ten_halvings_are_the_most(monkeypatch):
 
 
 def test_a_rate_that_is_too_high_is_found_out():
-    """In the warm-up this network becomes a constant, by some seeds; without rescue it stays bad."""
+    """By this seed the network becomes a constant in the warm-up, and is bad without rescue."""
     figures = {}
     for watched in (True, False):
         trainer = trainer_of(
