@@ -333,7 +333,7 @@ class Trainer:
             "update_passes": asdict(self.updates),
             "choosing_passes": asdict(self.choosing),
             "trained": None if self.trained is None else dict(self.trained),
-            "sampler": {name: list(tensor.shape) for name, tensor in remembered.items()},
+            "sampler": {name: list(remembered[name].shape) for name in sorted(remembered)},
             "slots": {when: list(s.slots) for when, s in self.selections.items()},
         }
         if self.average is not None:

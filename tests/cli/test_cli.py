@@ -244,7 +244,6 @@ def test_the_default_folder_is_named_after_input_and_sampler(capsys, smoke):
     ("words", "code", "said"),
     [
         (["missing.png"], 3, "cannot read 'missing.png': No such file"),
-        (["."], 3, "it is a folder"),
         (["empty.png"], 3, "the file is empty"),
         (["text.png"], 3, "no picture of a known kind"),
         (["sample:astronot"], 3, "did you mean 'astronaut'"),
