@@ -19,8 +19,11 @@ from nint_cli.modalities.audio.signal import Sound
 from nint_cli.signals.base import GridSignal, Signal
 from nint_cli.signals.points import PointSignal
 
-if hasattr(signal, "SIGHUP"):  # under nohup, what the tests start would ignore it
+# Under nohup, or behind a shell's &, what the tests start would ignore them.
+if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -114,6 +114,7 @@ def signalled(script: str, *numbers: int, **options) -> tuple[int, str, str]:
     process = started("-c", BEGIN + script, **options)
     assert process.stdout is not None
     process.stdout.readline()
+    time.sleep(0.2)  # until it waits for what it waits for
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.1)
