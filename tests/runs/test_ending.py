@@ -322,6 +322,7 @@ def test_units_of_each_way_to_end(final, units):
     assert ending.units_of(config, 17) == units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SMOKE)
 def test_what_is_measured_in_the_end_fits_into_what_it_may_take(kind):
     """As the subject itself counts it, piece by piece; in full it comes near to `cost`."""

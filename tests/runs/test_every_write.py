@@ -154,6 +154,7 @@ def failing_at(number):
         yield count
 
 
+@pytest.mark.slow
 def test_a_comparison_whose_writes_fail_goes_on_to_the_same_report(
     capsys, inputs, tmp_path, fits_within
 ):
