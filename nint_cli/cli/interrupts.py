@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 STOPS = {
@@ -162,23 +162,13 @@ class Interrupts:
         finally:
             self.ordered = before
 
-    @contextmanager
-    def ending_with(self, last_words: Callable[[int], None]) -> Iterator[None]:
+    def ending_with(self, last_words: Callable[[int], None]) -> AbstractContextManager[None]:
         """Call something, in another thread, before the process ends at once."""
-        self.last_words.append(last_words)
-        try:
-            yield
-        finally:
-            self.last_words.remove(last_words)
+        return _among(self.last_words, last_words)
 
-    @contextmanager
-    def heard_by(self, listener: Callable[[int], None]) -> Iterator[None]:
+    def heard_by(self, listener: Callable[[int], None]) -> AbstractContextManager[None]:
         """Tell of signals, in another thread."""
-        self.listeners.append(listener)
-        try:
-            yield
-        finally:
-            self.listeners.remove(listener)
+        return _among(self.listeners, listener)
 
     def end_with(self, wait: Callable[[], object]) -> None:
         """End this process as SIGTERM would when another has ended.
@@ -194,6 +184,15 @@ class Interrupts:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _among(calls: list[Callable[[int], None]], one: Callable[[int], None]) -> Iterator[None]:
+    calls.append(one)
+    try:
+        yield
+    finally:
+        calls.remove(one)
 
 
 def _pass(_number: int, _frame: FrameType | None) -> None:

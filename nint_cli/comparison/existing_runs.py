@@ -53,14 +53,7 @@ def compare_finished(
     kinds = {each.input.kind for each in metrics.values()}
     if len(kinds) > 1:
         raise InputError(f"runs of {' and '.join(sorted(kinds))} cannot be compared")
-    notes = _incomparable(metrics)
-    mixed = comparable.mixed_samples(
-        (f"'{folder}'", comparable.signal(each.input), measured_points(each))
-        for folder, each in metrics.items()
-    )
-    for fault in [*notes, *([mixed] if mixed else [])]:
-        if not force:
-            raise InputError(f"{fault}; --force compares them all the same")
+    notes = _faults(metrics, force=force)
     named = _variant_names(metrics)
     inputs = _inputs(metrics)
     runs = [
@@ -112,6 +105,26 @@ def _refuse_unfinished(folders: Sequence[Path], note: Callable[[str], None]) -> 
             begun.append(f"'{folder}'")
     if begun:
         raise InputError(f"not finished: {', '.join(begun)}; go on with nint resume")
+
+
+def _faults(metrics: Mapping[Path, RunMetrics], *, force: bool) -> list[str]:
+    """Say why runs should not be compared, and refuse that unless it is forced.
+
+    Returns:
+        Notes for the report, which itself says where samples differ in size.
+
+    Raises:
+        InputError: If there is something, and it is not forced.
+    """
+    found = _incomparable(metrics)
+    mixed = comparable.mixed_samples(
+        (f"'{folder}'", comparable.signal(each.input), measured_points(each))
+        for folder, each in metrics.items()
+    )
+    for fault in [*found, *([mixed] if mixed else [])]:
+        if not force:
+            raise InputError(f"{fault}; --force compares them all the same")
+    return found
 
 
 def _incomparable(metrics: Mapping[Path, RunMetrics]) -> list[str]:

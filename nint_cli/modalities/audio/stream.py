@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,6 +20,7 @@ import soundfile
 from nint_cli.modalities.audio import ffmpeg, sample_sounds
 from nint_cli.modalities.audio.parts import Division, Unreadable, divided
 from nint_cli.modalities.audio.riff import Piece
+from nint_cli.modalities.quiet import standard_error_closed
 from nint_cli.signals.source import SAMPLE_PREFIX
 
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
@@ -148,31 +149,15 @@ def _put_together(data: mmap.mmap, pieces: Sequence[Piece]) -> Iterator[IO[bytes
         yield file
 
 
-@contextmanager
-def quiet(file: int | io.BytesIO) -> Iterator[None]:
+def quiet(file: int | io.BytesIO) -> AbstractContextManager[None]:
     """Keep mpg123, which writes what it thinks of a file to the process's own stderr, from it.
 
     It is for single calls of libsndfile: what a signal makes the process say in between is heard.
 
     Args:
-        file: What libsndfile reads.
+        file: What libsndfile reads; where stderr is closed it may have got its number.
     """
-    if file == _STANDARD_ERROR:
-        yield  # where it is closed, the file itself may have got its number
-        return
-    try:
-        before = os.dup(_STANDARD_ERROR)
-    except OSError:  # closed: nothing can be written to it anyway
-        yield
-        return
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STANDARD_ERROR)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(before, _STANDARD_ERROR)
-        os.close(before)
+    return nullcontext() if file == _STANDARD_ERROR else standard_error_closed()
 
 
 def _stream(file: io.FileIO | IO[bytes], name: str, path: str) -> Stream:

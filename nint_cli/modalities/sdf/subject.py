@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -27,11 +27,21 @@ from nint_cli.modalities.base import (
 )
 from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.sdf import MODALITY, surface
+from nint_cli.modalities.sdf.costs import (
+    CELL_COST,
+    FIELD_COST,
+    LEAST_CELLS,
+    POOL_POINT_COST,
+    SURFACE_POINT_COST,
+    TRUE_COST,
+    WATCH_COST,
+    Costs,
+    left_out,
+)
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
 from nint_cli.modalities.sdf.mesh_files import ENCODERS, encode_mesh
 from nint_cli.modalities.sdf.metrics import (
-    SurfaceDistances,
     iou,
     sdf_error,
     surface_distances,
@@ -56,23 +66,6 @@ POOL = "pool.safetensors"
 
 _BAND = 0.05  # how near the surface is, in half boxes, for the error of the distance
 _LOOKED_AT = 1 << 15  # points of the pool, for that error
-# Units, as measured for a hash grid on a CPU: of a cell of a sample, which the field sees, and the
-# first time the tree of triangles; of a point of the pool, which is known; of the mesh and both
-# insides by the square of the grid points along an edge, for only what is near the surface is
-# looked at; of a point on each surface; and of a pixel along two edges of the picture.
-_CELL_COST = 5
-_TRUE_COST = 5
-_POOL_POINT_COST = 3
-_MESH_COST = 95
-_OVERLAP_COST = 180
-_WATCH_COST = 115
-_SURFACE_POINT_COST = 6
-_PIXEL_COST = 30
-_FIELD_COST = 2  # of a point in the end
-_LEAST_CELLS = 1 << 12
-_LEAST_COST = _LEAST_CELLS * (_CELL_COST + _TRUE_COST)  # what is always measured
-_SAMPLE = 1 << 16  # cells, where nothing says how many
-
 _LEFT_OUT = "left out for the time it takes; nint eval measures all"
 _NO_SURFACE = "the field has no zero level, so there is no surface"
 
@@ -256,12 +249,12 @@ class SdfSubject(Subject):
         See `Subject.evaluate`.
         """
         resolution = self.settings.watch_resolution
-        points = _LOOKED_AT if units is None else units // (4 * _POOL_POINT_COST)
-        points = min(_LOOKED_AT, max(_LEAST_CELLS // 2, rounded_down(points)))
-        left = None if units is None else units - _POOL_POINT_COST * points
+        points = _LOOKED_AT if units is None else units // (4 * POOL_POINT_COST)
+        points = min(_LOOKED_AT, max(LEAST_CELLS // 2, rounded_down(points)))
+        left = None if units is None else units - POOL_POINT_COST * points
         error, _ = self._distance_error(field, points)
-        if left is not None and left < _WATCH_COST * resolution**2:
-            cells = min(resolution**3, rounded_down(max(_LEAST_CELLS, left // _CELL_COST)))
+        if left is not None and left < WATCH_COST * resolution**2:
+            cells = min(resolution**3, rounded_down(max(LEAST_CELLS, left // CELL_COST)))
             found, _ = self._sampled_overlap(field, resolution, cells, unwatched)
             figures = {"iou": found, "sdf_error": error}
             return SdfEvaluation(figures, points=cells, sampled=True)
@@ -271,26 +264,16 @@ class SdfSubject(Subject):
 
     def cost_within(self, units: int | None) -> int:
         """Units of measuring, marching and drawing; see `Subject.cost_within`."""
-        costs, kept = self._costs(), self._kept(units)
-        found = sum(costs[name] for name in kept) + _LEAST_COST
-        if "overlap" not in kept:
-            found += (_CELL_COST + _TRUE_COST) * (self._cells(units) - _LEAST_CELLS)
-        return found
+        return self._costs.within(units)
 
     @property
     def essential(self) -> int:
         """Units of the mesh and what is measured on it; see `Subject.essential`."""
-        return self._costs()["surface"] + _LEAST_COST
+        return self._costs.essential
 
-    def _costs(self) -> dict[str, int]:
-        """Give the units of the parts that may be left out, the most wanted first."""
-        settings = self.settings
-        return {
-            "surface": _MESH_COST * settings.mc_resolution**2
-            + _SURFACE_POINT_COST * settings.surface_samples,
-            "overlap": _OVERLAP_COST * settings.iou_resolution**2,
-            "drawing": _PIXEL_COST * settings.preview_size**2,
-        }
+    @property
+    def _costs(self) -> Costs:
+        return Costs(self.settings)
 
     def evaluate_fully(
         self,
@@ -304,37 +287,21 @@ class SdfSubject(Subject):
 
         See `Subject.evaluate_fully`.
         """
-        kept = self._kept(units)
+        kept = self._costs.kept(units)
         if "overlap" in kept:
             found = self.evaluate(field)
         else:
-            cells, resolution = self._cells(units), self.settings.iou_resolution
+            cells, resolution = self._costs.cells(units), self.settings.iou_resolution
             inside, reason = self._sampled_overlap(field, resolution, cells, piece)
             error, _ = self._distance_error(field)
             figures = {"iou": inside, "sdf_error": error}
             found = SdfEvaluation(figures, None, cells, sampled=True, iou_reason=reason)
         return dataclasses.replace(
             found,
-            left_out=_left_out(kept),
+            left_out=left_out(kept),
             surface="surface" in kept,
             drawn="drawing" in kept,
         )
-
-    def _kept(self, units: int | None) -> Set[str]:
-        """Name the parts of the end that there is time for."""
-        left, kept = units or 0, set()
-        for name, cost in self._costs().items():
-            if units is None or cost <= left - _LEAST_COST:
-                kept.add(name)
-                left -= cost
-        return kept
-
-    def _cells(self, units: int | None) -> int:
-        """Choose at how many cells insides are compared where not all are."""
-        costs = self._costs()
-        left = (units or 0) - sum(costs[name] for name in self._kept(units))
-        cells = min(_SAMPLE, left // (_CELL_COST + _TRUE_COST) if units else _SAMPLE)
-        return rounded_down(max(_LEAST_CELLS, cells))
 
     def _sampled_overlap(
         self, field: Field, resolution: int, count: int, piece: Piece
@@ -355,8 +322,8 @@ class SdfSubject(Subject):
         self, field: Field, evaluation: Evaluation, units: int | None = None
     ) -> dict[str, float | None]:
         """Give the IoU as the end will; see `Subject.confirmed`."""
-        found = self._costs()["overlap"] if units is None else units
-        if found >= self._costs()["overlap"]:
+        found = self._costs.parts["overlap"] if units is None else units
+        if found >= self._costs.parts["overlap"]:
             return {"iou": self._overlap(field)[0]}
         return {"iou": self.evaluate_fully(field, units=units).figures["iou"]}
 
@@ -413,7 +380,7 @@ class SdfSubject(Subject):
             return {"surface_reason": str(error)}
         found = sample_surface(mesh.vertices, mesh.faces, count, rng)
         distances = surface_distances(found, true)
-        piece(_SURFACE_POINT_COST * count)
+        piece(SURFACE_POINT_COST * count)
         return vars(distances)
 
     def _distance_error(
@@ -513,7 +480,7 @@ def field_distance(field: Field, half_range: float, piece: Piece = unwatched) ->
     size = EXACT.block_size(field)
 
     def distance(coords: Tensor) -> Tensor:
-        piece(_FIELD_COST * len(coords))
+        piece(FIELD_COST * len(coords))
         parts = (coords * half_range).to(device).split(size)
         return torch.cat([field(part)[:, 0] for part in parts]) / half_range
 
@@ -526,18 +493,11 @@ def true_distance(
     """Give the true distance as a function of tensors; see `DistanceField.signed`."""
 
     def of(coords: Tensor) -> Tensor:
-        piece(_TRUE_COST * len(coords))
+        piece(TRUE_COST * len(coords))
         found = distance.signed(coords.double().numpy(), exact=exact)
         return torch.from_numpy(found).float()
 
     return of
-
-
-def _left_out(kept: Set[str]) -> tuple[str, ...]:
-    """Name what an end measurement lacks without some of its parts."""
-    figures = tuple(each.name for each in dataclasses.fields(SurfaceDistances))
-    lost = () if "surface" in kept else (*figures, "reconstruction")
-    return lost if "drawing" in kept else (*lost, "both shapes")
 
 
 def _notes(
