@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Setting
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,14 +21,9 @@ from nint_cli.errors import InputError
 from nint_cli.fields.base import Field, load_parameters
 from nint_cli.modalities.table import signal_record
 from nint_cli.runs.build import build_field
-from nint_cli.samplers.table import sampler_class
-from nint_cli.schedules.batch_size import AdaptiveBatchSizeState
-from nint_cli.schedules.duration import DurationState
+from nint_cli.runs.checkpoint_state import AVERAGE, Numbers, check
 from nint_cli.signals.json_text import parsed
 from nint_cli.signals.record import SignalRecord
-from nint_cli.training.average import AverageState
-from nint_cli.training.divergence import DetectorState
-from nint_cli.training.precision import PrecisionState
 from nint_cli.training.trainer import TrainerState
 from nint_cli.version import __version__
 
@@ -41,9 +36,6 @@ _OF_GENERATOR = {"generator", "sampler.seed", "sampler.place"}
 _OLD_LEVEL = {"smoothed", "lowest", "above", "stuck", "early", "late"}
 _RENAMED = {"guard": "detector", "pace": "duration", "brevity": "adaptive_batch_size"}
 _KEY = "nint"
-_AVERAGE = "average."
-_SAMPLER = "sampler."
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 # What an earlier version kept of a run that this one cannot go on with.
 _REMOVED = {
     "batch_size": "batches of a size that batch.fill measured",
@@ -86,45 +78,6 @@ class Ended(BaseModel):
 
     reason: Literal["steps", "time_budget", "target", "diverged"]
     units: int = Setting(ge=0)
-
-
-class _Numbers(BaseModel):
-    """What a trainer's state holds besides tensors."""
-
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
-
-    step: int = Setting(ge=0)
-    passes: dict[str, float] | None = None  # of both kinds, as earlier versions had them
-    update_passes: dict[str, float] | None = None
-    choosing_passes: dict[str, float] | None = None
-    trained: dict[str, int] | None = None
-    sampler: dict[str, list[int]] | None = None  # shapes; earlier versions did not say
-    slots: dict[str, list[tuple[str, Annotated[int, Setting(ge=0)]]]]
-    detector: DetectorState | None = None
-    average: AverageState | None = None
-    duration: DurationState | None = None
-    precision: PrecisionState | None = None
-    adaptive_batch_size: AdaptiveBatchSizeState | None = None
-
-    @model_validator(mode="after")
-    def _counts_passes(self) -> Self:
-        if self.passes is None and None in (self.update_passes, self.choosing_passes):
-            raise ValueError("the passes of the run are missing")
-        return self
-
-    @property
-    def restore_step(self) -> int | None:
-        """The step whose state the detector keeps."""
-        return (
-            None
-            if self.detector is None or self.detector.restore_point is None
-            else self.detector.restore_point.step
-        )
-
-    @property
-    def restarted(self) -> bool:
-        """Whether the optimiser may be as at its start, because a detector went back there."""
-        return self.detector is not None and self.detector.halvings > 0 and self.restore_step == 0
 
 
 @dataclass(frozen=True)
@@ -277,7 +230,7 @@ def rebuild_field(saved: Checkpoint) -> Field:
     tensors = saved.state.tensors
     parameters = {}
     for name in field.state_dict():
-        mean = tensors.get(f"{_AVERAGE}{name}")
+        mean = tensors.get(f"{AVERAGE}{name}")
         parameters[name] = tensors[f"field.{name}"] if mean is None else mean
     load_parameters(field, parameters)
     return field
@@ -304,10 +257,15 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         tensors = {name: each for name, each in tensors.items() if name not in _OF_GENERATOR}
     if config.sampler == "nint_diagonal":
         saved["slots"] = {when: rules_by_name(each) for when, each in saved["slots"].items()}
-    numbers = _Numbers.model_validate_json(json.dumps(saved))
-    _check_field(config, signal, tensors, numbers)
-    _check_sampler(tensors, numbers)
-    _check_indices(config, signal, tensors, numbers)
+    with torch.device("meta"):  # which has no memory
+        field = _field_of(config, signal)
+    check(
+        tensors,
+        Numbers.model_validate_json(json.dumps(saved)),
+        field=field,
+        sampler=config.sampler,
+        population=signal.population,
+    )
     return Checkpoint(
         config,
         signal,
@@ -349,110 +307,6 @@ def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
         return holder if not isinstance(holder, dict) else dict(holder)
     level = {k: v for k, v in holder["level"].items() if k not in _OLD_LEVEL}
     return {**holder, "level": level}
-
-
-def _check_sampler(tensors: Mapping[str, Tensor], numbers: _Numbers) -> None:
-    """See that all is there that the sampler remembers, and nothing else."""
-    if numbers.sampler is None:
-        return
-    found = {
-        name: list(tensor.shape) for name, tensor in tensors.items() if name.startswith(_SAMPLER)
-    }
-    for name in sorted(found.keys() ^ numbers.sampler.keys()):
-        fault = "nothing that its sampler remembers" if name in found else "missing"
-        raise ValueError(f"{name} is {fault}")
-    for name, shape in sorted(found.items()):
-        if shape != numbers.sampler[name]:
-            raise ValueError(f"{name} of shape {shape} was of {numbers.sampler[name]}")
-
-
-def _check_indices(
-    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
-) -> None:
-    """Check that what was selected or ranked are points of the signal."""
-    population = signal.population
-    entries = sampler_class(config.sampler).index_entries
-    for key, tensor in tensors.items():
-        head, _, name = key.removeprefix("kept.").partition(".")
-        if head == "selection":
-            count = sum(size for _, size in numbers.slots.get(name, []))
-            if tensor.dtype != torch.int64 or tensor.shape != (count,):
-                raise ValueError(f"{key} does not fit its slots")
-        elif head != "sampler" or name not in entries:
-            continue
-        elif tensor.dtype != torch.int64:
-            raise ValueError(f"{key} is {tensor.dtype}, which is no index")
-        if tensor.numel() and (int(tensor.min()) < 0 or int(tensor.max()) >= population):
-            raise ValueError(f"{key} names points that the signal does not have")
-
-
-def _check_field(
-    config: RunConfig, signal: SignalRecord, tensors: dict[str, Tensor], numbers: _Numbers
-) -> None:
-    """Compare the saved parameters and moments with the configured field, without building it."""
-    with torch.device("meta"):
-        field = _field_of(config, signal)
-    groups: dict[str, dict[str, Tensor]] = {"": {}, "kept.": {}}
-    for name, tensor in tensors.items():
-        prefix = "kept." if name.startswith("kept.") else ""
-        groups[prefix][name.removeprefix(prefix)] = tensor
-    _check_parameters(field, groups[""], "", begun=numbers.step > 0, fresh=numbers.restarted)
-    _check_average(field, groups[""])
-    if numbers.restore_step is not None:
-        _check_parameters(field, groups["kept."], "kept.", begun=numbers.restore_step > 0)
-    elif groups["kept."]:
-        raise ValueError(f"kept.{min(groups['kept.'])} belongs to no restore point")
-
-
-def _check_average(field: Field, tensors: Mapping[str, Tensor]) -> None:
-    """Compare averaged parameters, where there are any, with a field."""
-    found = {name for name in tensors if name.startswith(_AVERAGE)}
-    shapes = {f"{_AVERAGE}{name}": p.shape for name, p in field.named_parameters()}
-    for name in sorted(found ^ shapes.keys()) if found else ():
-        fault = "no parameter of its field" if name in found else "missing"
-        raise ValueError(f"{name} is {fault}")
-    for name in sorted(found):
-        tensor = tensors[name]
-        if tensor.shape != shapes[name] or tensor.dtype != torch.float32:
-            raise ValueError(f"{name}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit")
-
-
-def _check_parameters(
-    field: Field, tensors: Mapping[str, Tensor], prefix: str, *, begun: bool, fresh: bool = False
-) -> None:
-    """Compare parameters and moments with a field.
-
-    Args:
-        field: It, without memory.
-        tensors: By name.
-        prefix: Before these names, for messages.
-        begun: Whether there must be moments.
-        fresh: Whether there may be none all the same.
-
-    Raises:
-        ValueError: If one is missing, unknown, or of another shape or type.
-    """
-    shapes = {name: tensor.shape for name, tensor in field.state_dict().items()}
-    given = {name for name in tensors if name.startswith("field.")}
-    for name in sorted(given ^ {f"field.{name}" for name in shapes}):
-        fault = "no parameter of its field" if name in given else "missing"
-        raise ValueError(f"{prefix}{name} is {fault}")
-    found = {name for name in tensors if name.startswith("optimiser.")}
-    trained = [name for name, _ in field.named_parameters()]
-    moments = {f"optimiser.{kind}.{name}" for kind in _MOMENTS for name in trained}
-    if begun and (found or not fresh):
-        for name in sorted(moments - found):
-            raise ValueError(f"{prefix}{name} is missing")
-    for key in sorted(given | found):
-        tensor, (head, _, name) = tensors[key], key.partition(".")
-        if head == "optimiser":
-            kind, _, name = name.partition(".")
-            if kind == "step" and name in shapes and tensor.ndim == 0:
-                continue
-        if tensor.shape != shapes.get(name) or tensor.dtype != torch.float32:
-            raise ValueError(
-                f"{prefix}{key}: {tensor.dtype} of shape {tuple(tensor.shape)} does not fit"
-            )
 
 
 def _first_fault(error: Exception) -> str:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.sdf.distance import DistanceField
-from nint_cli.modalities.sdf.mesh_repair import Bools, Edges, Numbers, signed_volume
+from nint_cli.modalities.sdf.mesh_edges import Bools, Edges, Numbers
+from nint_cli.modalities.sdf.mesh_repair import signed_volume
 from nint_cli.modalities.sdf.shape import Faces, Points, Shape
 
 # A part with holes tells its own inside if it bulges: a hemisphere has 0.06 of this, a flat one 0.

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nint_cli.modalities.sdf import bodies as parts
-from nint_cli.modalities.sdf import mesh_repair
-from nint_cli.modalities.sdf.mesh_repair import Edges
+from nint_cli.modalities.sdf import mesh_edges, mesh_repair
+from nint_cli.modalities.sdf.mesh_edges import Edges
 from nint_cli.modalities.sdf.shape import BOX_SHARE, Faces, Points, Shape
 
 # Below this thickness, of a box of length 2, a mesh is a plane with the rounding of float32; below
@@ -159,19 +159,19 @@ def _matched(
     slivers = np.zeros(len(faces), bool)
     if not edges.closed:
         slivers = mesh_repair.slivers(vertices, faces, on_edge)
-    whole = mesh_repair.split_at_vertices(vertices, faces, edges, on_edge)
+    whole = mesh_edges.split_at_vertices(vertices, faces, edges, on_edge)
     if slivers.any() and not slivers.all():
         thick = faces[~slivers]
-        fewer = mesh_repair.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
+        fewer = mesh_edges.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
         if len(fewer[1].rim()) < len(whole[1].rim()):
             conversions.append(f"{slivers.sum():,} slivers dropped")
             vertices, thick = parts.compact(vertices, thick)
-            whole = mesh_repair.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
+            whole = mesh_edges.split_at_vertices(vertices, thick, Edges.of(thick), on_edge)
     faces, edges, cuts = whole
     if cuts:
         conversions.append(f"edges cut at {cuts:,} vertices of other faces that lie on them")
     if (edges.balance[edges.count == 2] != 0).any():
-        turned = mesh_repair.oriented(faces, edges)
+        turned = mesh_edges.oriented(faces, edges)
         conversions.append(
             f"{(turned != faces).any(axis=1).sum():,} faces turned over to match their neighbours"
         )

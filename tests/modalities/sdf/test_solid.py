@@ -10,7 +10,7 @@ import trimesh
 from nint_cli.errors import ConfigError
 from nint_cli.modalities.sdf.distance import DistanceField
 from nint_cli.modalities.sdf.files import read_shape
-from nint_cli.modalities.sdf.mesh_repair import Edges
+from nint_cli.modalities.sdf.mesh_edges import Edges
 from nint_cli.modalities.sdf.solid import NoSolid, solid
 from tests import oracles
 from tests.modalities.sdf.test_distance import box_distance
