@@ -148,7 +148,7 @@ def fit(
 
 
 def _named(source: "str | PathLike[str] | ArrayLike | Image", modality: str) -> str:
-    """Give the name of an input, which brings along what is no file."""
+    """Return the name of an input; that of an array carries the array with it."""
     if isinstance(source, str | PathLike):
         return fspath(source)
     if modality != "image":

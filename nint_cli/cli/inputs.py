@@ -14,8 +14,8 @@ from nint_cli.signals.source import SAMPLE_PREFIX
 def expanded(kind: Modality, sources: list[str]) -> tuple[list[str], bool]:
     """Put the files of folders and patterns in their place, in order of their names.
 
-    Hidden files are left out; what is no file of the modality by its name is passed over, which
-    is said.
+    It leaves out hidden files, and passes over files whose names are not of the modality, which it
+    counts in a note.
 
     Args:
         kind: What is wanted.

@@ -329,6 +329,7 @@ class RunObserver:
         if adaptive_batch_size.size < adaptive_batch_size.full_size:
             self._folder.append_log({
                 "event": "batch_size",
+                "step": trainer.step,
                 "batch_size": adaptive_batch_size.size,
             })
             self._control.note(

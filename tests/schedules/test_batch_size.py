@@ -12,6 +12,7 @@ from nint_cli.config.schema import SAMPLER_NAMES, RunConfig
 from nint_cli.config.yaml_text import parse_yaml
 from nint_cli.runs.build import build_trainer
 from nint_cli.runs.folder import RunFolder
+from nint_cli.runs.log import sound_rows
 from nint_cli.runs.opening import newest
 from nint_cli.schedules.batch_size import AdaptiveBatchSize
 from nint_cli.schedules.clock import Clock
@@ -331,13 +332,14 @@ def test_a_hasty_run_says_so_and_goes_on_with_its_batches(picture, tmp_path, cap
     assert code == 0, err
     assert "batches of 512 instead of 700 coordinates, and the learning rate times 0.92" in err
     assert err.count("the time budget is short") == 1
-    assert '{"event":"batch_size","batch_size":512}' in (run / "log.jsonl").read_text().replace(
-        " ", ""
-    )
+    told = [row for row in sound_rows(run / "log.jsonl") if row.get("event") == "batch_size"]
+    assert [row["batch_size"] for row in told] == [512]
     saved, _ = newest(RunFolder(run))
     assert saved.state.numbers["adaptive_batch_size"]["size"] == 512
     code, _, err = nint(capsys, "resume", run, "--time-budget", "0.3s")
     assert code == 0, err
+    # Resuming keeps the row.
+    assert told == [r for r in sound_rows(run / "log.jsonl") if r.get("event") == "batch_size"]
     assert "the time budget is short" not in err
 
 

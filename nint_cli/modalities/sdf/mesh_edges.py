@@ -15,7 +15,6 @@ from scipy.spatial import cKDTree
 from nint_cli.modalities.sdf.shape import Faces, Points
 
 _ALIKE = 1e-7  # angles of faces that lie on each other
-_ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 Numbers = NDArray[np.int64]
 Bools = NDArray[np.bool_]

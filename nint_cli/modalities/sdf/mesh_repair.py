@@ -5,7 +5,7 @@ Most of it is ours because trimesh's own tools give something else: `merge_verti
 `fix_winding` needs networkx, takes a hundred times as long and lets any face decide which side is
 out, and `volume` of a mesh with holes depends on where it lies.
 
-Legend: V vertices, F faces, E edges, P parts.
+Legend: V vertices, F faces.
 """
 
 import numpy as np
@@ -16,7 +16,6 @@ from scipy.spatial import cKDTree
 from nint_cli.modalities.sdf.mesh_edges import Bools, Edges, Numbers
 from nint_cli.modalities.sdf.shape import Faces, Points
 
-_ALIKE = 1e-7  # angles of faces that lie on each other
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 
