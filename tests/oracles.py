@@ -180,8 +180,8 @@ def nint_selection(
     return ntk, set(left[: int(count * (1 - xi - share) + 1e-9)])
 
 
-def observation(field, signal, selection) -> Observation:
-    """What a step sees of its batch, by autograd."""
+def observation(field, signal, selection, *, leveraged=True) -> Observation:
+    """What a step sees of its batch, by autograd; leveraged errors cost a pass a point."""
     coords, values = signal.at(selection.indices)
     coords.requires_grad_()
     prediction = field(coords)
@@ -191,8 +191,10 @@ def observation(field, signal, selection) -> Observation:
     else:
         _, gradient = selection.loss(prediction.detach(), values)
     (by_coords,) = torch.autograd.grad(prediction, coords, gradient, retain_graph=True)
-    leveraged = leveraged_errors(field, prediction, prediction.detach() - values)
-    return Observation(selection, prediction.detach(), values, by_coords, leveraged)
+    errors = None
+    if leveraged:
+        errors = leveraged_errors(field, prediction, prediction.detach() - values)
+    return Observation(selection, prediction.detach(), values, by_coords, errors)
 
 
 def leveraged_errors(field, prediction: Tensor, residual: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ def choose(sampler, signal, seed=0, first=0, last=STEPS, field=None):
         selection = sampler.select(step, Probe(field, signal, Passes()), Draws(seed, step))
         chosen.append(selection.indices.clone())
         if sampler.observes:
-            sampler.observe(step, oracles.observation(field, signal, selection))
+            wanted = sampler.wants_leveraged_errors
+            seen = oracles.observation(field, signal, selection, leveraged=wanted)
+            sampler.observe(step, seen)
         # A checkpoint holds both, and would hold a change of one as a change of the other.
         for name, tensor in sampler.state_dict().items():
             assert tensor.data_ptr() != selection.indices.data_ptr() or not len(tensor), name
@@ -250,7 +252,8 @@ def test_a_loss_of_its_own_has_the_gradient_that_autograd_finds(name, shape, cha
     sampler = sampler_of(name, signal)
     for step in range(4):
         selection = sampler.select(step, Probe(field, signal, Passes()), Draws(step, step))
-        seen = oracles.observation(field, signal, selection)
+        wanted = sampler.wants_leveraged_errors
+        seen = oracles.observation(field, signal, selection, leveraged=wanted)
         if selection.loss is not None:
             total, gradient = selection.loss(seen.prediction, seen.values)
             by_differences = oracles.loss_gradient(selection.loss, seen)

@@ -83,7 +83,7 @@ def test_a_signal_is_kept_for_it_until_it_can_handle_it(number, codes, smoke, tm
         time.sleep(index / 200)
         fit.send_signal(number)
         code, said = fit.end()
-        assert code in codes
+        assert code in codes, said
         assert b"Traceback" not in said
 
 

@@ -27,7 +27,7 @@ def run(sampler, steps, signal=SIGNAL, seed=0):
         field, passes = perturbed(step), Passes()
         selection = sampler.select(step, Probe(field, signal, passes), Draws(seed, step))
         assert passes == Passes()
-        observation = oracles.observation(field, signal, selection)
+        observation = oracles.observation(field, signal, selection, leveraged=False)
         sampler.observe(step, observation)
         history.append((selection, observation))
     return history
@@ -248,7 +248,7 @@ def test_other_signals_have_no_laplacian(shape):
     sampler = Evos(BatchPlan(0.2, "constant", None, TOTAL), shape=None)
     field = tiny_field(dims=len(shape))
     first = sampler.select(0, Probe(field, signal, Passes()), Draws(0, 0))
-    observation = oracles.observation(field, signal, first)
+    observation = oracles.observation(field, signal, first, leveraged=False)
     assert first.loss is None
     sampler.observe(0, observation)
     second = sampler.select(1, Probe(field, signal, Passes()), Draws(0, 1))
