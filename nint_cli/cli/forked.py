@@ -29,7 +29,7 @@ class Forked:
 
     Args:
         words: Of its command line, after ``nint``.
-        environment: Its variables; OMP_NUM_THREADS is how many threads it may use.
+        environment: Its variables; OMP_NUM_THREADS, if there, is how many threads it may use.
 
     Raises:
         OSError: If the fork server cannot be started, or does not live to fork.
@@ -135,5 +135,6 @@ def _stand_alone(environment: dict[str, str], stderr: Connection) -> None:
     from nint_cli.device.cpu import keep_freed_memory
 
     keep_freed_memory()
-    if environment["OMP_NUM_THREADS"].isdecimal():  # the server has read another one, or none
-        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    threads = environment.get("OMP_NUM_THREADS", "")  # the server has read another one, or none
+    if threads.isdecimal():
+        torch.set_num_threads(int(threads))

@@ -173,7 +173,7 @@ def read(path: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read checkpoint '{path}': {error}") from error
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        reason = _first_fault(error)
+        reason = first_fault(error)
         raise InputError(f"'{path}' is no sound checkpoint of nint: {reason}") from error
     for key, what in _REMOVED.items():
         if about.get(key) is not None:
@@ -309,7 +309,15 @@ def _with_new_level(holder: Any) -> Any:  # noqa: ANN401 (it is validated later)
     return {**holder, "level": level}
 
 
-def _first_fault(error: Exception) -> str:
+def first_fault(error: Exception) -> str:
+    """Return one line about what is wrong with a file's description.
+
+    Args:
+        error: What reading it raised.
+
+    Returns:
+        The first fault alone, by the place that pydantic found it at.
+    """
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
         return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

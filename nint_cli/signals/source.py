@@ -58,6 +58,24 @@ def read_up_to(source: Path | BinaryIO, most: int) -> bytes:
     return content.getvalue()
 
 
+def bare_name(source: str) -> str:
+    """Return the name of an input without its folder or server, for files that are passed on.
+
+    Args:
+        source: A path, an address, ``-`` for standard input, or ``sample:NAME``.
+
+    Returns:
+        Its last part; ``sample:NAME`` as it is.
+
+    Example:
+        >>> bare_name("/home/me/a.png"), bare_name("sample:cat")
+        ('a.png', 'sample:cat')
+    """
+    if source.startswith((SAMPLE_PREFIX, ARRAY_PREFIX)):
+        return source
+    return re.split(r"[/\\]", file_name(source))[-1]
+
+
 def distinct_stem(source: str) -> str:
     """Make a name for a folder that no other input gets.
 

@@ -51,6 +51,11 @@ def test_a_fit_has_the_threads_the_folder_and_the_variables_of_its_parent(
         assert threads == min(int(told or 1), os.cpu_count() or 1)
 
 
+def test_no_number_of_threads_is_needed():
+    others = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    assert Forked(["--version"], others).end() == (0, b"")
+
+
 def test_it_ends_with_the_code_and_the_line_of_a_process(tmp_path):
     """By a name that is no text, too."""
     name = os.fsdecode(b"gone-\xff.png")
