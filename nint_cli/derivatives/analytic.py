@@ -30,6 +30,7 @@ from torch.nn.functional import linear
 from nint_cli.derivatives.base import Block, Derivatives
 from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place, is_finer
+from nint_cli.fields.kernels.loading import compiled_pass
 
 
 class ByHand(Derivatives):
@@ -64,13 +65,16 @@ class ByHand(Derivatives):
                 weight.to(dtype) for weight, dtype in zip(self._weights, self._dtypes, strict=True)
             ]
             # Biases in the type that a layer's z is kept in until its activation has been taken.
-            self._offsets = [
+            offsets = [
                 bias.to(dtype if _rounds(layer) else bias.dtype)
                 for layer, bias, dtype in zip(
                     chain.layers, self._biases, self._dtypes, strict=True
                 )
             ]
-        self._activations = [layer.activation for layer in chain.layers]
+            self._activations = [
+                _Activated(layer.activation, bias, offset)
+                for layer, bias, offset in zip(chain.layers, self._biases, offsets, strict=True)
+            ]
         self._totals: dict[str, list[Tensor]] = {}
         self._rooms: dict[tuple[int, torch.dtype], Tensor] = {}
 
@@ -81,12 +85,10 @@ class ByHand(Derivatives):
         rooms = [self._room(index, len(coords)) for index in range(len(self._layers))]
         rest = slice(0, None)
         if self._is_finer(h):
-            z, activation = self._finer_z(h), self._activations[0]
+            z, activation = self._finer_z(h), self._layers[0].activation
             h = (z if activation is None else activation.value(z)).to(self._dtypes[0])
             rest = slice(1, None)
-        return _predict(
-            h, self._activations[rest], self._factors[rest], self._offsets[rest], rooms[rest]
-        )
+        return _predict(h, self._activations[rest], self._factors[rest], rooms[rest])
 
     def _room(self, index: int, rows: int) -> Tensor | None:
         """Give memory for a layer's output while predicting; None for what is handed out.
@@ -96,12 +98,12 @@ class ByHand(Derivatives):
         """
         if index == len(self._layers) - 1:
             return None
-        bias = self._offsets[index]
-        wanted, key = rows * len(bias), (index % 2, bias.dtype)
+        offset = self._activations[index].offset
+        wanted, key = rows * len(offset), (index % 2, offset.dtype)
         room = self._rooms.get(key)
         if room is None or len(room) < wanted:
-            room = self._rooms[key] = bias.new_empty(wanted)
-        return room[:wanted].view(rows, len(bias))
+            room = self._rooms[key] = offset.new_empty(wanted)
+        return room[:wanted].view(rows, len(offset))
 
     @torch.no_grad()
     def linearise(self, coords: Tensor) -> "_BlockByHand":
@@ -115,7 +117,7 @@ class ByHand(Derivatives):
             slopes.append(slope)
         rest = slice(len(inputs), None)
         more, slopes_of_more, prediction = _forward(
-            h, self._activations[rest], self._factors[rest], self._offsets[rest]
+            h, self._activations[rest], self._factors[rest]
         )
         inputs, slopes = inputs + more, slopes + slopes_of_more
         return _BlockByHand(self, coords, place, inputs, slopes, prediction)
@@ -162,7 +164,8 @@ class ByHand(Derivatives):
 
     def _finer_layer(self, coords: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give act(z) and its slope of the first layer, in the type of the parameters."""
-        value, slope = _activate(self._activations[0], self._finer_z(coords))
+        z, activation = self._finer_z(coords), self._layers[0].activation
+        value, slope = (z, None) if activation is None else activation.value_and_slope(z)
         own = self._weights[0].dtype
         return value.to(own), None if slope is None else slope.to(own)
 
@@ -204,8 +207,7 @@ class ByHand(Derivatives):
         def push(coords: Tensor) -> tuple[Tensor, Tensor]:
             place, h = self._encode(coords)
             dh = None if self._encoding is None else self._encoding.read_change(place, in_encoding)
-            for index, layer in enumerate(self._layers):
-                weight_change, bias_change = changes[index]
+            for index, (weight_change, bias_change) in enumerate(changes):
                 finer = self._finer_layer(h) if index == 0 and self._is_finer(h) else None
                 factor, h = self._factors[index], h.to(self._dtypes[index])
                 if h.dtype == bias_change.dtype:
@@ -217,8 +219,7 @@ class ByHand(Derivatives):
                     if dh is not None:
                         change.add_(dh.to(h.dtype) @ factor.T)
                 if finer is None:
-                    z = _affine(h, factor, self._offsets[index])
-                    finer = _activate(layer.activation, z)
+                    finer = self._activations[index].value_and_slope(h, factor)
                 h, slope = finer
                 dh = change if slope is None else change.mul_(slope)
             assert dh is not None
@@ -297,30 +298,26 @@ class _BlockByHand(Block):
 
 def _predict(
     h: Tensor,
-    activations: Sequence[Activation | None],
+    activations: Sequence["_Activated"],
     factors: Sequence[Tensor],
-    offsets: Sequence[Tensor],
     rooms: Sequence[Tensor | None],
 ) -> Tensor:
     """Give the prediction from the features; `rooms` is memory for the layers' outputs."""
-    for index, activation in enumerate(activations):
-        factor = factors[index]
-        z = _affine(h.to(factor.dtype), factor, offsets[index], rooms[index])
-        h = z if activation is None else activation.value(z)
+    for activation, factor, room in zip(activations, factors, rooms, strict=True):
+        h = activation.value(h.to(factor.dtype), factor, room)
     return h
 
 
 def _forward(
     h: Tensor,
-    activations: Sequence[Activation | None],
+    activations: Sequence["_Activated"],
     factors: Sequence[Tensor],
-    offsets: Sequence[Tensor],
 ) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
     """Give the layers' inputs, the activations' slopes, and the prediction."""
     inputs, slopes = [], []
-    for activation, factor, offset in zip(activations, factors, offsets, strict=True):
+    for activation, factor in zip(activations, factors, strict=True):
         inputs.append(h.to(factor.dtype))
-        h, slope = _activate(activation, _affine(inputs[-1], factor, offset))
+        h, slope = activation.value_and_slope(inputs[-1], factor)
         slopes.append(slope)
     return inputs, slopes, h
 
@@ -356,6 +353,41 @@ def _backward(
     return delta
 
 
+class _Activated:
+    """What a layer does to its input: product, bias and activation.
+
+    Args:
+        activation: The activation; None in a linear layer.
+        bias: (F,), scaled.
+        offset: The same in the type that z is kept in.
+    """
+
+    def __init__(self, activation: Activation | None, bias: Tensor, offset: Tensor) -> None:
+        self._activation = activation
+        self._bias = bias
+        self.offset = offset
+        self._pass = compiled_pass(getattr(activation, "kernel", None), bias)
+
+    def value(self, h: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
+        """Return act(W h + b); `out` is memory for it."""
+        if self._pass is not None:
+            return self._pass.value(self._product(h, factor, out), self._bias)
+        z = _affine(h, factor, self.offset, out)
+        return z if self._activation is None else self._activation.value(z)
+
+    def value_and_slope(self, h: Tensor, factor: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return act(W h + b) and act'(W h + b)."""
+        if self._pass is not None:
+            return self._pass.value_and_slope(self._product(h, factor, None), self._bias)
+        z = _affine(h, factor, self.offset)
+        return (z, None) if self._activation is None else self._activation.value_and_slope(z)
+
+    def _product(self, h: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
+        if h.dtype == self.offset.dtype:
+            return torch.mm(h, factor.T, out=out)
+        return torch.mm(h, factor.T).to(self.offset.dtype)
+
+
 def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:
     """Give z of a layer from its input, which is of the type of its products."""
     if h.dtype == offset.dtype:
@@ -363,10 +395,6 @@ def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None
             return torch.addmm(offset, h, factor.T, out=out)
         return linear(h, factor, offset)
     return linear(h, factor).to(offset.dtype).add_(offset)
-
-
-def _activate(activation: Activation | None, z: Tensor) -> tuple[Tensor, Tensor | None]:
-    return (z, None) if activation is None else activation.value_and_slope(z)
 
 
 def _rounds(layer: Layer) -> bool:

@@ -18,8 +18,17 @@ from nint_cli.fields.recipe import Recipes
 from nint_cli.settings import Section
 
 
+class Kernel(NamedTuple):
+    """The name of an activation's compiled pass, and the one number that it depends on."""
+
+    kind: str
+    constant: float = 0.0
+
+
 class Activation(Protocol):
     """An elementwise function between the layers of a field.
+
+    One that has a compiled pass names it by an attribute `kernel`, a `Kernel`.
 
     Attributes:
         takes_rounded: Whether it may be taken in the type that a matrix product is rounded to,

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
+from nint_cli.fields.base import ChainField, Kernel, depth, first_frequency, uniform_, width
 from nint_cli.fields.mlp import torch_default_
 from nint_cli.fields.recipe import GUIDED, LARGE, Recipes, published, tuned
 from nint_cli.settings import Section
@@ -25,6 +25,7 @@ class VariablePeriodicSine:
 
     def __init__(self, omega_0: float) -> None:
         self.omega_0 = omega_0
+        self.kernel = Kernel("finer", omega_0)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give the sine; the factor is detached, which stops both modes of differentiation."""

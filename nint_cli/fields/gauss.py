@@ -6,7 +6,7 @@ import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, depth, uniform_, width
+from nint_cli.fields.base import ChainField, Kernel, depth, uniform_, width
 from nint_cli.fields.mlp import torch_default_
 from nint_cli.fields.recipe import GUIDED, Recipes, published, tuned
 from nint_cli.settings import Section
@@ -16,6 +16,7 @@ class Gaussian:
     """act(z) = exp(-z^2)."""
 
     takes_rounded = True
+    kernel = Kernel("gaussian")
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give exp(-z^2)."""

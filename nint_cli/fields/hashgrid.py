@@ -2,171 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field as Setting
 from pydantic import model_validator
-from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
-from nint_cli.fields.base import ChainField, Encoding, depth, uniform_, width
+from nint_cli.fields.base import ChainField, depth, uniform_, width
+from nint_cli.fields.grid_encoding import GridEncoding
 from nint_cli.fields.mlp import Relu, torch_default_
 from nint_cli.fields.recipe import BY_ERROR, GRID_DECAYS, UNGUIDED, Recipes, published, tuned
 from nint_cli.settings import Circumstances, Section
 
-# The authors' factors of the spatial hash, one per axis. Only the low bits of a product count, so
-# 32-bit integers that wrap around give the same rows.
-_PRIMES = (1, 2_654_435_761 - 2**32, 805_459_861)
 _INITIAL = 1e-4
-
-
-class Corners(NamedTuple):
-    """The table rows that the features of some coords are read from, level by level.
-
-    Attributes:
-        rows: (levels, B) int32 of each of the 2^D corners.
-        weights: (levels, B) likewise, which sum to 1 over the corners.
-    """
-
-    rows: Sequence[Tensor]
-    weights: Sequence[Tensor]
-
-
-class GridEncoding(nn.Module, Encoding):
-    """Linear interpolation in one grid per level; see `HashGrid`.
-
-    Args:
-        resolutions: Vertices per axis (levels, D), rising from level to level.
-        entries: T, the most rows that a level's table has; a power of two.
-        features: Features per level.
-        half_range: The grids span [-half_range, half_range].
-    """
-
-    starts: Tensor
-    cells: Tensor
-    factors: Tensor
-
-    def __init__(
-        self,
-        resolutions: Sequence[Sequence[int]],
-        *,
-        entries: int,
-        features: int,
-        half_range: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.half_range = half_range
-        sizes = [math.prod(level) for level in resolutions]
-        self.dense = sum(size <= entries for size in sizes)  # larger levels are hashed
-        self.entries = entries
-        self.feature_dim = features * len(resolutions)
-        lengths = [min(size, entries) for size in sizes]
-        self.table = nn.Parameter(torch.empty(sum(lengths), features))
-        factors = [
-            [math.prod(level[axis + 1 :]) for axis in range(len(level))]
-            if size <= entries
-            else _PRIMES[: len(level)]
-            for level, size in zip(resolutions, sizes, strict=True)
-        ]
-        for name, content in (
-            ("starts", [sum(lengths[:level]) for level in range(len(lengths))]),
-            ("cells", [[size - 1 for size in level] for level in resolutions]),
-            ("factors", factors),
-        ):
-            # A column per level, to be broadcast over points; nothing that a file need keep.
-            column = torch.tensor(content, dtype=torch.int32)[..., None]
-            self.register_buffer(name, column, persistent=False)
-
-    @property
-    def trained(self) -> tuple[Tensor]:
-        """The table; see `Encoding.trained`."""
-        return (self.table,)
-
-    def features(self, coords: Tensor) -> Tensor:
-        """Give the interpolated features; see `Encoding.features`."""
-        corners = zip(*self.locate(coords), strict=True)
-        found = sum(self.table[row] * weight[..., None] for row, weight in corners)
-        assert isinstance(found, Tensor)
-        return found.transpose(0, 1).flatten(1)
-
-    def locate(self, coords: Tensor) -> Corners:
-        """Find the corners of the cell of each point on each level; points outside are clamped."""
-        rows: list[Tensor] = []
-        weights: list[Tensor] = []
-        reach = self.half_range
-        for axis, along in enumerate(coords.clamp(-reach, reach).unbind(1)):
-            cells = self.cells[:, axis].to(coords.dtype)
-            position = (along + reach) * (cells / (2 * reach))
-            corner = torch.minimum(position.detach().floor(), cells - 1)
-            inside = (position - corner).to(self.table.dtype)
-            low = corner.int() * self.factors[:, axis]
-            ends = (low, low + self.factors[:, axis])
-            rows = [self._joined(row, end) for row in rows for end in ends] or list(ends)
-            shares = (1 - inside, inside)
-            weights = [weight * share for weight in weights for share in shares] or list(shares)
-        if self.dense < len(self.starts):
-            rows = [
-                torch.cat([r[: self.dense], r[self.dense :] & (self.entries - 1)]) for r in rows
-            ]
-        return Corners([row + self.starts for row in rows], weights)
-
-    def _joined(self, row: Tensor, end: Tensor) -> Tensor:
-        """Combine the part of a row's number that comes from one more axis with the rest."""
-        if self.dense == len(self.starts):
-            return row + end
-        parts = row[: self.dense] + end[: self.dense], row[self.dense :] ^ end[self.dense :]
-        return torch.cat(parts)
-
-    def read(self, place: Corners) -> Tensor:
-        """Give the features without a graph; see `Encoding.read`."""
-        return self._read(place, self.table)
-
-    def _read(self, place: Corners, table: Tensor) -> Tensor:
-        levels, points = place.rows[0].shape
-        found = embedding_bag(  # reads and adds up in one go, where indexing makes 2^D copies
-            torch.stack(list(place.rows), dim=2).view(levels * points, -1),
-            table,
-            per_sample_weights=torch.stack(list(place.weights), dim=2).view(levels * points, -1),
-            mode="sum",
-        )
-        return found.view(levels, points, -1).transpose(0, 1).flatten(1)
-
-    def add_gradient(self, place: Corners, gradient: Tensor, totals: Sequence[Tensor]) -> None:
-        """Scatter the gradient over the table; see `Encoding.add_gradient`."""
-        parts = self._by_feature(gradient).contiguous()
-        for row, weight in zip(*place, strict=True):
-            rows = row.flatten()
-            for feature, part in enumerate(parts):
-                # One column at a time: adding to rows of several numbers is far slower.
-                totals[0][:, feature].index_add_(0, rows, (part * weight).flatten())
-
-    def _by_feature(self, gradient: Tensor) -> Tensor:
-        """Sort a gradient by the features (B, levels F) as (F, levels, B)."""
-        return gradient.view(len(gradient), len(self.starts), -1).permute(2, 1, 0)
-
-    def read_change(self, place: Corners, direction: Sequence[Tensor]) -> Tensor:
-        """Interpolate in the direction instead of the table; see `Encoding.read_change`."""
-        return self._read(place, direction[0])
-
-    def leverage(self, place: Corners, gradient: Tensor) -> Tensor:
-        """Compute the squared norms; corners that share a row count as one; see the base.
-
-        Only corners of a hashed level that differ along two axes can: the factors of the hash are
-        odd, so that a step along one axis changes the lowest bit of a row's number.
-        """
-        reach = torch.zeros_like(place.weights[0])
-        for weight in place.weights:
-            reach.addcmul_(weight, weight)
-        if self.dense < len(self.starts):
-            hashed = slice(self.dense, None)
-            for one, other in combinations(range(len(place.rows)), 2):
-                if (one ^ other).bit_count() == 2:
-                    same = place.rows[one][hashed] == place.rows[other][hashed]
-                    share = place.weights[one][hashed] * place.weights[other][hashed]
-                    reach[hashed].add_(share.mul_(same), alpha=2)
-        return (reach * self._by_feature(gradient).square().sum(0)).sum(0)
 
 
 class HashGridSettings(Section):
@@ -225,8 +73,7 @@ class HashGrid(ChainField):
     Differs: dense levels have exactly as many rows as vertices, vertices lie on both ends of every
     axis, and finest level and table follow the signal's size where they are not given
     (`grid_for`). There are 8 levels of 4 features where the authors have 16 of 2, which makes
-    tables of the same size that are read half as often. Everything is PyTorch, on a CPU and on
-    CUDA.
+    tables of the same size that are read half as often.
 
     Args:
         shape: Points of the signal along each axis.

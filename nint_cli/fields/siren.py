@@ -8,7 +8,7 @@ import torch
 from pydantic import Field as Setting
 from torch import Tensor
 
-from nint_cli.fields.base import ChainField, depth, first_frequency, uniform_, width
+from nint_cli.fields.base import ChainField, Kernel, depth, first_frequency, uniform_, width
 from nint_cli.fields.recipe import GUIDED, LARGE, Recipes, published, tuned
 from nint_cli.settings import Section
 
@@ -17,6 +17,7 @@ class Sine:
     """act(z) = sin(z)."""
 
     takes_rounded = True
+    kernel = Kernel("sine")
 
     def __call__(self, z: Tensor) -> Tensor:
         """Give sin(z)."""

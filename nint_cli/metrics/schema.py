@@ -159,6 +159,9 @@ class Environment(Part):
     python: str
     torch: str
     numpy: str
+    numba: str | None = Field(
+        None, description="compiles the loops of fields on a CPU; null: PyTorch did their work"
+    )
     platform: str
     device: str
     device_name: str

@@ -19,6 +19,7 @@ from nint_cli.config.removed import rules_by_name, without_removed
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field, load_parameters
+from nint_cli.fields.kernels import loading as kernels
 from nint_cli.modalities.table import signal_record
 from nint_cli.runs.build import build_field
 from nint_cli.runs.checkpoint_state import AVERAGE, Numbers, check
@@ -50,6 +51,7 @@ class Origin(BaseModel):
         nint: Version of nint.
         torch: Version of PyTorch.
         numpy: Version of NumPy, which draws; up to format 4 nobody needed it.
+        numba: Version of Numba, if it compiled the loops of fields.
         threads: Threads that PyTorch splits sums over.
     """
 
@@ -58,12 +60,18 @@ class Origin(BaseModel):
     nint: str
     torch: str
     numpy: str = np.__version__
+    numba: str | None = None
     threads: int
 
     @classmethod
     def here(cls) -> Self:
         """Describe this process."""
-        return cls(nint=__version__, torch=str(torch.__version__), threads=torch.get_num_threads())
+        return cls(
+            nint=__version__,
+            torch=str(torch.__version__),
+            numba=kernels.version(),
+            threads=torch.get_num_threads(),
+        )
 
 
 class Ended(BaseModel):

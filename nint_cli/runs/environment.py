@@ -15,6 +15,7 @@ from nint_cli.derivatives.engine import EXACT
 from nint_cli.derivatives.ntk import dense_ntk, ntk_residual_product
 from nint_cli.derivatives.sweep import predict
 from nint_cli.fields.base import Field
+from nint_cli.fields.kernels import loading as kernels
 from nint_cli.fields.siren import Siren
 from nint_cli.metrics.schema import Environment, MemoryRecord, PrecisionRecord
 from nint_cli.modalities.image.metrics import mean_squared_error, psnr_db
@@ -71,6 +72,7 @@ def describe(
         python=platform.python_version(),
         torch=torch.__version__,
         numpy=np.__version__,
+        numba=kernels.version(),
         platform=platform.platform(),
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if cuda else platform.machine(),

@@ -20,6 +20,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
+from nint_cli.fields.kernels import loading as kernels
 from nint_cli.metrics.schema import (
     FinalRecord,
     GuidanceRecord,
@@ -169,6 +170,8 @@ class Fit:
                 folder.write(name, content)
         for note in self.subject.notes:
             control.note(note)
+        if self.subject.signal.device.type == "cpu" and kernels.why_not() is not None:
+            control.note(f"{kernels.why_not()}; PyTorch does its work, in more time")
         observer = self._observer = RunObserver(
             self.subject,
             config,

@@ -1,0 +1,86 @@
+"""Whether compiled kernels can be used, and for which tensors."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from nint_cli.fields.base import Kernel
+    from nint_cli.fields.kernels.activations import Activate
+
+_TYPES = {torch.float32, torch.bfloat16}
+
+
+@cache
+def why_not() -> str | None:
+    """Return why no kernel can be used in this process; None if they can."""
+    before = torch.get_num_threads()
+    try:
+        import numba
+
+        # They look for a folder to keep what is compiled, and there may be none.
+        from nint_cli.fields.kernels import grid_loops, passes  # noqa: F401
+
+        # PyTorch's library for threads: a pool of another one would compete with PyTorch's.
+        numba.config.THREADING_LAYER = "omp"  # type: ignore[attr-defined]
+        numba.set_num_threads(1)  # which starts the threads
+    except Exception as error:  # SystemError beside a NumPy that it does not know, and others
+        return f"Numba does not work here: {' '.join(str(error).split())}"
+    finally:
+        torch.set_num_threads(before)  # starting them tells that library another number
+    return None
+
+
+def version() -> str | None:
+    """Return the version of Numba that compiles the kernels; None where PyTorch does the work."""
+    if why_not() is not None:
+        return None
+    import numba
+
+    return str(numba.__version__)
+
+
+def usable(tensor: Tensor) -> bool:
+    """Return whether kernels can compute with a tensor.
+
+    Args:
+        tensor: What they would read or write.
+
+    Returns:
+        True for float32 and bfloat16 on the CPU, in rows without gaps, outside of autograd and of
+        PyTorch's transforms.
+    """
+    return (
+        tensor.dtype in _TYPES
+        and tensor.device.type == "cpu"
+        and type(tensor) in {Tensor, torch.nn.Parameter}
+        and tensor.is_contiguous()
+        and not torch.is_grad_enabled()
+        and why_not() is None
+    )
+
+
+def compiled_pass(kernel: "Kernel | None", bias: Tensor) -> "Activate | None":
+    """Return the compiled pass of an activation; None where PyTorch is to do it.
+
+    Args:
+        kernel: Its name; None for an activation that has none.
+        bias: (F,), of its layer.
+    """
+    if kernel is None or bias.dtype != torch.float32 or not usable(bias):
+        return None
+    from nint_cli.fields.kernels.activations import Activate
+
+    return Activate(kernel.kind, kernel.constant)
+
+
+def threads() -> int:
+    """Let Numba use as many threads as PyTorch, and return how many."""
+    import numba
+
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    count = min(torch.get_num_threads(), most)
+    numba.set_num_threads(count)
+    return count
