@@ -68,8 +68,7 @@ class Levels:
             (0,) * coords.shape[1],
             (0,) * features,
             one.detach().numpy(),
-            *self._numbers,
-            points.dtype.type(self.half_range),
+            (*self._numbers, points.dtype.type(self.half_range)),
             other.numpy(),
             threads(),
         )

@@ -15,8 +15,10 @@ _BLOCK = 64
 
 
 @njit(**SERIAL)
-def _corners(coords, axes, level, cells, factors, hashed, mask, start, reach, rows, weights):
+def _corners(coords, axes, level, levels, rows, weights):
     """Find the rows of the corners of each point's cell, and their weights."""
+    starts, cells, factors, dense, mask, reach = levels
+    hashed = level >= dense
     count = coords.shape[0]
     for i in range(count):
         rows[0, i] = 0
@@ -40,11 +42,11 @@ def _corners(coords, axes, level, cells, factors, hashed, mask, start, reach, ro
                 weights[k, i] = weight * (np.float32(1) - inside)
     for k in range(1 << len(axes)):
         for i in range(count):
-            rows[k, i] = (rows[k, i] & mask if hashed else rows[k, i]) + start
+            rows[k, i] = (rows[k, i] & mask if hashed else rows[k, i]) + starts[level]
 
 
 @njit(**PARALLEL)
-def read(coords, axes, features, table, starts, cells, factors, dense, mask, reach, out, parts):
+def read(coords, axes, features, table, levels, out, parts):
     """Interpolate in every level's grid.
 
     Args:
@@ -52,12 +54,9 @@ def read(coords, axes, features, table, starts, cells, factors, dense, mask, rea
         axes: D zeros.
         features: F zeros.
         table: (rows, F) of all levels.
-        starts: (L,) first row of each level.
-        cells: (L, D) cells along each axis.
-        factors: (L, D) strides of dense levels, primes of hashed ones.
-        dense: Number of levels that are not hashed.
-        mask: Rows of a hashed level, less one.
-        reach: Coords are clamped to [-reach, reach], which the grids span.
+        levels: First row (L,) of each level; cells (L, D) along each axis; factors (L, D),
+            strides of dense levels and primes of hashed ones; how many are dense; rows of a hashed
+            one, less one; and R: coords are clamped to [-R, R], which the grids span.
         out: (B, L F), written.
         parts: Number of threads.
     """
@@ -69,20 +68,8 @@ def read(coords, axes, features, table, starts, cells, factors, dense, mask, rea
         for first in range(points * part // parts, end, _BLOCK):
             block = coords[first : min(first + _BLOCK, end)]
             found = out[first : min(first + _BLOCK, end)]
-            for level in range(len(starts)):
-                _corners(
-                    block,
-                    axes,
-                    level,
-                    cells,
-                    factors,
-                    level >= dense,
-                    mask,
-                    starts[level],
-                    reach,
-                    rows,
-                    weights,
-                )
+            for level in range(len(levels[0])):
+                _corners(block, axes, level, levels, rows, weights)
                 for i in range(len(block)):
                     for feature in range(width):
                         total = np.float32(0)
@@ -92,34 +79,20 @@ def read(coords, axes, features, table, starts, cells, factors, dense, mask, rea
 
 
 @njit(**PARALLEL)
-def add_gradient(
-    coords, axes, features, total, starts, cells, factors, dense, mask, reach, gradient, parts
-):
+def add_gradient(coords, axes, features, total, levels, gradient, parts):
     """Add the gradient by the features (B, L F) to that by the table, `total`; see `read`.
 
     A level is one thread's, so that none waits for another, and sums have one order.
     """
-    points, corners, width, levels = len(coords), 1 << len(axes), len(features), len(starts)
+    points, corners, width = len(coords), 1 << len(axes), len(features)
     for part in prange(parts):
         rows = np.empty((corners, _BLOCK), np.int32)
         weights = np.empty((corners, _BLOCK), np.float32)
-        for level in range(part, levels, parts):
+        for level in range(part, len(levels[0]), parts):
             for first in range(0, points, _BLOCK):
                 block = coords[first : first + _BLOCK]
                 given = gradient[first : first + _BLOCK]
-                _corners(
-                    block,
-                    axes,
-                    level,
-                    cells,
-                    factors,
-                    level >= dense,
-                    mask,
-                    starts[level],
-                    reach,
-                    rows,
-                    weights,
-                )
+                _corners(block, axes, level, levels, rows, weights)
                 for i in range(len(block)):
                     for k in range(corners):
                         row, weight = rows[k, i], weights[k, i]
@@ -128,9 +101,7 @@ def add_gradient(
 
 
 @njit(**PARALLEL)
-def leverage(
-    coords, axes, features, norms, starts, cells, factors, dense, mask, reach, gradient, parts
-):
+def leverage(coords, axes, features, norms, levels, gradient, parts):
     """Write the squared norm of what each point alone adds to the table into `norms` (B,).
 
     Corners that share a row of a hashed level count as one; see `add_gradient`.
@@ -143,21 +114,9 @@ def leverage(
         for first in range(points * part // parts, end, _BLOCK):
             block = coords[first : min(first + _BLOCK, end)]
             norms[first : first + len(block)] = 0
-            for level in range(len(starts)):
-                hashed = level >= dense
-                _corners(
-                    block,
-                    axes,
-                    level,
-                    cells,
-                    factors,
-                    hashed,
-                    mask,
-                    starts[level],
-                    reach,
-                    rows,
-                    weights,
-                )
+            for level in range(len(levels[0])):
+                hashed = level >= levels[3]
+                _corners(block, axes, level, levels, rows, weights)
                 for i in range(len(block)):
                     reached = np.float32(0)
                     for k in range(corners):
