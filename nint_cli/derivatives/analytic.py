@@ -22,6 +22,7 @@ Legend: B coordinates of a block, D coordinate dimensions, F features, C channel
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,8 +30,11 @@ from torch.nn.functional import linear
 
 from nint_cli.derivatives.base import Block, Derivatives
 from nint_cli.derivatives.point_norms import PointNorms
-from nint_cli.fields.base import Activation, Chain, Encoding, Layer, Place, is_finer
-from nint_cli.fields.kernels.loading import compiled_pass
+from nint_cli.fields.base import Activation, Chain, Encoding, Kernel, Layer, Place, is_finer
+from nint_cli.fields.kernels.loading import usable
+
+if TYPE_CHECKING:
+    from nint_cli.fields.kernels.activations import Activate
 
 
 class ByHand(Derivatives):
@@ -366,7 +370,7 @@ class _Activated:
         self._activation = activation
         self._bias = bias
         self.offset = offset
-        self._pass = compiled_pass(getattr(activation, "kernel", None), bias)
+        self._pass = _compiled_pass(activation, bias)
 
     def value(self, h: Tensor, factor: Tensor, out: Tensor | None) -> Tensor:
         """Return act(W h + b); `out` is memory for it."""
@@ -386,6 +390,16 @@ class _Activated:
         if h.dtype == self.offset.dtype:
             return torch.mm(h, factor.T, out=out)
         return torch.mm(h, factor.T).to(self.offset.dtype)
+
+
+def _compiled_pass(activation: Activation | None, bias: Tensor) -> "Activate | None":
+    """Return the compiled pass of an activation; None where PyTorch is to do it."""
+    kernel: Kernel | None = getattr(activation, "kernel", None)
+    if kernel is None or bias.dtype != torch.float32 or not usable(bias):
+        return None
+    from nint_cli.fields.kernels.activations import Activate
+
+    return Activate(kernel.kind, kernel.constant)
 
 
 def _affine(h: Tensor, factor: Tensor, offset: Tensor, out: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from nint_cli.fields.ffn import Ffn
 from nint_cli.fields.finer import VariablePeriodicSine
 from nint_cli.fields.gauss import Gaussian
 from nint_cli.fields.hashgrid import HashGrid
+from nint_cli.fields.kernels import loading
 from nint_cli.fields.mlp import Relu
 from nint_cli.fields.siren import Sine, Siren
 from tests.cli.test_cli import nint, strict
@@ -67,16 +68,25 @@ def test_coords_keep_every_digit():
     assert torch.equal(first, coords)
 
 
-def test_the_oracle_of_a_product_in_bfloat16():
-    """A layer between others is act(W16 h16 + b16), rounded before and after the sine."""
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_oracle_of_a_product_in_bfloat16(compiled, monkeypatch):
+    """A layer between others is act(W16 h16 + b16), rounded before and after the sine.
+
+    A compiled pass adds the bias in float32, after the product was rounded.
+    """
+    if not compiled:
+        monkeypatch.setattr(loading, "why_not", lambda: "pretended")
     field = Siren(2, 3, hidden_features=16, hidden_layers=2, generator=generator(1))
     coords, _ = PICTURE.slice(0, 30)
     found = Engine(torch.bfloat16).derivatives(field).linearise(coords)
     h = found.inputs[1].double()
     layer = field.chain().layers[1]
     weight = (layer.scale * layer.weight).detach().bfloat16().double()
-    bias = (layer.scale * layer.bias).detach().bfloat16().double()
-    z = (h @ weight.T + bias).bfloat16().double()
+    bias = (layer.scale * layer.bias).detach()
+    if compiled:
+        z = (h @ weight.T).bfloat16().double() + bias.double()
+    else:
+        z = (h @ weight.T + bias.bfloat16().double()).bfloat16().double()
     torch.testing.assert_close(found.inputs[2].double(), z.sin(), rtol=2**-8, atol=1e-6)
     slope = found.slopes[1]
     assert slope.dtype == torch.bfloat16

@@ -1,14 +1,9 @@
 """Whether compiled kernels can be used, and for which tensors."""
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from nint_cli.fields.base import Kernel
-    from nint_cli.fields.kernels.activations import Activate
 
 _TYPES = {torch.float32, torch.bfloat16}
 
@@ -60,20 +55,6 @@ def usable(tensor: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and why_not() is None
     )
-
-
-def compiled_pass(kernel: "Kernel | None", bias: Tensor) -> "Activate | None":
-    """Return the compiled pass of an activation; None where PyTorch is to do it.
-
-    Args:
-        kernel: Its name; None for an activation that has none.
-        bias: (F,), of its layer.
-    """
-    if kernel is None or bias.dtype != torch.float32 or not usable(bias):
-        return None
-    from nint_cli.fields.kernels.activations import Activate
-
-    return Activate(kernel.kind, kernel.constant)
 
 
 def threads() -> int:
