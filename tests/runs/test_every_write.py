@@ -112,8 +112,8 @@ def inputs(tmp_path, picture):
     ("modality", "kind", "every"),
     [
         ("image", "fit", 5),
-        ("audio", "resume", 3),
-        ("sdf", "fit", 7),
+        ("audio", "resume", 14),
+        ("sdf", "fit", 23),
         *(
             pytest.param(modality, kind, 1, marks=pytest.mark.slow)
             for modality in ("image", "audio", "sdf")

@@ -38,7 +38,7 @@ def run(words):
 """
 
 
-@pytest.mark.parametrize("times", [12, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [7, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_killed_run_always_goes_on_to_the_same_bits(times, smoke, tmp_path):
     """SIGKILL at random moments; every folder that has a checkpoint ends as if never killed."""
     script = (
@@ -90,7 +90,7 @@ for number in range(times):
     assert resumed >= 0.4 * times
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_death_at_every_write_sync_and_rename_loses_nothing(every, smoke, tmp_path):
     """It is killed at the nth such call, for each or each fifth n, until it gets by."""
     script = (

@@ -70,9 +70,9 @@ def test_any_number_is_as_likely_anywhere(computed, population):
 def test_neighbours_go_anywhere_on_their_own(computed):
     """Of two neighbouring places, in a row or a column, all pairs of numbers are as likely."""
     population = 49
-    for left, right in ((3, 4), (3, 10), (0, 48)):
+    for left, right in ((3, 4), (3, 10)):
         hits = np.zeros((population, population))
-        for seed in range(20_000):
+        for seed in range(8_000):
             a, b = Order(population, stream(seed)).at(np.array([left, right]))
             hits[a, b] += 1
         apart = hits[~np.eye(population, dtype=bool)]

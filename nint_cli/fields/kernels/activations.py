@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nint_cli.fields.kernels.loading import threads
-from nint_cli.fields.kernels.passes import activate
+from nint_cli.fields.kernels import passes
+from nint_cli.fields.kernels.threads import run
 
 KINDS = ("sine", "finer", "gaussian")
 """Activations that have a compiled pass; PyTorch takes a ReLU as fast."""
@@ -49,9 +49,9 @@ class Activate:
         return z, slope
 
     def _run(self, z: Tensor, bias: Tensor, slope: Tensor) -> None:
-        parts = threads()
         constant = np.float32(self.constant)
-        activate(KINDS.index(self.kind), constant, _array(z), bias.numpy(), _array(slope), parts)
+        arguments = (KINDS.index(self.kind), constant, _array(z), bias.numpy(), _array(slope))
+        run(passes.activate, passes.activate_all, arguments)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32] | NDArray[np.int16]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nint_cli.fields.kernels import grid_loops
-from nint_cli.fields.kernels.loading import threads
+from nint_cli.fields.kernels.threads import run
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class Levels:
 
     def _run(self, name: str, coords: Tensor, one: Tensor, features: int, other: Tensor) -> None:
         points = coords.detach().numpy()
-        getattr(grid_loops, name)(
+        arguments = (
             points,
             (0,) * coords.shape[1],
             (0,) * features,
             one.detach().numpy(),
             (*self._numbers, points.dtype.type(self.half_range)),
             other.numpy(),
-            threads(),
         )
+        run(getattr(grid_loops, name), getattr(grid_loops, f"{name}_all"), arguments)
 
     @cached_property
     def _numbers(self) -> tuple[object, ...]:

@@ -45,11 +45,13 @@ def _corners(coords, axes, level, levels, rows, weights):
             rows[k, i] = (rows[k, i] & mask if hashed else rows[k, i]) + starts[level]
 
 
-@njit(**PARALLEL)
-def read(coords, axes, features, table, levels, out, parts):
-    """Interpolate in every level's grid.
+@njit(**SERIAL)
+def read(part, parts, coords, axes, features, table, levels, out):
+    """Interpolate in every level's grid, one part of the points.
 
     Args:
+        part: Which part.
+        parts: Number of parts, one per thread.
         coords: (B, D).
         axes: D zeros.
         features: F zeros.
@@ -58,75 +60,92 @@ def read(coords, axes, features, table, levels, out, parts):
             strides of dense levels and primes of hashed ones; how many are dense; rows of a hashed
             one, less one; and R: coords are clamped to [-R, R], which the grids span.
         out: (B, L F), written.
-        parts: Number of threads.
     """
     points, corners, width = len(coords), 1 << len(axes), len(features)
-    for part in prange(parts):
-        rows = np.empty((corners, _BLOCK), np.int32)
-        weights = np.empty((corners, _BLOCK), np.float32)
-        end = points * (part + 1) // parts
-        for first in range(points * part // parts, end, _BLOCK):
-            block = coords[first : min(first + _BLOCK, end)]
-            found = out[first : min(first + _BLOCK, end)]
-            for level in range(len(levels[0])):
-                _corners(block, axes, level, levels, rows, weights)
-                for i in range(len(block)):
-                    for feature in range(width):
-                        total = np.float32(0)
-                        for k in range(corners):
-                            total += weights[k, i] * table[rows[k, i], feature]
-                        found[i, level * width + feature] = total
-
-
-@njit(**PARALLEL)
-def add_gradient(coords, axes, features, total, levels, gradient, parts):
-    """Add the gradient by the features (B, L F) to that by the table, `total`; see `read`.
-
-    A level is one thread's, so that none waits for another, and sums have one order.
-    """
-    points, corners, width = len(coords), 1 << len(axes), len(features)
-    for part in prange(parts):
-        rows = np.empty((corners, _BLOCK), np.int32)
-        weights = np.empty((corners, _BLOCK), np.float32)
-        for level in range(part, len(levels[0]), parts):
-            for first in range(0, points, _BLOCK):
-                block = coords[first : first + _BLOCK]
-                given = gradient[first : first + _BLOCK]
-                _corners(block, axes, level, levels, rows, weights)
-                for i in range(len(block)):
+    rows = np.empty((corners, _BLOCK), np.int32)
+    weights = np.empty((corners, _BLOCK), np.float32)
+    end = points * (part + 1) // parts
+    for first in range(points * part // parts, end, _BLOCK):
+        block = coords[first : min(first + _BLOCK, end)]
+        found = out[first : min(first + _BLOCK, end)]
+        for level in range(len(levels[0])):
+            _corners(block, axes, level, levels, rows, weights)
+            for i in range(len(block)):
+                for feature in range(width):
+                    total = np.float32(0)
                     for k in range(corners):
-                        row, weight = rows[k, i], weights[k, i]
-                        for feature in range(width):
-                            total[row, feature] += weight * given[i, level * width + feature]
+                        total += weights[k, i] * table[rows[k, i], feature]
+                    found[i, level * width + feature] = total
 
 
-@njit(**PARALLEL)
-def leverage(coords, axes, features, norms, levels, gradient, parts):
+@njit(**SERIAL)
+def add_gradient(part, parts, coords, axes, features, total, levels, gradient):
+    """Add the gradient by the features (B, L F) to that by the table, `total`: some of the levels.
+
+    See `read`. A level is one thread's, so that none waits for another, and sums have one order.
+    """
+    points, corners, width = len(coords), 1 << len(axes), len(features)
+    rows = np.empty((corners, _BLOCK), np.int32)
+    weights = np.empty((corners, _BLOCK), np.float32)
+    for level in range(part, len(levels[0]), parts):
+        for first in range(0, points, _BLOCK):
+            block = coords[first : first + _BLOCK]
+            given = gradient[first : first + _BLOCK]
+            _corners(block, axes, level, levels, rows, weights)
+            for i in range(len(block)):
+                for k in range(corners):
+                    row, weight = rows[k, i], weights[k, i]
+                    for feature in range(width):
+                        total[row, feature] += weight * given[i, level * width + feature]
+
+
+@njit(**SERIAL)
+def leverage(part, parts, coords, axes, features, norms, levels, gradient):
     """Write the squared norm of what each point alone adds to the table into `norms` (B,).
 
     Corners that share a row of a hashed level count as one; see `add_gradient`.
     """
     points, corners, width = len(coords), 1 << len(axes), len(features)
+    rows = np.empty((corners, _BLOCK), np.int32)
+    weights = np.empty((corners, _BLOCK), np.float32)
+    end = points * (part + 1) // parts
+    for first in range(points * part // parts, end, _BLOCK):
+        block = coords[first : min(first + _BLOCK, end)]
+        norms[first : first + len(block)] = 0
+        for level in range(len(levels[0])):
+            hashed = level >= levels[3]
+            _corners(block, axes, level, levels, rows, weights)
+            for i in range(len(block)):
+                reached = np.float32(0)
+                for k in range(corners):
+                    reached += weights[k, i] * weights[k, i]
+                    if hashed:
+                        for other in range(k):
+                            same = rows[k, i] == rows[other, i]
+                            both = weights[k, i] * weights[other, i]
+                            reached += np.float32(2) * both if same else np.float32(0)
+                square = np.float32(0)
+                for feature in range(width):
+                    square += gradient[first + i, level * width + feature] ** 2
+                norms[first + i] += reached * square
+
+
+@njit(**PARALLEL)
+def read_all(parts, coords, axes, features, table, levels, out):
+    """Run every part of `read`."""
     for part in prange(parts):
-        rows = np.empty((corners, _BLOCK), np.int32)
-        weights = np.empty((corners, _BLOCK), np.float32)
-        end = points * (part + 1) // parts
-        for first in range(points * part // parts, end, _BLOCK):
-            block = coords[first : min(first + _BLOCK, end)]
-            norms[first : first + len(block)] = 0
-            for level in range(len(levels[0])):
-                hashed = level >= levels[3]
-                _corners(block, axes, level, levels, rows, weights)
-                for i in range(len(block)):
-                    reached = np.float32(0)
-                    for k in range(corners):
-                        reached += weights[k, i] * weights[k, i]
-                        if hashed:
-                            for other in range(k):
-                                same = rows[k, i] == rows[other, i]
-                                both = weights[k, i] * weights[other, i]
-                                reached += np.float32(2) * both if same else np.float32(0)
-                    square = np.float32(0)
-                    for feature in range(width):
-                        square += gradient[first + i, level * width + feature] ** 2
-                    norms[first + i] += reached * square
+        read(part, parts, coords, axes, features, table, levels, out)
+
+
+@njit(**PARALLEL)
+def add_gradient_all(parts, coords, axes, features, total, levels, gradient):
+    """Run every part of `add_gradient`."""
+    for part in prange(parts):
+        add_gradient(part, parts, coords, axes, features, total, levels, gradient)
+
+
+@njit(**PARALLEL)
+def leverage_all(parts, coords, axes, features, norms, levels, gradient):
+    """Run every part of `leverage`."""
+    for part in prange(parts):
+        leverage(part, parts, coords, axes, features, norms, levels, gradient)

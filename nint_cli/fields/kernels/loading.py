@@ -11,20 +11,11 @@ _TYPES = {torch.float32, torch.bfloat16}
 @cache
 def why_not() -> str | None:
     """Return why no kernel can be used in this process; None if they can."""
-    before = torch.get_num_threads()
     try:
-        import numba
-
         # They look for a folder to keep what is compiled, and there may be none.
         from nint_cli.fields.kernels import grid_loops, passes  # noqa: F401
-
-        # PyTorch's library for threads: a pool of another one would compete with PyTorch's.
-        numba.config.THREADING_LAYER = "omp"  # type: ignore[attr-defined]
-        numba.set_num_threads(1)  # which starts the threads
-    except Exception as error:  # SystemError beside a NumPy that it does not know, and others
+    except Exception as error:  # SystemError beside a NumPy that Numba does not know, and others
         return f"Numba does not work here: {' '.join(str(error).split())}"
-    finally:
-        torch.set_num_threads(before)  # starting them tells that library another number
     return None
 
 
@@ -55,13 +46,3 @@ def usable(tensor: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and why_not() is None
     )
-
-
-def threads() -> int:
-    """Let Numba use as many threads as PyTorch, and return how many."""
-    import numba
-
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    count = min(torch.get_num_threads(), most)
-    numba.set_num_threads(count)
-    return count

@@ -75,28 +75,35 @@ def _activate(kind, constant, x, slope):
         rows.gaussian(x, slope)
 
 
-@njit(**PARALLEL)
-def activate(kind, constant, z, bias, slope, parts):
+@njit(**SERIAL)
+def activate(part, parts, kind, constant, z, bias, slope):
     """Replace z by act(z + bias) and write act'(z + bias) into `slope`.
 
     Args:
+        part: Which part of the rows.
+        parts: Number of parts, one per thread.
         kind: Place of the activation in `activations.KINDS`.
         constant: What it depends on.
         z: (B, F), float32, or the bits of bfloat16 as int16.
         bias: (F,), float32.
         slope: Like z; (0, 0) where it is not wanted.
-        parts: Number of threads.
     """
     count, width = z.shape
     height = max(1, _BLOCK // max(1, width))
+    x, dx = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
+    end = count * (part + 1) // parts
+    for first in range(count * part // parts, end, height):
+        last = min(first + height, end)
+        size = (last - first) * width
+        _load(z[first:last], bias, x)
+        _activate(kind, constant, x[:size], dx[:size])
+        _store(x[:size], z[first:last])
+        if slope.size:
+            _store(dx[:size], slope[first:last])
+
+
+@njit(**PARALLEL)
+def activate_all(parts, kind, constant, z, bias, slope):
+    """Run every part of `activate`."""
     for part in prange(parts):
-        x, dx = np.empty(height * width, np.float32), np.empty(height * width, np.float32)
-        end = count * (part + 1) // parts
-        for first in range(count * part // parts, end, height):
-            last = min(first + height, end)
-            size = (last - first) * width
-            _load(z[first:last], bias, x)
-            _activate(kind, constant, x[:size], dx[:size])
-            _store(x[:size], z[first:last])
-            if slope.size:
-                _store(dx[:size], slope[first:last])
+        activate(part, parts, kind, constant, z, bias, slope)

@@ -221,11 +221,16 @@ def test_a_machine_without_numba_fits_and_says_so(smoke, tmp_path):
     assert '"numba": null' in done.stdout
 
 
-def test_the_number_of_threads_stays():
+def test_the_number_of_threads_stays_and_a_fork_needs_none():
+    """A fork has the memory of its parent, but none of its threads."""
     script = (
-        "import torch; torch.set_num_threads(1)\n"
-        "from nint_cli.fields.kernels import loading\n"
-        "assert loading.why_not() is None, loading.why_not()\n"
-        "assert torch.get_num_threads() == 1\n"
+        "import os, torch; torch.set_num_threads(2); torch.set_grad_enabled(False)\n"
+        "from nint_cli.fields.kernels.activations import Activate\n"
+        "def sine(): return Activate('sine').value(torch.ones(9, 4), torch.zeros(4))\n"
+        "found = sine()\n"
+        "assert torch.get_num_threads() == 2\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(0 if torch.equal(sine(), found) else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
