@@ -346,7 +346,7 @@ def test_another_torch_or_number_of_threads_is_said(capsys, smoke, tmp_path, mon
     nint(capsys, *smoke, "-o", path)
     assert "may differ" not in nint(capsys, "resume", path, "--steps", 34)[2]
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "get_num_threads", lambda: threads + 1)
+        torch.set_num_threads(threads + 1)
         patch.setattr(torch, "__version__", "9.9.0")
         assert "may differ" not in nint(capsys, "resume", path)[2]  # for nothing is left to do
         code, _, err = nint(capsys, "resume", path, "--steps", 37)
@@ -357,6 +357,7 @@ def test_another_torch_or_number_of_threads_is_said(capsys, smoke, tmp_path, mon
         f"began with torch {torch.__version__}, threads {threads} and goes on with "
         f"torch 9.9.0, threads {threads + 1}: the bits may differ"
     ) in notes[0]
+    torch.set_num_threads(threads)
     saved = checkpoint.read(path / "checkpoints/step-0000000037.safetensors")
     assert saved.origin == checkpoint.Origin.here()  # that of the beginning, still
     with monkeypatch.context() as patch:
