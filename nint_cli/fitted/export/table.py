@@ -1,0 +1,21 @@
+"""The formats of `nint export` by name: the one place that lists them.
+
+Nothing heavy is loaded before it is asked for, so that the command line can name them at once.
+"""
+
+from collections.abc import Mapping
+
+from nint_cli.fitted.export.format import Format
+
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        Format(
+            name="safetensors",
+            suffix=".safetensors",
+            summary="the field alone, which nint opens again",
+            module="safetensors",
+            reopens=True,
+        ),
+    )
+}
