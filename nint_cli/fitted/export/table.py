@@ -17,5 +17,17 @@ FORMATS: Mapping[str, Format] = {
             module="safetensors",
             reopens=True,
         ),
+        Format(
+            name="onnx",
+            suffix=".onnx",
+            summary="a model for ONNX Runtime and what else runs ONNX",
+            module="onnx",
+        ),
+        Format(
+            name="torch",
+            suffix=".pt2",
+            summary="a program that torch.export.load opens without nint",
+            module="torch",
+        ),
     )
 }
