@@ -29,5 +29,12 @@ FORMATS: Mapping[str, Format] = {
             summary="a program that torch.export.load opens without nint",
             module="torch",
         ),
+        Format(
+            name="numpy",
+            suffix="-numpy",
+            summary="a folder with arrays and a script that needs NumPy only",
+            module="numpy",
+            folder=("field.npz", "decode.py"),
+        ),
     )
 }
