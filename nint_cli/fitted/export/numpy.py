@@ -77,7 +77,7 @@ def _function(script: str, arrays: Arrays) -> Any:  # noqa: ANN401
     return names["field"]
 
 
-_LOADED = 'F = np.load(Path(__file__).resolve().parent / "field.npz")'
+_LOADED = 'F = dict(np.load(Path(__file__).resolve().parent / "field.npz"))'
 _HEAD = (
     '''"""Decode {what}, which nint {version} fitted by the network "{field}".
 
@@ -136,14 +136,15 @@ def _chain(field: ChainField) -> tuple[Arrays, str]:
         arrays.update(more)
         features = "encode(x).astype(np.float32)"
     activation = _activation(field.activation)
-    last = len(chain.layers) - 1
+    last, scale = len(chain.layers) - 1, field.scale
+    product = "h @ W.T + b" if scale == 1 else f"h @ ({scale!r} * W).T + {scale!r} * b"
     code = f'''def field(x):
     """Values of coordinates x."""
     h = {features}
     for i in range({last}):
         W, b = (F[f"{{name}}{{i}}"].astype(h.dtype) for name in ("weight", "bias"))
-        z = h @ ({field.scale!r} * W).T + {field.scale!r} * b
-        h = ({activation}).astype(np.float32)
+        z = {product}
+        h = {activation}.astype(np.float32)
     return h @ F["weight{last}"].T + F["bias{last}"]
 '''
     return arrays, (f"{encoding}\n\n" if encoding else "") + code
