@@ -49,6 +49,17 @@ class Format:
         else:
             refuse_existing(path, overwrite=overwrite)
 
+    def encode(self, fitted: "Fitted", note: Note) -> bytes | Mapping[str, bytes]:
+        """Return the content of the file, or of a folder those of its files by name.
+
+        Args:
+            fitted: The field.
+            note: Told what is worth knowing.
+        """
+        encode = import_module(f"nint_cli.fitted.export.{self.module}").encode
+        content: bytes | Mapping[str, bytes] = encode(fitted, note)
+        return content
+
     def write(self, fitted: "Fitted", path: Path, note: Note, *, overwrite: bool = False) -> None:
         """Write a field whole or not at all.
 
@@ -59,8 +70,7 @@ class Format:
             overwrite: Whether it may replace another one; see `refuse`.
         """
         self.refuse(path, overwrite=overwrite)
-        encode = import_module(f"nint_cli.fitted.export.{self.module}").encode
-        content: bytes | Mapping[str, bytes] = encode(fitted, note)
+        content = self.encode(fitted, note)
         if isinstance(content, bytes):
             write_output(path, lambda file: file.write(content), overwrite=overwrite)
         else:
