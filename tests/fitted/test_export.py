@@ -165,7 +165,8 @@ def test_numpy_alone_gives_the_values_of_every_field():
     subprocess.run([sys.executable, "-I", "-W", "error", "-c", ALONE, *true], check=True)
     for place, values in true.items():
         with np.load(f"{place}-found.npz") as found:
-            assert np.array_equal(found["axis"], values.pop("axis"))
+            axis = values.pop("axis")  # whose bits matter in float32 alone
+            assert np.abs(found["axis"] - axis).max() <= (1e-14 if axis.dtype == float else 0)
             assert all(close(found[key], each) for key, each in values.items()), place
 
 
@@ -197,6 +198,7 @@ def rebuilt(fitted):
 )
 def test_a_script_writes_the_picture_that_nint_reconstructs(dtype, maximum, channels):
     changes = {"dtype": dtype, "maximum": maximum, "high": float(maximum), "channels": channels}
+    changes["shape"] = (1, 30) if channels == 1 else (5, 7)
     fitted = fitted_of("siren", PICTURE.model_copy(update=changes))
     with torch.no_grad():
         fitted.field.biases[-1].add_(0.5)  # or half the pixels were black

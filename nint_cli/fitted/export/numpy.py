@@ -102,7 +102,7 @@ _AXIS = '''def axis(count):
 '''
 _FINE_AXIS = (
     _AXIS
-    + """    return (2.0 * np.arange(count) - (count - 1)) * (HALF_RANGE / (count - 1))
+    + """    return np.linspace(-HALF_RANGE, HALF_RANGE, count)
 """
 )
 _FLOAT32_AXIS = (
