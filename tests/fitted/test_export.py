@@ -324,7 +324,7 @@ def test_what_cannot_be_exported_is_one_line(capsys, run):
         (2, "is not one of 'safetensors'", run, "--format", "safetensor"),
         (2, "--format", run),
         (3, "no such run folder or file", "gone", "--format", "onnx"),
-        (3, "text.bin", "text.bin", "--format", "onnx"),
+        (3, "what opens is a run folder", "text.bin", "--format", "onnx"),
         (3, "no checkpoint of step 1", run, "--format", "onnx", "--step", "1"),
         (4, "there is no folder", run, "--format", "onnx", "-o", "no/a.onnx"),
         (4, "is a folder", run, "--format", "onnx", "-o", run),
