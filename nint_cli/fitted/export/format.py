@@ -23,7 +23,7 @@ class Format:
         name: As ``--format`` takes it.
         suffix: What a name of an output ends with where none is given.
         summary: What is inside and who reads it, a few words for the help.
-        module: Module of this package. Its ``encode(fitted, note)`` returns the content of the
+        module: Module of this package. Its ``encode(fitted, note=)`` returns the content of the
             file in bytes, or of a folder the contents by the names of its files.
         folder: The names of these files; empty for a format of one file.
         reopens: Whether nint opens it again.
@@ -57,7 +57,7 @@ class Format:
             note: Told what is worth knowing.
         """
         encode = import_module(f"nint_cli.fitted.export.{self.module}").encode
-        content: bytes | Mapping[str, bytes] = encode(fitted, note)
+        content: bytes | Mapping[str, bytes] = encode(fitted, note=note)
         return content
 
     def write(self, fitted: "Fitted", path: Path, note: Note, *, overwrite: bool = False) -> None:
