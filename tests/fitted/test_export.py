@@ -5,7 +5,9 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -18,8 +20,10 @@ from PIL import Image
 from nint_cli.api import load_run
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError, OutputError
+from nint_cli.fields.base import Encoding, Field
 from nint_cli.fields.table import FIELDS
 from nint_cli.fitted.export import onnx as onnx_format
+from nint_cli.fitted.export.numpy_outputs import output_of
 from nint_cli.fitted.export.table import FORMATS
 from nint_cli.fitted.fitted import Fitted, open_fitted
 from nint_cli.modalities.audio.record import AudioRecord
@@ -275,6 +279,40 @@ def test_what_nobody_taught_a_format_is_refused_or_taken(name):
         return
     with pytest.raises(ConfigError, match=r"Odd cannot be exported as .*; try torch"):
         FORMATS[name].encode(fitted, quiet)
+
+
+@pytest.mark.parametrize("name", ["onnx", "numpy"])
+def test_fields_and_encodings_that_are_not_known_are_refused(name):
+    class Odd(Encoding):
+        feature_dim = 2
+
+        def features(self, coords):
+            return coords
+
+    class OddField(Field):
+        def forward(self, coords):
+            return coords
+
+        def last_layer(self):
+            return []
+
+    fitted = fitted_of("siren")
+    fitted.field.encoding = Odd()
+    with pytest.raises(ConfigError, match=r"the encoding Odd cannot be exported"):
+        FORMATS[name].encode(fitted, quiet)
+    with pytest.raises(ConfigError, match=r"a OddField cannot be exported"):
+        FORMATS[name].encode(replace(fitted, field=OddField()), quiet)
+
+
+def test_a_modality_without_a_script_is_refused():
+    with pytest.raises(ConfigError, match="smell cannot be exported as numpy"):
+        output_of(SimpleNamespace(kind="smell"))
+
+
+def test_a_field_beyond_what_protobuf_holds_is_refused(monkeypatch):
+    monkeypatch.setattr(onnx_format, "_MOST_BYTES", 100)
+    with pytest.raises(ConfigError, match=r"holds at most 2 GiB .* bytes; try torch"):
+        FORMATS["onnx"].encode(fitted_of("siren"), quiet)
 
 
 def test_a_model_that_differs_is_not_written(monkeypatch):

@@ -39,7 +39,7 @@ DESCRIPTION = "nint.field"
 
 _OPSET = 18  # the first with bitwise operators, which a hash takes
 _IR = 9
-_AXIS_1 = np.array([1])
+_MOST_BYTES = (1 << 31) - (1 << 20)  # protobuf's limit, with room for nodes
 
 
 def encode(fitted: Fitted, note: Note) -> bytes:
@@ -50,9 +50,17 @@ def encode(fitted: Fitted, note: Note) -> bytes:
         note: Told where coords are to be in float64.
 
     Returns:
-        The content of the file; an OutputError is raised if its values are not the field's, a
-        ConfigError if the packages are missing, or the field's parts are not known.
+        The content of the file; an OutputError is raised if its values are not the field's.
+
+    Raises:
+        ConfigError: If the packages are missing, the field's parts are not known, or it is larger
+            than such a file can be.
     """
+    size = fitted.field.byte_count()
+    if size > _MOST_BYTES:
+        raise ConfigError(
+            f"an ONNX file holds at most 2 GiB and the field has {size:,} bytes; try torch"
+        )
     onnx, runtime = _package("onnx"), _package("onnxruntime")
     dtype = coords_type(fitted.signal)
     if dtype == torch.float64:
