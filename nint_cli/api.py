@@ -16,8 +16,10 @@ from nint_cli.config.presets import preset_layer
 from nint_cli.config.schema import RunConfig
 from nint_cli.config.unused import unused
 from nint_cli.config.yaml_text import file_layer
-from nint_cli.errors import ConfigError, DivergedError, NintError
+from nint_cli.errors import ConfigError, DivergedError, NintError, did_you_mean
 from nint_cli.fields.base import Field
+from nint_cli.fitted.export.table import FORMATS
+from nint_cli.fitted.fitted import open_fitted
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.metrics.text import divergence
 from nint_cli.modalities.table import metrics_document, modality
@@ -83,6 +85,32 @@ class Run:
         saved = self._saved
         kind = saved.signal.kind
         return modality(kind).rebuild(saved.signal, saved.config.section(kind), self.field)
+
+    def export(
+        self, path: str | PathLike[str], *, format: str = "safetensors", overwrite: bool = False
+    ) -> None:
+        """Write its network, of the newest checkpoint, in a format that other programs read.
+
+        Args:
+            path: The file, or the folder for ``numpy``.
+            format: One of `nint export --format`, such as ``onnx``.
+            overwrite: Replace an earlier one.
+
+        Raises:
+            ConfigError: If there is no such format, or its package is missing.
+        """
+        if format not in FORMATS:
+            raise ConfigError(
+                f"no format '{format}'{did_you_mean(format, FORMATS)}; there are "
+                f"{', '.join(FORMATS)}"
+            )
+        chosen, target = FORMATS[format], Path(path)
+        chosen.refuse(target, overwrite=overwrite)
+        chosen.write(open_fitted(self.path), target, _warn, overwrite=overwrite)
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=5)
 
 
 def fit(

@@ -204,6 +204,20 @@ def test_python_examples_run(capsys):
     assert "dB" in capsys.readouterr().out
 
 
+def test_the_examples_of_exporting_run(capsys):
+    """The commands first, for the programs open what they write."""
+    make_inputs()
+    page = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+    for line in commands(page):
+        words = shortened(shlex.split(line)[1:])
+        assert cli.run(words) == 0, f"{line}\n{capsys.readouterr().err}"
+    examples = blocks("python", page)
+    assert len(examples) == 4
+    for text in examples:
+        exec(compile(text, "exporting.md", "exec"), {})
+    assert capsys.readouterr().out.count("24, 32, 3") == 3
+
+
 def test_makefile_examples_are_tested():
     rule = blocks("make")[0].strip()
     assert "--continue" in rule

@@ -12,6 +12,7 @@ from nint_cli.cli import console
 from nint_cli.cli.compare import compare_app
 from nint_cli.cli.doctor import doctor
 from nint_cli.cli.evaluate import evaluate
+from nint_cli.cli.export import export
 from nint_cli.cli.fit import fit_app
 from nint_cli.cli.inspect import inspect
 from nint_cli.cli.interrupts import Stopped, interrupts
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(fit_app, name="fit")
 app.command("resume")(resume)
 app.command("eval")(evaluate)
+app.command("export")(export)
 app.add_typer(compare_app, name="compare")
 app.command("inspect")(inspect)
 app.add_typer(config_app, name="config")

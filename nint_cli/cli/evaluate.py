@@ -12,7 +12,10 @@ from nint_cli.errors import ConfigError
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|FILE", help="A run folder, or a file with a fitted field."),
+    ],
     against: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Compare with this file instead of the run's input."),
@@ -41,8 +44,9 @@ def evaluate(
     ] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Rebuild the field of a run from its checkpoint alone and measure its quality."""
+    """Rebuild the field of a run from its checkpoint alone, or a file's, and measure it."""
     from nint_cli.config.layers import Layer, flag_layer
+    from nint_cli.fitted.evaluate import evaluate_file
     from nint_cli.runs.evaluate import evaluate_run
 
     flags: dict[str, tuple[str, object]] = {
@@ -52,9 +56,14 @@ def evaluate(
     }
     if reconstruct and against is not None:
         raise ConfigError("--reconstruct shows the run beside its own input; leave out --against")
+    if reconstruct and run.is_file():
+        raise ConfigError("--reconstruct writes into a run's folder; name the folder")
+    changes = flag_layer(flags, Layer())
     with steered(progress) as control:
-        quality = evaluate_run(
-            run, against, flag_layer(flags, Layer()), reconstruct=reconstruct, control=control
+        quality = (
+            evaluate_file(run, against, changes, control=control)
+            if run.is_file()
+            else evaluate_run(run, against, changes, reconstruct=reconstruct, control=control)
         )
     if json:
         console.result(quality.model_dump_json(indent=2))

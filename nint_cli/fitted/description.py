@@ -26,6 +26,7 @@ class Description(BaseModel):
         reading: The section of the modality, as the run had it.
         signal: The record of the signal; its source is a bare name, for folders are private.
         step: The step the field is of; None if it was trained further since.
+        seed: Of the run, which decides at which points a shape is measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Description(BaseModel):
     reading: dict[str, Any]
     signal: dict[str, Any]
     step: int | None = Setting(None, ge=0)
+    seed: int = Setting(0, ge=0)
 
 
 def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Description:
@@ -59,6 +61,7 @@ def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Descr
         reading=config.section(signal.kind).model_dump(mode="json"),
         signal=document,
         step=step,
+        seed=config.seed,
     )
 
 
@@ -77,6 +80,7 @@ def settings_of(description: Description) -> tuple[RunConfig, SignalRecord]:
         "field": description.field,
         description.field: description.field_settings,
         signal.kind: description.reading,
+        "seed": description.seed,
     })
     return config, signal
 

@@ -59,9 +59,19 @@ def open_fitted(
     elif safetensors_file.is_one(path):
         return Fitted(path, *safetensors_file.read(path))
     else:
-        saved = checkpoint.read(path)
+        saved = _of_checkpoint(path)
     found = checkpoint.rebuild_field(saved)
     return Fitted(path, saved.config, saved.signal, found, saved.state.numbers["step"])
+
+
+def _of_checkpoint(path: Path) -> Checkpoint:
+    try:
+        return checkpoint.read(path)
+    except InputError as error:
+        raise InputError(
+            f"{error}; what opens is a run folder, its checkpoints, and what nint export --format "
+            "safetensors writes"
+        ) from error
 
 
 def _of_run(path: Path, step: int | None, note: Callable[[str], None]) -> Checkpoint:

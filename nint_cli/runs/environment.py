@@ -133,6 +133,10 @@ _PACKAGES = (
 ).split()
 
 
+# Extras that belong to no modality.
+_OTHER_EXTRAS = {"onnx": ("onnx", "onnxruntime")}
+
+
 def package_versions() -> dict[str, str]:
     """Give the installed version of every package that nint stands on; absent ones say so."""
     found = {}
@@ -147,7 +151,8 @@ def package_versions() -> dict[str, str]:
 def extra_versions() -> dict[str, str]:
     """Say of each extra which versions of its packages are installed."""
     found = {}
-    for extra, packages in chain.from_iterable(m.extras.items() for m in MODALITIES.values()):
+    of_modalities = chain.from_iterable(m.extras.items() for m in MODALITIES.values())
+    for extra, packages in (*of_modalities, *_OTHER_EXTRAS.items()):
         try:
             found[extra] = " ".join(f"{package} {version(package)}" for package in packages)
         except PackageNotFoundError:

@@ -9,15 +9,14 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
-from nint_cli.modalities.base import Subject, nothing_saved
+from nint_cli.modalities.base import ReadSaved, Subject, nothing_saved
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
-from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.control import Control
 from nint_cli.runs.ending import Meter
-from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run
+from nint_cli.signals.record import SignalRecord
 
 
 def evaluate_run(
@@ -49,7 +48,8 @@ def evaluate_run(
         saved, faults = newest(folder)
         for fault in faults:
             control.note(f"{fault}; measuring the checkpoint before it")
-        subject, gone = _read(folder, saved, against, changes or Layer())
+        saved_files = folder.read_saved if against is None else nothing_saved
+        subject, gone = read_again(saved.config, saved.signal, against, changes, saved_files)
         field = checkpoint.rebuild_field(saved).to(subject.signal.device)
         meter = Meter(control, subject.cost_within(None))
         try:
@@ -62,22 +62,48 @@ def evaluate_run(
             quality = subject.quality(field, evaluation, meter)
         finally:
             control.progress.finish_end()
+    return with_reason(quality, gone)
+
+
+def with_reason(quality: Quality, gone: str | None) -> Quality:
+    """Return a quality that says why it has no LPIPS, where `read_again` found the weights gone.
+
+    Args:
+        quality: The quality.
+        gone: What `read_again` gave; None changes nothing.
+    """
     if gone is not None and isinstance(quality, PerceptualQuality):
         return quality.model_copy(update={"lpips_reason": gone})
     return quality
 
 
-def _read(
-    folder: RunFolder, saved: Checkpoint, against: str | None, changes: Layer
+def read_again(
+    config: RunConfig,
+    record: SignalRecord,
+    against: str | None = None,
+    changes: Layer | None = None,
+    saved_files: ReadSaved = nothing_saved,
 ) -> tuple[Subject, str | None]:
-    """Read what a run is compared with; say why there is no LPIPS where its weights are gone."""
-    record = saved.signal
-    config, gone = _measured_as(saved.config, changes)
+    """Read what a fitted field is compared with.
+
+    Args:
+        config: The settings of its run.
+        record: What it was fitted to.
+        against: The input to compare with; None takes what the record names, if it is unchanged.
+        changes: Settings of the section `metrics` over the run's own.
+        saved_files: See `Subject.read`.
+
+    Returns:
+        The input, and why there is no LPIPS where the weights that the run names are gone.
+
+    Raises:
+        InputError: If it cannot be read, is another input, or of another size.
+    """
+    config, gone = _measured_as(config, changes or Layer())
     device = _device_of(config.device)
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        saved_files = folder.read_saved if against is None else nothing_saved
         subject = read_input(record.kind, source, config, device, record, saved_files)
     except InputError as error:
         if against is not None:

@@ -11,6 +11,8 @@ from typing import Any
 from nint_cli.comparison.reading import read_curve, read_run
 from nint_cli.config.layers import Resolved, resolve
 from nint_cli.config.yaml_text import file_layer
+from nint_cli.fitted.export.table import FORMATS
+from nint_cli.fitted.fitted import open_fitted
 from nint_cli.inspection.files import refuse_what_is_in_the_way
 from nint_cli.modalities.audio.files import read_sound
 from nint_cli.modalities.image.files import read_picture
@@ -133,6 +135,10 @@ def _of_run(kind: str, run: Path) -> dict[str, Target]:
         run, "inspect/inspect.json", mutated_json, _inspected_before
     )
     found[f"run {kind} checkpoint"] = _checkpoint(run, _loads)
+    field = FORMATS["safetensors"].encode(open_fitted(run), str)
+    assert isinstance(field, bytes)
+    damage = partial(_damaged_tensors, "nint.field", field)
+    found[f"field {kind}"] = Target(damage, _opens_field, ".safetensors")
     return found
 
 
@@ -196,6 +202,11 @@ _DOCUMENTS: Mapping[str, _Damage] = {
     "metrics.json": mutated_json,
     "log.jsonl": mutated_lines,
 }
+
+
+def _opens_field(data: bytes, folder: Path) -> None:
+    (folder / "a.safetensors").write_bytes(data)
+    open_fitted(folder / "a.safetensors")
 
 
 def _opens(run: Path, folder: Path) -> None:

@@ -48,7 +48,7 @@ def encode_sound(
         The file's content, and how many samples were beyond what its integers hold and were
         clipped; 0 for floating point, which keeps them.
     """
-    written = _WRITTEN.get(subtype, "PCM_16")
+    written = kept_as(subtype)
     length, channels = waveform.shape
     size = length * channels * {"PCM_16": 2, "DOUBLE": 8}.get(written, 4)
     container = "WAV" if speakers is None else "WAVEX"
@@ -66,6 +66,18 @@ def encode_sound(
     if container != "WAV":  # which is extensible, with a mask that libsndfile chose
         _set(wav, b"fmt ", 28, speakers or 0)
     return bytes(wav), clipped
+
+
+def kept_as(subtype: str) -> str:
+    """Return the encoding in which WAV keeps a sound, by libsndfile's name.
+
+    Args:
+        subtype: The input's encoding, `Sound.subtype`.
+
+    Returns:
+        One of PCM_16, PCM_24, PCM_32, FLOAT and DOUBLE.
+    """
+    return _WRITTEN.get(subtype, "PCM_16")
 
 
 def _stored(waveform: Waveform, written: str) -> tuple[NDArray[Any], int]:

@@ -501,7 +501,7 @@ def test_doctor_says_which_extras_are_there(capsys, monkeypatch):
     assert extras["lpips"].startswith("lpips ")
     pictures = replace(MODALITIES["image"], extras={"flip": ("no-such-package",)})
     monkeypatch.setattr(environment, "MODALITIES", {"image": pictures})
-    assert environment.extra_versions() == {"flip": "not installed (pip install 'nint[flip]')"}
+    assert environment.extra_versions()["flip"] == "not installed (pip install 'nint[flip]')"
 
 
 # Settings

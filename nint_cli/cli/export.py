@@ -1,0 +1,59 @@
+"""``nint export``: a fitted field for other programs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nint_cli.cli import console
+from nint_cli.cli.signals_and_outcome import shown
+from nint_cli.fitted.export.table import FORMATS
+
+if TYPE_CHECKING:
+    FormatName = str
+else:  # Typer names them all where one is misspelt
+    FormatName = Literal[tuple(FORMATS)]
+
+_SUMMARIES = "; ".join(f"{each.name}: {each.summary}" for each in FORMATS.values())
+
+
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|FILE", help="A run folder, a checkpoint, or a field's file."),
+    ],
+    format_: Annotated[FormatName, typer.Option("--format", help=f"{_SUMMARIES}.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="What to write; the input's name with the format's suffix, in this folder, if "
+            "not given.",
+        ),
+    ] = None,
+    step: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Of a kept checkpoint; the newest if not given."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+) -> int:
+    """Write a fitted field in a format that other programs read."""
+    console.set_loudness(quiet=quiet, verbose=False)
+    from nint_cli.fitted.fitted import open_fitted
+    from nint_cli.signals.source import source_stem
+
+    chosen = FORMATS[format_]
+    if output is not None:
+        chosen.refuse(output, overwrite=overwrite)
+    fitted = open_fitted(source, step, console.note)
+    path = output or Path(source_stem(fitted.signal.source) + chosen.suffix)
+    chosen.write(fitted, path, console.note, overwrite=overwrite)
+    if chosen.reopens:
+        console.note(f"'{path}' opens again: nint eval and nint export take it in a run's place")
+    console.result(shown(path))
+    return 0

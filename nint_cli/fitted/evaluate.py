@@ -1,0 +1,65 @@
+"""Measuring a field that a file holds."""
+
+from pathlib import Path
+
+from nint_cli.config.layers import Layer
+from nint_cli.errors import InputError
+from nint_cli.fitted.fitted import open_fitted
+from nint_cli.metrics.schema import Quality
+from nint_cli.runs.control import Control
+from nint_cli.runs.ending import Meter
+from nint_cli.runs.evaluate import read_again, with_reason
+from nint_cli.signals.record import SignalRecord
+from nint_cli.signals.source import ARRAY_PREFIX, SAMPLE_PREFIX
+
+
+def evaluate_file(
+    path: Path,
+    against: str | None = None,
+    changes: Layer | None = None,
+    *,
+    control: Control | None = None,
+) -> Quality:
+    """Measure the field of a file as `nint_cli.runs.evaluate.evaluate_run` does that of a run.
+
+    Args:
+        path: A file that `open_fitted` opens.
+        against: The input to compare with; None takes the one that the field was fitted to, where
+            it lies beside the file and is unchanged.
+        changes: Settings of the section `metrics`.
+        control: Shows how far it is, and may stop it.
+
+    Returns:
+        The quality: that of its run, to the last bit, on the same device.
+
+    A signal that comes raises `CutOff`, a file or an input that is unsound, gone, or of another
+    size an `InputError`.
+    """
+    control = control or Control()
+    fitted = open_fitted(path, note=control.note)
+    record = fitted.signal
+    if against is None:
+        record = record.model_copy(update={"source": _beside(path, record)})
+    subject, gone = read_again(fitted.config, record, against, changes)
+    field = fitted.field.to(subject.signal.device)
+    meter = Meter(control, subject.cost_within(None))
+    try:
+        evaluation = subject.evaluate_fully(field, piece=meter)
+        quality = subject.quality(field, evaluation, meter)
+    finally:
+        control.progress.finish_end()
+    return with_reason(quality, gone)
+
+
+def _beside(path: Path, record: SignalRecord) -> str:
+    """Name the input of a file that gives its bare name."""
+    source = record.source
+    if source.startswith(SAMPLE_PREFIX):
+        return source
+    found = path.parent / source
+    if source.startswith(ARRAY_PREFIX) or not found.is_file():
+        raise InputError(
+            f"'{source}', which '{path}' was fitted to, is not beside it; name it with "
+            "--against FILE"
+        )
+    return str(found)

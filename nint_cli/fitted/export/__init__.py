@@ -1,0 +1,1 @@
+"""A fitted field for other programs: one file per format; `table` lists them."""
