@@ -1,5 +1,6 @@
 """``nint eval``: measure a finished run again, from its checkpoint."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,13 @@ def evaluate(
     against: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Compare with this file instead of the run's input."),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Measure a picture between its pixels: --against is S times as large.",
+        ),
     ] = None,
     lpips_weights: Annotated[
         Path | None,
@@ -52,9 +60,18 @@ def evaluate(
     }
     if reconstruct and against is not None:
         raise ConfigError("--reconstruct shows the run beside its own input; leave out --against")
+    if scale is not None and against is None:
+        raise ConfigError("--scale needs the larger picture; name it with --against FILE")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise ConfigError(f"--scale {scale}: expected a number above 0")
     with steered(progress) as control:
         quality = evaluate_run(
-            run, against, flag_layer(flags, Layer()), reconstruct=reconstruct, control=control
+            run,
+            against,
+            flag_layer(flags, Layer()),
+            scale=scale,
+            reconstruct=reconstruct,
+            control=control,
         )
     if json:
         console.result(quality.model_dump_json(indent=2))

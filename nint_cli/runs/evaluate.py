@@ -18,6 +18,7 @@ from nint_cli.runs.ending import Meter
 from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run
+from nint_cli.signals.record import SignalRecord
 
 
 def evaluate_run(
@@ -25,6 +26,7 @@ def evaluate_run(
     against: str | None = None,
     changes: Layer | None = None,
     *,
+    scale: float | None = None,
     reconstruct: bool = False,
     control: Control | None = None,
 ) -> Quality:
@@ -34,6 +36,7 @@ def evaluate_run(
         path: The run folder.
         against: The input to compare with; None takes the run's own.
         changes: Settings of the section `metrics` over the run's own.
+        scale: How many times larger `against` is along each axis; None: as large as the run's.
         reconstruct: Whether to write the files that show the result into the folder, too.
         control: Shows how far it is, may stop it, and is told which checkpoints are damaged and
             passed over.
@@ -49,7 +52,7 @@ def evaluate_run(
         saved, faults = newest(folder)
         for fault in faults:
             control.note(f"{fault}; measuring the checkpoint before it")
-        subject, gone = _read(folder, saved, against, changes or Layer())
+        subject, gone = _read(folder, saved, against, changes or Layer(), scale)
         field = checkpoint.rebuild_field(saved).to(subject.signal.device)
         meter = Meter(control, subject.cost_within(None))
         try:
@@ -68,7 +71,7 @@ def evaluate_run(
 
 
 def _read(
-    folder: RunFolder, saved: Checkpoint, against: str | None, changes: Layer
+    folder: RunFolder, saved: Checkpoint, against: str | None, changes: Layer, scale: float | None
 ) -> tuple[Subject, str | None]:
     """Read what a run is compared with; say why there is no LPIPS where its weights are gone."""
     record = saved.signal
@@ -85,10 +88,28 @@ def _read(
         raise InputError(f"{error}; {name_it}") from error
     if against is None and subject.sha256 != record.sha256:
         raise InputError(f"'{source}' has changed since the run; {name_it}")
+    if scale is not None:
+        record = _on_grid_of(subject, record, scale)
     mismatch = subject.mismatch(record)
     if mismatch is not None:
         raise InputError(mismatch)
     return subject, gone
+
+
+def _on_grid_of(subject: Subject, record: SignalRecord, scale: float) -> SignalRecord:
+    """Give a run's record on the grid of a larger input, where its size is right to a point."""
+    grid = subject.signal.shape
+    larger = record.on_larger_grid(grid)
+    if larger is None:
+        raise ConfigError("--scale: not for this kind of input; it measures pictures")
+    if any(abs(side / scale - own) >= 1 for side, own in zip(grid, record.grid, strict=True)):
+        sizes = ("x".join(str(side) for side in reversed(each)) for each in (grid, record.grid))
+        raise InputError(
+            f"'{subject.source}' has {{}} pixels, not {scale:g} times the run's {{}}".format(
+                *sizes
+            )
+        )
+    return larger
 
 
 def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:

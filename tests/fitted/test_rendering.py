@@ -1,5 +1,6 @@
 """A rendering is the reconstruction at the own size, and the field elsewhere."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,24 @@ def test_bad_requests_are_refused_in_a_line_and_write_nothing(capsys, run, words
     assert said in err
     assert set(Path().iterdir()) == before
     assert not Path("there.png").stat().st_size
+
+
+def test_a_field_is_measured_between_its_pixels_against_a_larger_picture(capsys, picture):
+    with Image.open(picture) as opened:
+        larger = np.asarray(opened)
+    larger = larger[: len(larger) // 2 * 2 - 1, : larger.shape[1] // 2 * 2 - 1]
+    Image.fromarray(larger).save("larger.png")
+    Image.fromarray(np.ascontiguousarray(larger[::2, ::2])).save("small.png")
+    fitted(capsys, "image", "small.png")
+    against = ("--scale", "2", "--against", "larger.png", "--json", "--progress", "never")
+    code, out, said = nint(capsys, "eval", "run", *against)
+    assert code == 0, said
+    size = f"{larger.shape[1]}x{larger.shape[0]}"
+    tall = read(rendered(capsys, "tall.png", "--size", size)).astype(float)
+    mse = ((tall - larger) ** 2).mean() / 255**2
+    assert json.loads(out)["psnr_db"] == pytest.approx(-10 * np.log10(mse), abs=0.02)
+    assert nint(capsys, "eval", "run", "--scale", "2")[0] == 2
+    assert nint(capsys, "eval", "run", "--scale", "0", "--against", "larger.png")[0] == 2
+    code, _, said = nint(capsys, "eval", "run", "--scale", "3", "--against", "larger.png")
+    assert code == 3
+    assert "not 3 times" in said
