@@ -1,6 +1,6 @@
 """Measure what fields do between the pixels they were fitted to, beside a cubic spline.
 
-A built-in picture of 257 x 257 pixels is the truth; every second pixel of it, 129 x 129, is fitted.
+A built-in picture of 257 x 257 pixels is the truth; every second pixel of it is fitted.
 The ends of both grids are the same points, so that nothing is shifted.
 """
 
