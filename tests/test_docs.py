@@ -122,8 +122,8 @@ def test_every_command_runs(monkeypatch, capsys):
 
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
-PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
-         "reproducing", "lab/results", "lab/recipe", "lab/what-holds"]  # fmt: skip
+PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "rendering",
+         "run-folder", "reproducing", "lab/results", "lab/recipe", "lab/what-holds"]  # fmt: skip
 
 
 def test_every_command_of_the_pages_runs(monkeypatch, capsys):

@@ -18,6 +18,7 @@ from nint_cli.cli.inspect import inspect
 from nint_cli.cli.interrupts import Stopped, interrupts
 from nint_cli.cli.listing import list_names
 from nint_cli.cli.processes import ENDS_WITH_STDIN
+from nint_cli.cli.render import render
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
 from nint_cli.device.cpu import keep_freed_memory
@@ -35,6 +36,7 @@ app.add_typer(fit_app, name="fit")
 app.command("resume")(resume)
 app.command("eval")(evaluate)
 app.command("export")(export)
+app.command("render")(render)
 app.add_typer(compare_app, name="compare")
 app.command("inspect")(inspect)
 app.add_typer(config_app, name="config")

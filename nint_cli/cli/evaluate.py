@@ -1,5 +1,6 @@
 """``nint eval``: measure a finished run again, from its checkpoint."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ def evaluate(
     against: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Compare with this file instead of the run's input."),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Measure a picture between its pixels: --against is S times as large.",
+        ),
     ] = None,
     lpips_weights: Annotated[
         Path | None,
@@ -58,12 +66,18 @@ def evaluate(
         raise ConfigError("--reconstruct shows the run beside its own input; leave out --against")
     if reconstruct and run.is_file():
         raise ConfigError("--reconstruct writes into a run's folder; name the folder")
+    if scale is not None and against is None:
+        raise ConfigError("--scale needs the larger picture; name it with --against FILE")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise ConfigError(f"--scale {scale}: expected a number above 0")
     changes = flag_layer(flags, Layer())
     with steered(progress) as control:
         quality = (
-            evaluate_file(run, against, changes, control=control)
+            evaluate_file(run, against, changes, scale=scale, control=control)
             if run.is_file()
-            else evaluate_run(run, against, changes, reconstruct=reconstruct, control=control)
+            else evaluate_run(
+                run, against, changes, scale=scale, reconstruct=reconstruct, control=control
+            )
         )
     if json:
         console.result(quality.model_dump_json(indent=2))

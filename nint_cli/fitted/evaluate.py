@@ -18,6 +18,7 @@ def evaluate_file(
     against: str | None = None,
     changes: Layer | None = None,
     *,
+    scale: float | None = None,
     control: Control | None = None,
 ) -> Quality:
     """Measure the field of a file as `nint_cli.runs.evaluate.evaluate_run` does that of a run.
@@ -27,6 +28,7 @@ def evaluate_file(
         against: The input to compare with; None takes the one that the field was fitted to, where
             it lies beside the file and is unchanged.
         changes: Settings of the section `metrics`.
+        scale: See `evaluate_run`.
         control: Shows how far it is, and may stop it.
 
     Returns:
@@ -40,7 +42,7 @@ def evaluate_file(
     record = fitted.signal
     if against is None:
         record = record.model_copy(update={"source": _beside(path, record)})
-    subject, gone = read_again(fitted.config, record, against, changes)
+    subject, gone = read_again(fitted.config, record, against, changes, scale=scale)
     field = fitted.field.to(subject.signal.device)
     meter = Meter(control, subject.cost_within(None))
     try:

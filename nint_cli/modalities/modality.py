@@ -91,6 +91,8 @@ class Modality:
         quality_part: Its `Quality`.
         suffixes_part: The suffixes of its files, with dots.
         samples_part: Its built-in inputs, `Samples`.
+        rendering_part: What plans a rendering of its fields, see `RenderRequest`.
+        rendered_by: The attributes of `RenderRequest` that it knows.
     """
 
     name: str
@@ -111,6 +113,8 @@ class Modality:
     quality_part: str
     suffixes_part: str
     samples_part: str
+    rendering_part: str
+    rendered_by: tuple[str, ...]
 
     @property
     def headline(self) -> str:

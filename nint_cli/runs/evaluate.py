@@ -24,6 +24,7 @@ def evaluate_run(
     against: str | None = None,
     changes: Layer | None = None,
     *,
+    scale: float | None = None,
     reconstruct: bool = False,
     control: Control | None = None,
 ) -> Quality:
@@ -33,6 +34,7 @@ def evaluate_run(
         path: The run folder.
         against: The input to compare with; None takes the run's own.
         changes: Settings of the section `metrics` over the run's own.
+        scale: How many times larger `against` is along each axis; None: as large as the run's.
         reconstruct: Whether to write the files that show the result into the folder, too.
         control: Shows how far it is, may stop it, and is told which checkpoints are damaged and
             passed over.
@@ -49,7 +51,9 @@ def evaluate_run(
         for fault in faults:
             control.note(f"{fault}; measuring the checkpoint before it")
         saved_files = folder.read_saved if against is None else nothing_saved
-        subject, gone = read_again(saved.config, saved.signal, against, changes, saved_files)
+        subject, gone = read_again(
+            saved.config, saved.signal, against, changes, saved_files, scale
+        )
         field = checkpoint.rebuild_field(saved).to(subject.signal.device)
         meter = Meter(control, subject.cost_within(None))
         try:
@@ -83,6 +87,7 @@ def read_again(
     against: str | None = None,
     changes: Layer | None = None,
     saved_files: ReadSaved = nothing_saved,
+    scale: float | None = None,
 ) -> tuple[Subject, str | None]:
     """Read what a fitted field is compared with.
 
@@ -92,6 +97,7 @@ def read_again(
         against: The input to compare with; None takes what the record names, if it is unchanged.
         changes: Settings of the section `metrics` over the run's own.
         saved_files: See `Subject.read`.
+        scale: See `evaluate_run`.
 
     Returns:
         The input, and why there is no LPIPS where the weights that the run names are gone.
@@ -111,10 +117,28 @@ def read_again(
         raise InputError(f"{error}; {name_it}") from error
     if against is None and subject.sha256 != record.sha256:
         raise InputError(f"'{source}' has changed since the run; {name_it}")
+    if scale is not None:
+        record = _on_grid_of(subject, record, scale)
     mismatch = subject.mismatch(record)
     if mismatch is not None:
         raise InputError(mismatch)
     return subject, gone
+
+
+def _on_grid_of(subject: Subject, record: SignalRecord, scale: float) -> SignalRecord:
+    """Give a run's record on the grid of a larger input, where its size is right to a point."""
+    grid = subject.signal.shape
+    larger = record.on_larger_grid(grid)
+    if larger is None:
+        raise ConfigError("--scale: not for this kind of input; it measures pictures")
+    if any(abs(side / scale - own) >= 1 for side, own in zip(grid, record.grid, strict=True)):
+        sizes = ("x".join(str(side) for side in reversed(each)) for each in (grid, record.grid))
+        raise InputError(
+            f"'{subject.source}' has {{}} pixels, not {scale:g} times the run's {{}}".format(
+                *sizes
+            )
+        )
+    return larger
 
 
 def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:

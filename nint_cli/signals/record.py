@@ -42,3 +42,14 @@ class SignalRecord(BaseModel, ABC):
     def population(self) -> int:
         """N."""
         return math.prod(self.grid)
+
+    def on_larger_grid(self, grid: tuple[int, ...]) -> "SignalRecord | None":
+        """Return the record as it would be for the same signal with more points.
+
+        Args:
+            grid: Points along each axis.
+
+        Returns:
+            None where the modality has no such thing.
+        """
+        return None

@@ -45,4 +45,6 @@ MODALITY = Modality(
     quality_part="schema:AudioQuality",
     suffixes_part="files:SUFFIXES",
     samples_part="sample_sounds:SAMPLES",
+    rendering_part="rendering:plan",
+    rendered_by=("rate", "start", "duration", "speed"),
 )

@@ -41,4 +41,6 @@ MODALITY = Modality(
     quality_part="schema:ImageQuality",
     suffixes_part="formats:SUFFIXES",
     samples_part="samples:SAMPLES",
+    rendering_part="rendering:plan",
+    rendered_by=("size", "scale", "crop", "supersample", "bits"),
 )

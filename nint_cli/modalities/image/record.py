@@ -39,3 +39,7 @@ class ImageRecord(SignalRecord):
     def grid(self) -> tuple[int, int]:
         """Height and width."""
         return self.shape
+
+    def on_larger_grid(self, grid: tuple[int, ...]) -> "ImageRecord":
+        """Return the record of the same picture with more pixels."""
+        return self.model_copy(update={"shape": grid})

@@ -63,4 +63,6 @@ MODALITY = Modality(
     quality_part="schema:SdfQuality",
     suffixes_part="headers:SUFFIXES",
     samples_part="sample_meshes:SAMPLES",
+    rendering_part="rendering:plan",
+    rendered_by=("resolution",),
 )

@@ -1,0 +1,53 @@
+"""Shapes as meshes of any resolution, from their field."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nint_cli.errors import ConfigError, InputError
+from nint_cli.fields.base import Field
+from nint_cli.modalities.base import Piece
+from nint_cli.modalities.render_request import Rendering, RenderRequest
+from nint_cli.modalities.sdf import surface
+from nint_cli.modalities.sdf.mesh_files import ENCODERS, encode_mesh
+from nint_cli.modalities.sdf.record import SdfRecord
+from nint_cli.modalities.sdf.settings import FINEST_GRID, SdfSettings
+from nint_cli.modalities.sdf.subject import field_distance
+
+
+def plan(
+    record: SdfRecord, settings: SdfSettings, field: Field, request: RenderRequest, path: Path
+) -> Rendering:
+    """Plan the rendering of a shape's mesh.
+
+    Args:
+        record: What the field was fitted to.
+        settings: Of the run; its `mc_resolution` holds where no other is asked for.
+        field: On the CPU.
+        request: What is asked for.
+        path: Its suffix decides the kind of file.
+
+    Returns:
+        What finds the surface and writes it; without a surface it raises an InputError.
+
+    Raises:
+        ConfigError: If the resolution or the kind of file cannot be had.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ENCODERS:
+        kinds = ", ".join(f".{each}" for each in sorted(ENCODERS))
+        raise ConfigError(f"'{path}': a shape is written as {kinds}")
+    resolution = request.resolution or settings.mc_resolution
+    if not 2 <= resolution <= FINEST_GRID:
+        raise ConfigError(f"--resolution {resolution}: expected 2 to {FINEST_GRID}")
+
+    def write(file: BinaryIO, piece: Piece) -> None:
+        distance = field_distance(field, record.half_range, piece)
+        mesh = surface.extract(distance, resolution)
+        if mesh is None:
+            raise InputError("the field has no surface: all of the box is inside, or all outside")
+        file.write(encode_mesh(kind, mesh, record.scale, np.array(record.centre)))
+
+    # Near the surface a grid has about as many cells as its faces, and a coarse grid before that.
+    return Rendering(6 * resolution**2 * 4 + (resolution // 4) ** 3, write)
