@@ -19,6 +19,7 @@ from nint_cli.cli.listing import list_names
 from nint_cli.cli.processes import ENDS_WITH_STDIN
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
+from nint_cli.cli.view import view
 from nint_cli.device.cpu import keep_freed_memory
 from nint_cli.errors import NintError
 from nint_cli.version import __version__
@@ -35,6 +36,7 @@ app.command("resume")(resume)
 app.command("eval")(evaluate)
 app.add_typer(compare_app, name="compare")
 app.command("inspect")(inspect)
+app.command("view")(view)
 app.add_typer(config_app, name="config")
 app.command("list")(list_names)
 app.command("doctor")(doctor)

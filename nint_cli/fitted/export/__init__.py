@@ -1,0 +1,1 @@
+"""A fitted field in the formats of others, one module per format."""
