@@ -17,9 +17,7 @@ from nint_cli.cli.signals_and_outcome import shown, steered
 def view(
     run: Annotated[
         Path,
-        typer.Argument(
-            metavar="RUN|FILE", help="A run folder, a checkpoint or an exported field."
-        ),
+        typer.Argument(metavar="RUN|FILE", help="A run folder, a checkpoint or a field's file."),
     ],
     output: Annotated[
         Path | None,

@@ -1,1 +1,1 @@
-"""The page of a fitted field: templates, styles, scripts and shaders, and what is put into them."""
+"""The page of a fitted field: template, style, scripts, shaders, and what is put into them."""

@@ -83,7 +83,7 @@ def document(fitted: Fitted, content: Content) -> str:
         script=Markup(script),
         worker=Markup("" if kind == "sdf" else "\n".join(_text(each) for each in _WORKER)),
         shaders={each: Markup(_text(each)) for each in _SHADERS},
-        data=Markup(_json(content.document)),
+        data=Markup(to_json(content.document)),
         block=Markup(content.block.base64()),
         facts=facts,
         original="original" in content.document,
@@ -116,7 +116,7 @@ def _text(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def _json(found: dict[str, Any]) -> str:
+def to_json(found: dict[str, Any]) -> str:
     """Write JSON that ends no element: what could is written by its code."""
     return json.dumps(found, allow_nan=False).replace("<", "\\u003c")
 

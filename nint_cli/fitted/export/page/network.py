@@ -27,6 +27,8 @@ Floats = NDArray[np.float32]
 Pack = Callable[[Floats, bool], Mapping[str, object]]
 """An array, and whether it may be rounded -> what JSON says of where it is."""
 
+_UNKNOWN = "the page computes no {}; export the field as onnx or numpy"
+
 
 def described(field: Field, pack: Pack) -> dict[str, Any]:
     """Describe a field for the page's network.js.
@@ -47,7 +49,7 @@ def described(field: Field, pack: Pack) -> dict[str, Any]:
         return {"layers": _wavelets(field, pack), "grid": None}
     chain = field.chain()
     if chain is None:
-        raise _unknown(type(field).__name__)
+        raise ConfigError(_UNKNOWN.format(type(field).__name__))
     found: dict[str, Any] = {"grid": None}
     layers = []
     if isinstance(chain.encoding, FourierFeatures):
@@ -57,15 +59,11 @@ def described(field: Field, pack: Pack) -> dict[str, Any]:
     elif isinstance(chain.encoding, GridEncoding):
         found["grid"] = _grid(chain.encoding, pack)
     elif chain.encoding is not None:
-        raise _unknown(type(chain.encoding).__name__)
+        raise ConfigError(_UNKNOWN.format(type(chain.encoding).__name__))
     for index, layer in enumerate(chain.layers):
         on_coords = index == 0 and chain.encoding is None
         layers.append({**_affine(layer.weight, layer.bias, pack, not on_coords), **_act(layer)})
     return {**found, "layers": layers}
-
-
-def _unknown(name: str) -> ConfigError:
-    return ConfigError(f"the page computes no {name}; export the field as onnx or numpy")
 
 
 def _array(tensor: Tensor) -> Floats:
@@ -94,14 +92,14 @@ def _act(layer: Layer) -> dict[str, Any]:
         return {"activation": "gauss", "scale": layer.scale}
     if isinstance(act, Relu):
         return {"activation": "relu", "scale": layer.scale}
-    raise _unknown(type(act).__name__)
+    raise ConfigError(_UNKNOWN.format(type(act).__name__))
 
 
 def _fourier(encoding: FourierFeatures, pack: Pack) -> dict[str, Any]:
     """Give sin(2 pi (F x + s)), s a quarter turn for the cosines."""
     matrix = _array(encoding.frequencies).T
     count = len(matrix)
-    quarter = np.repeat(np.float32([0, 0.25]), count)
+    quarter = np.repeat(np.array([0, 0.25], np.float32), count)
     return {
         "inputs": matrix.shape[1],
         "outputs": 2 * count,
@@ -117,7 +115,7 @@ def _octaves(encoding: PositionalEncoding, dims: int, pack: Pack) -> dict[str, A
     """Give the coords as they are, and sin(2^k x + s); see `plain` in network.js."""
     octaves = 2.0 ** np.arange(encoding.frequencies, dtype=np.float32)
     sines = np.kron(octaves[:, None], np.eye(dims, dtype=np.float32))
-    shift = np.repeat(np.float32([0, math.pi / 2]), len(sines))
+    shift = np.repeat(np.array([0, math.pi / 2], np.float32), len(sines))
     weight = np.concatenate([np.eye(dims, dtype=np.float32), sines, sines])
     return {
         "inputs": dims,

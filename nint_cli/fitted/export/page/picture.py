@@ -69,7 +69,7 @@ def content(
     shown, kind, scale = _encoded(_pixels(original, seen))
     document["original"] = {"bytes": block.add(np.frombuffer(shown, np.uint8)), "kind": kind}
     if scale > 1:
-        facts.append(("original", f"every {scale}th pixel along each axis, averaged"))
+        facts.append(("original", f"reduced to 1/{scale} along each edge"))
     return Content(document, block, facts)
 
 
