@@ -173,7 +173,9 @@ def test_nothing_is_loaded_and_nothing_complains(shown):
         until(page, "document.getElementById('status').textContent !== 'loading'")
         if fitted.signal.kind != "sdf":
             way(page)
-        assert page.get_log("browser") == []
+        # What is composed without a GPU is read back from WebGL, which Chromium remarks upon.
+        said = [row["message"] for row in page.get_log("browser")]
+        assert [line for line in said if "GPU stall due to ReadPixels" not in line] == []
         sent = [json.loads(row["message"])["message"] for row in page.get_log("performance")]
         asked = {
             each["params"]["request"]["url"].partition(":")[0]
@@ -239,13 +241,14 @@ def test_the_slider_uncovers_the_original(shown):
     page = shown(fitted, Picture(magenta, ""))
     until(page, "document.getElementById('status').textContent === 'WebGL 2'")
     look = (
-        "const c = document.getElementById('canvas'); const [x, y] = arguments;"
-        "return [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data]"
+        "((x, y) => { const c = document.getElementById('canvas');"
+        "return [...c.getContext('2d').getImageData(x * c.width, y * c.height, 1, 1).data]; })"
     )
-    until(page, f"((...arguments) => {{ {look} }})(.4, .5)[1] === 0".replace("...arguments", "...a")
-          .replace("= arguments", "= a"))  # fmt: skip
-    assert page.execute_script(look, 0.4, 0.5) == [255, 0, 255, 255]
-    assert page.execute_script(look, 0.6, 0.5) != [255, 0, 255, 255]
+    until(page, f"{look}(0.4, 0.5)[1] === 0")
+    assert page.execute_script(f"return {look}(0.4, 0.5)") == [255, 0, 255, 255]
+    assert page.execute_script(f"return {look}(0.6, 0.5)") != [255, 0, 255, 255]
+    page.find_element("css selector", "body").send_keys("]" * 3)
+    until(page, f"{look}(0.6, 0.5)[1] === 0")
 
 
 def test_a_sound_is_the_field_at_every_sample(shown):
@@ -266,16 +269,16 @@ def test_a_sound_is_the_field_at_every_sample(shown):
 def test_a_sound_plays_and_is_sought(shown):
     page = shown(fitted_sound("mlp", samples=20_000))
     until(page, "nint.complete()")
-    page.find_element("id", "play").click()
+    play = page.find_element("id", "play")
+    play.click()
     until(page, "nint.player.position > 500")
-    page.find_element("id", "play").click()
+    assert play.text == "Pause"
+    play.click()
     assert not page.execute_script("return nint.player.playing")
+    page.find_element("css selector", "body").send_keys("\ue011")  # Home
     stage = page.find_element("id", "stage")
-    page.execute_script(
-        "const box = arguments[0].getBoundingClientRect(); arguments[0].dispatchEvent("
-        "new PointerEvent('pointerdown', {pointerId: 1, clientX: box.left + box.width / 2}))",
-        stage,
-    ) if False else page.execute_script("nint.seek(10000)")
+    assert stage.get_attribute("aria-valuenow") == "0.00"
+    stage.click()  # in the middle
     assert page.find_element("id", "time").text == "1.25 s of 2.50 s"
 
 
@@ -313,25 +316,13 @@ def test_a_shape_is_seen_where_it_is(shown):
     """The share of the view that a ball of 0.6 half boxes covers."""
     page = shown(fitted_shape())
     until(page, "document.getElementById('place').textContent !== ''")
-    covered = (
-        page.execute_async_script(
-            "const image = new Image(); image.onload = () => {"
-            "const c = document.createElement('canvas'); c.width = image.width; c.height = image.height;"
-            "const d = c.getContext('2d'); d.drawImage(image, 0, 0);"
-            "const p = d.getImageData(0, 0, c.width, c.height).data; let n = 0;"
-            "for (let i = 3; i < p.length; i += 4) n += p[i] > 127;"
-            "arguments[0]([n, c.width, c.height]); }; image.src = nint.picture();"
-        )
-        if False
-        else page.execute_script(
-            "nint.picture(); const g = document.getElementById('canvas').getContext('webgl2');"
-            "const [w, h] = [g.drawingBufferWidth, g.drawingBufferHeight];"
-            "const p = new Uint8Array(4 * w * h); nint.picture();"
-            "g.readPixels(0, 0, w, h, g.RGBA, g.UNSIGNED_BYTE, p); let n = 0;"
-            "for (let i = 3; i < p.length; i += 4) n += p[i] > 127; return [n, w, h]"
-        )
+    count, width, height = page.execute_script(
+        "nint.picture(); const g = document.getElementById('canvas').getContext('webgl2');"
+        "const [w, h] = [g.drawingBufferWidth, g.drawingBufferHeight];"
+        "const p = new Uint8Array(4 * w * h);"
+        "g.readPixels(0, 0, w, h, g.RGBA, g.UNSIGNED_BYTE, p); let n = 0;"
+        "for (let i = 3; i < p.length; i += 4) n += p[i] > 127; return [n, w, h]"
     )
-    count, width, height = covered
     radius = 0.6 / 1.75 * min(width, height) / 2
     assert count == pytest.approx(np.pi * radius**2, rel=0.1)
 
