@@ -47,6 +47,7 @@ def view(
     from nint_cli.fitted.export import html
     from nint_cli.fitted.fitted import open_fitted
     from nint_cli.fitted.output import refuse_existing, write_output
+    from nint_cli.modalities.base import unwatched
     from nint_cli.runs.ending import Meter
     from nint_cli.signals.source import source_stem
 
@@ -55,9 +56,9 @@ def view(
     fitted = open_fitted(run, step, console.note)
     with steered(progress) as control:
         beside = html.original_of(fitted, console.note) if original else None
-        meter = Meter(control, html.cost(fitted))
+        piece = Meter(control, html.cost(fitted)) if html.cost(fitted) else unwatched
         try:
-            page = html.encode(fitted, beside, console.note, meter)
+            page = html.encode(fitted, beside, console.note, piece)
         finally:
             control.progress.finish_end()
     if output is None:

@@ -313,7 +313,7 @@ def test_a_shape_turns(shown):
 
 
 def test_a_shape_is_seen_where_it_is(shown):
-    """The share of the view that a ball of 0.6 half boxes covers."""
+    """A ball fills the view, but for a rim."""
     page = shown(fitted_shape())
     until(page, "document.getElementById('place').textContent !== ''")
     count, width, height = page.execute_script(
@@ -323,7 +323,7 @@ def test_a_shape_is_seen_where_it_is(shown):
         "g.readPixels(0, 0, w, h, g.RGBA, g.UNSIGNED_BYTE, p); let n = 0;"
         "for (let i = 3; i < p.length; i += 4) n += p[i] > 127; return [n, w, h]"
     )
-    radius = 0.6 / 1.75 * min(width, height) / 2
+    radius = min(width, height) / 2 / 1.08
     assert count == pytest.approx(np.pi * radius**2, rel=0.1)
 
 

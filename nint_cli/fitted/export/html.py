@@ -43,5 +43,5 @@ def encode(
 
 
 def cost(fitted: Fitted) -> int:
-    """Return about how many units `encode` tells its `piece` of; see `Piece`."""
-    return shape.cost(fitted) if fitted.signal.kind == "sdf" else 1
+    """Return about how many units `encode` tells its `piece` of; 0 where it takes a moment."""
+    return shape.cost(fitted) if fitted.signal.kind == "sdf" else 0

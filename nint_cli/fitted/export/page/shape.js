@@ -6,10 +6,11 @@ const buffer = base64Bytes(document.getElementById("block").textContent).buffer;
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
 const canvas = byId("canvas");
-const START = { azimuth: 32, elevation: 24, zoom: 1, x: 0, y: 0 };
-const HALF_WIDTH = 1.75; // of the view, in half boxes: the corners of the box are in it
+const START = { azimuth: 32, elevation: 24, zoom: 1 };
+const AROUND = 1.08; // the view's half width by the shape's radius
 const view = { ...START };
 const textOf = (id) => byId(id).textContent.trim();
+const radius = radiusOf(arrayAt(buffer, given.vertices));
 let scene = null;
 let drawing = false;
 
@@ -38,8 +39,9 @@ function open() {
   gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, faces, gl.STATIC_DRAW);
   gl.enable(gl.DEPTH_TEST);
   const at = (name) => gl.getUniformLocation(program, name);
-  gl.uniform3fv(at("low"), given.low);
+  gl.uniform3fv(at("centred"), given.span.map((edge) => -edge / 2));
   gl.uniform3fv(at("span"), given.span);
+  gl.uniform1f(at("radius"), radius);
   const type = given.faces.type === "short" ? gl.UNSIGNED_SHORT : gl.UNSIGNED_INT;
   return { gl, at, count: faces.length, type };
 }
@@ -50,6 +52,19 @@ function attribute(gl, program, name, content, type) {
   gl.bufferData(gl.ARRAY_BUFFER, content, gl.STATIC_DRAW);
   gl.enableVertexAttribArray(place);
   gl.vertexAttribPointer(place, 3, type, true, 0, 0);
+}
+
+// How far the farthest vertex is from the middle, around which the shape turns.
+function radiusOf(places) {
+  let most = 0;
+  for (let i = 0; i < places.length; i += 3) {
+    let square = 0;
+    for (let axis = 0; axis < 3; axis++) {
+      square += (given.span[axis] * (places[i + axis] / 65535 - 0.5)) ** 2;
+    }
+    most = Math.max(most, square);
+  }
+  return Math.sqrt(most);
 }
 
 // The unit vectors to the right, upwards and towards the viewer; `Camera.axes` in Python.
@@ -64,7 +79,7 @@ function draw() {
   gl.viewport(0, 0, canvas.width, canvas.height);
   gl.clearColor(0, 0, 0, 0);
   gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-  const least = Math.min(canvas.width, canvas.height) * view.zoom / HALF_WIDTH;
+  const least = Math.min(canvas.width, canvas.height) * view.zoom / (AROUND * radius);
   gl.uniformMatrix3fv(at("axes"), false, axes());
   gl.uniform2f(at("scale"), least / canvas.width, least / canvas.height);
   gl.drawElements(gl.TRIANGLES, count, type, 0);

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nint_cli.errors import InputError
-from nint_cli.fields.base import Field
 from nint_cli.fitted.export.page.document import Content, Fact
 from nint_cli.fitted.export.page.original import Original
 from nint_cli.fitted.export.page.packing import Block
@@ -23,7 +21,6 @@ FINEST = 128
 
 _LEVELS = 65_535
 _UNITS = 95  # of a mesh, by the square of the grid's points along an edge
-_AT_ONCE = 1 << 13
 
 
 def content(
@@ -56,7 +53,7 @@ def content(
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     places = np.round((mesh.vertices - low) / span * _LEVELS).astype(np.uint16)
-    normals = _normals(fitted.field, mesh.vertices * signal.half_range)
+    normals = _normals(mesh)
     small = len(mesh.vertices) <= _LEVELS + 1
     document = {
         "kind": "sdf",
@@ -85,12 +82,16 @@ def _own_resolution(fitted: Fitted) -> int:
     return settings.mc_resolution
 
 
-def _normals(field: Field, coords: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the direction of the field's gradient (V, 3), which points outwards."""
-    parts = []
-    for part in torch.from_numpy(coords.astype(np.float32)).split(_AT_ONCE):
-        points = part.requires_grad_()
-        (slope,) = torch.autograd.grad(field(points).sum(), points)
-        parts.append(torch.nn.functional.normalize(slope, dim=1))
-    found: NDArray[np.float32] = torch.nan_to_num(torch.cat(parts)).numpy()
+def _normals(mesh: surface.Mesh) -> NDArray[np.float64]:
+    """Give each vertex the mean direction of its triangles, larger ones counting for more.
+
+    The field's gradient, which a hash grid has in steps, shows grains that the surface has not.
+    """
+    corners = mesh.vertices[mesh.faces]
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    totals = np.zeros_like(mesh.vertices)
+    for corner in range(3):
+        np.add.at(totals, mesh.faces[:, corner], areas)
+    lengths = np.linalg.norm(totals, axis=1, keepdims=True)
+    found: NDArray[np.float64] = totals / np.where(lengths > 0, lengths, 1)
     return found
