@@ -56,6 +56,8 @@ def test_the_wheel_is_pure_and_holds_presets_and_types(tmp_path):
     page = "nint_cli/comparison/page"
     assert {f"{page}/page.{kind}" for kind in ("css", "js")} <= names
     assert {f"{page}/{name}.html.j2" for name in ("report", "parts", "gallery")} <= names
+    own = Path(nint_cli.__file__).parent / "fitted" / "export" / "page"
+    assert {f"nint_cli/fitted/export/page/{each.name}" for each in own.glob("*.*")} <= names
     for kind in MODALITIES:
         assert {f"nint_cli/configs/{kind}/{name}.yaml" for name in preset_names(kind)} <= names
     assert not any(name.startswith(("tests", "scripts")) for name in names)

@@ -21,6 +21,7 @@ from nint_cli.cli.processes import ENDS_WITH_STDIN
 from nint_cli.cli.render import render
 from nint_cli.cli.resume import resume
 from nint_cli.cli.settings import config_app
+from nint_cli.cli.view import view
 from nint_cli.device.cpu import keep_freed_memory
 from nint_cli.errors import NintError
 from nint_cli.version import __version__
@@ -39,6 +40,7 @@ app.command("export")(export)
 app.command("render")(render)
 app.add_typer(compare_app, name="compare")
 app.command("inspect")(inspect)
+app.command("view")(view)
 app.add_typer(config_app, name="config")
 app.command("list")(list_names)
 app.command("doctor")(doctor)

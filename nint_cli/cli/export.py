@@ -54,6 +54,8 @@ def export(
     path = output or Path(source_stem(fitted.signal.source) + chosen.suffix)
     chosen.write(fitted, path, console.note, overwrite=overwrite)
     if chosen.reopens:
-        console.note(f"'{path}' opens again: nint eval and nint export take it in a run's place")
+        console.note(
+            f"'{path}' opens again: nint eval, render, view and export take it in a run's place"
+        )
     console.result(shown(path))
     return 0

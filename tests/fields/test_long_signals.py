@@ -14,7 +14,7 @@ from nint_cli.config.schema import FIELD_NAMES, RunConfig
 from nint_cli.derivatives.autograd import ByAutograd
 from nint_cli.derivatives.engine import EXACT, Engine
 from nint_cli.derivatives.sweep import pull_coupled, pull_residual, pushforward, self_leverage
-from nint_cli.fields.hashgrid import GridEncoding
+from nint_cli.fields.grid_encoding import GridEncoding
 from nint_cli.runs.build import build_field, build_trainer
 from nint_cli.schedules.clock import Clock
 from nint_cli.signals.base import MOST_IN_FLOAT32, GridSignal

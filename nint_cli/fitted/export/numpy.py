@@ -18,7 +18,7 @@ from nint_cli.fields.base import Activation, ChainField, Encoding, Field
 from nint_cli.fields.ffn import FourierFeatures
 from nint_cli.fields.finer import VariablePeriodicSine
 from nint_cli.fields.gauss import Gaussian
-from nint_cli.fields.hashgrid import GridEncoding
+from nint_cli.fields.grid_encoding import GridEncoding
 from nint_cli.fields.mlp import Relu
 from nint_cli.fields.pemlp import PositionalEncoding
 from nint_cli.fields.siren import Sine

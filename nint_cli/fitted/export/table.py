@@ -36,5 +36,11 @@ FORMATS: Mapping[str, Format] = {
             module="numpy",
             folder=("field.npz", "decode.py"),
         ),
+        Format(
+            name="html",
+            suffix=".html",
+            summary="a page that computes the field in a browser",
+            module="html",
+        ),
     )
 }

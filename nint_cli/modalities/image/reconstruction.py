@@ -56,7 +56,7 @@ def whole_range(pixels: Pixels, maximum: int) -> Pixels:
     return np.round(pixels * (full / maximum)).astype(pixels.dtype)
 
 
-def as_seen(pixels: Pixels, scale: Scale) -> NDArray[np.uint8]:
+def as_seen(pixels: Pixels, scale: Scale, factor: float | None = None) -> NDArray[np.uint8]:
     """Give 8 bits of grey or RGB to look at; neither alpha nor further channels.
 
     Light beyond 1 is tone-mapped: scaled so that its geometric mean is middle grey, compressed by
@@ -66,6 +66,7 @@ def as_seen(pixels: Pixels, scale: Scale) -> NDArray[np.uint8]:
     Args:
         pixels: (H, W, C).
         scale: Their range.
+        factor: What light is multiplied by before it is compressed; None: their own `exposure`.
 
     Returns:
         (H, W, 1 or 3).
@@ -76,9 +77,18 @@ def as_seen(pixels: Pixels, scale: Scale) -> NDArray[np.uint8]:
     elif scale.low < 0 or scale.high <= 1:
         shares = scale.shares(colours).clip(0, 1)
     else:
-        light = colours.clip(0, None)
-        lit = light[light > 0]
-        mean = float(np.exp(np.log(lit, dtype=np.float64).mean())) if lit.size else 1.0
-        exposed = light * np.float32(_MIDDLE_GREY / mean)
+        factor = exposure(colours) if factor is None else factor
+        exposed = colours.clip(0, None) * np.float32(factor)
         shares = srgb_encoded(exposed / (1 + exposed))
     return np.round(255 * shares).astype(np.uint8)
+
+
+def exposure(light: Pixels) -> float:
+    """Return what light is multiplied by so that its geometric mean is middle grey.
+
+    Args:
+        light: Any shape; what is not above 0 is left out of the mean.
+    """
+    lit = light[light > 0]
+    mean = float(np.exp(np.log(lit, dtype=np.float64).mean())) if lit.size else 1.0
+    return _MIDDLE_GREY / mean
