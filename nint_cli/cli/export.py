@@ -54,7 +54,7 @@ def export(
     path = output or Path(source_stem(fitted.signal.source) + chosen.suffix)
     chosen.write(fitted, path, console.note, overwrite=overwrite)
     if chosen.reopens:
-        console.note(
+        console.note(f"'{path}' opens again: nint eval, render, view and export take it")
             f"'{path}' opens again: nint eval, render, view and export take it in a run's place"
         )
     console.result(shown(path))

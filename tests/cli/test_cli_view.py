@@ -1,4 +1,4 @@
-"""`nint view`: a page where it was asked for, or in a temporary place, and a browser if there is one."""
+"""`nint view`: a page where it was asked for, or in a temporary place, and a browser if any."""
 
 import tempfile
 import webbrowser
