@@ -55,7 +55,5 @@ def export(
     chosen.write(fitted, path, console.note, overwrite=overwrite)
     if chosen.reopens:
         console.note(f"'{path}' opens again: nint eval, render, view and export take it")
-            f"'{path}' opens again: nint eval, render, view and export take it in a run's place"
-        )
     console.result(shown(path))
     return 0
