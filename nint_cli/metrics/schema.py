@@ -65,7 +65,7 @@ class InputRecord(Part, ABC):
     kind: str
 
     @abstractmethod
-    def extent(self) -> tuple[float, ...]:
+    def extent(self) -> tuple[float | str, ...]:
         """Return which part was fitted, at which size; the hash is of the whole content."""
 
     @abstractmethod

@@ -9,7 +9,8 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
-from nint_cli.modalities.base import Subject, nothing_saved
+from nint_cli.modalities.base import ReadSaved, Subject
+from nint_cli.modalities.image.mask import MASK
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint
@@ -77,8 +78,15 @@ def _read(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        saved_files = folder.read_saved if against is None else nothing_saved
-        subject = read_input(record.kind, source, config, device, record, saved_files)
+        subject = read_input(
+            record.kind,
+            source,
+            config,
+            device,
+            record,
+            folder.read_saved if against is None else _mask_alone(folder),
+            own=against is None,
+        )
     except InputError as error:
         if against is not None:
             raise
@@ -89,6 +97,11 @@ def _read(
     if mismatch is not None:
         raise InputError(mismatch)
     return subject, gone
+
+
+def _mask_alone(folder: RunFolder) -> ReadSaved:
+    """Return what reads of a run's files none but its mask, which holds for other inputs, too."""
+    return lambda name: folder.read_saved(name) if name == MASK else None
 
 
 def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:

@@ -118,7 +118,7 @@ class Fit:
                     f"'{source}' {fault}; put the original back, or say where it is by "
                     "nint resume RUN --input FILE"
                 )
-            self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            self.trainer = build_trainer(config, self.subject.training, self.clock)
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)

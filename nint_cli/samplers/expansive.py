@@ -115,8 +115,13 @@ class Expansive(Sampler):
         planned = settings.anchor_share * batch.share(0, len(signal))
         if signal.on_grid:
             stream = Draws(setup.seed).stream("anchors")
-            grey = priors.grey_of(signal)
-            anchors = priors.anchors(grey, planned, stream, released=settings.released)
+            anchors = priors.anchors(
+                priors.grey_of(signal),
+                planned,
+                stream,
+                released=settings.released,
+                among=signal.among,
+            )
         else:
             anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
         return cls(
