@@ -131,6 +131,20 @@ class Subject(ABC):
         """
 
     @property
+    def mask_sha256(self) -> str | None:
+        """Hash of what says where it is fitted; None where that is everywhere."""
+        return None
+
+    @classmethod
+    def wanted_mask(cls, settings: Any) -> str | None:  # noqa: ANN401
+        """Return the hash of the mask that settings name; see `mask_sha256`.
+
+        Args:
+            settings: Of its modality. An InputError is raised where the mask cannot be read.
+        """
+        return None
+
+    @property
     def training(self) -> Signal:
         """The points that train: the signal, or a part of it."""
         return self.signal if self.parts is None else self.parts.training

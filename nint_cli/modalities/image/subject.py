@@ -33,7 +33,7 @@ from nint_cli.modalities.base import (
 )
 from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import read_picture
-from nint_cli.modalities.image.mask import MASK, Mask, encode_mask, mask_of
+from nint_cli.modalities.image.mask import MASK, Mask, encode_mask, mask_of, read_mask
 from nint_cli.modalities.image.metrics import (
     SSIM_WINDOW,
     PartedError,
@@ -201,6 +201,18 @@ class ImageSubject(Subject):
         return self.picture.sha256
 
     @property
+    def mask_sha256(self) -> str | None:
+        """Hash of the mask; see `Subject.mask_sha256`."""
+        return None if self.mask is None else self.mask.sha256
+
+    @classmethod
+    def wanted_mask(cls, settings: ImageSettings) -> str | None:
+        """Read the mask for its hash; see `Subject.wanted_mask`."""
+        if settings.mask is None:
+            return None
+        return read_mask(settings.mask, settings.max_pixels).sha256
+
+    @property
     def conversions(self) -> tuple[str, ...]:
         """What was done to the file's content."""
         return self.picture.conversions
@@ -253,7 +265,7 @@ class ImageSubject(Subject):
             low=self.picture.scale.low,
             high=self.picture.scale.high,
             maximum=self.picture.maximum,
-            mask_sha256=None if self.mask is None else self.mask.sha256,
+            mask_sha256=self.mask_sha256,
         )
 
     def input_record(self) -> ImageInput:
@@ -267,7 +279,7 @@ class ImageSubject(Subject):
             bits_per_channel=self.picture.bits,
             alpha=self.picture.alpha,
             range=list(self.picture.scale.ends),
-            mask_sha256=None if self.mask is None else self.mask.sha256,
+            mask_sha256=self.mask_sha256,
             mask_pixels=None if self.mask is None else self.mask.count,
             conversions=list(self.conversions),
         )
