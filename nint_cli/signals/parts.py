@@ -116,7 +116,7 @@ def parted(
     if holdout and not 0 < held < len(among):
         found = "none of them" if not held else "all of them"
         raise ConfigError(
-            f"holdout={holdout:g} of {len(among):,} points keeps {found} out of training; "
+            f"holdout={holdout} of {len(among):,} points keeps {found} out of training; "
             f"{'raise' if not held else 'lower'} it"
         )
     kept = torch.ones(len(among), dtype=torch.bool)

@@ -55,7 +55,10 @@ def read_mask(path: str, max_pixels: int) -> Mask:
     Raises:
         InputError: If it cannot be read, is in colour, is transparent anywhere, or has no white.
     """
-    picture = read_picture(path, ImageSettings(max_pixels=max_pixels))
+    try:
+        picture = read_picture(path, ImageSettings(max_pixels=max_pixels))
+    except InputError as error:
+        raise InputError(f"the mask: {error}") from error
     pixels, (low, high) = picture.pixels, picture.scale.ends
     if picture.alpha is not None:
         if bool((pixels[..., picture.alpha] < picture.maximum).any()):
