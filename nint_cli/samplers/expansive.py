@@ -143,7 +143,8 @@ class Expansive(Sampler):
         population = len(probe)
         if self.released:
             share = self.batch.share(step, population) - self.planned
-            wanted = min(int(share * population), len(self.others))
+            least = 1 - len(self.anchors)  # for a batch of nothing trains nothing
+            wanted = min(max(int(share * population), least), len(self.others))
         else:
             wanted = self.batch.count(step, population) - len(self.anchors)
         places = draw_distinct(len(self.others), wanted, draws.stream("source"), probe.device)
