@@ -46,6 +46,7 @@ def make_inputs() -> None:
     """What the examples fit."""
     Image.fromarray(smooth_pixels()).save("photo.png")
     Image.fromarray(smooth_pixels()).save("huge.tif")
+    Image.fromarray(smooth_pixels()[..., 0]).save("mask.png")
     times = np.arange(32_000) / 16_000
     soundfile.write("speech.wav", 0.5 * np.sin(900 * times * times), 16_000)
 
@@ -123,6 +124,7 @@ def test_every_command_runs(monkeypatch, capsys):
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "run-folder",
+         "starting-and-holding-out",
          "reproducing", "lab/results", "lab/recipe", "lab/what-holds"]  # fmt: skip
 
 
