@@ -20,6 +20,7 @@ from nint_cli.errors import ConfigError, DivergedError, NintError, did_you_mean
 from nint_cli.fields.base import Field
 from nint_cli.fitted.export.table import FORMATS
 from nint_cli.fitted.fitted import open_fitted
+from nint_cli.fitted.start import field_layer, open_start
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.metrics.text import divergence
 from nint_cli.modalities.table import metrics_document, modality
@@ -125,6 +126,7 @@ def fit(
     overwrite: bool = False,
     skip_existing: bool = False,
     continue_existing: bool = False,
+    start_from: "str | PathLike[str] | Run | None" = None,
     control: Control | None = None,
 ) -> Run:
     """Fit a field to a signal.
@@ -144,6 +146,8 @@ def fit(
         overwrite: Replace a run that is there.
         skip_existing: Keep it instead, if it is done and the same.
         continue_existing: Keep it or go on with it, if it is the same. One of these three.
+        start_from: A run, one of its checkpoints or an exported file whose weights to begin with,
+            and whose field to take; None begins with random ones.
         control: Watches and steers the run; None leaves it to itself.
 
     Returns:
@@ -157,8 +161,14 @@ def fit(
     if range is not None:
         own["image.range"] = Setting(range, "range")
     layers.append(Layer(own))
+    start = None
+    if start_from is not None:
+        path = start_from.path if isinstance(start_from, Run) else Path(start_from)
+        start = open_start(path, modality, lambda line: warnings.warn(line, stacklevel=4))
+        layers.append(field_layer(start, layers[1:]))
     resolved = resolve(layers, modality)
-    for line in (*layers[-2].notes, *unused(resolved, modality).values()):
+    passed_over = [note for layer in layers for note in layer.notes]
+    for line in (*passed_over, *unused(resolved, modality).values()):
         warnings.warn(line, stacklevel=2)
     outcome = fit_input(
         modality,
@@ -171,6 +181,7 @@ def fit(
             continue_existing=continue_existing,
         ),
         control=control,
+        start=start,
     )
     return _finished(outcome)
 

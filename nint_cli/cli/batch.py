@@ -27,6 +27,7 @@ from nint_cli.signals.source import distinct_stem, identity, source_stem
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
     from nint_cli.runs.request import Existing
+    from nint_cli.runs.start import Start
 
 BATCH = "batch.json"
 _SOME_FAILED = 8
@@ -72,6 +73,7 @@ class Batch:
         options: Flags that concern loudness.
         demands: Attributes of `Control` that flags of their names set, such as `require_target`.
         progress: As `--progress` gives it.
+        start: What each starts from; None: random weights.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Batch:
         options: list[str],
         demands: Mapping[str, bool],
         progress: str,
+        start: "Start | None" = None,
     ) -> None:
         self._modality = modality
         self._resolved = resolved
@@ -94,6 +97,7 @@ class Batch:
         self._options = options
         self._demands = demands
         self._progress = progress
+        self._start = start
         self._root = root or Path("runs")
         below = "" if root is not None else resolved.config.sampler
         self.items = [
@@ -184,6 +188,7 @@ class Batch:
                     Path(item.path),
                     existing=self._existing,
                     control=control,
+                    start=self._start,
                 )
             return tell(outcome, item.source)
         except Stopped:

@@ -20,6 +20,7 @@ from nint_cli.signals.elsewhere import STDIN
 if TYPE_CHECKING:
     from nint_cli.config.layers import Resolved
     from nint_cli.runs.request import Existing
+    from nint_cli.runs.start import Start
 
 fit_app = typer.Typer(
     help="Fit a field to a signal.", invoke_without_command=True, rich_markup_mode=None
@@ -85,8 +86,14 @@ class _FitCommand:
         options = self.options
         console.set_loudness(quiet=options.quiet, verbose=options.verbose)
         flags = self._flags()
+        start = self._start()
         resolved = resolve_layers(
-            self.modality.name, options.preset, options.config or [], options.set_ or [], flags
+            self.modality.name,
+            options.preset,
+            options.config or [],
+            options.set_ or [],
+            flags,
+            start,
         )
         if options.require_target and not resolved.config.stop.targets():
             target, _ = self.own[f"stop.target_{self.modality.headline}"]
@@ -102,7 +109,17 @@ class _FitCommand:
                 "'-' is standard input, which one fit alone can read; leave out --jobs"
             )
         many |= len(sources) > 1
-        return self._fit_many(sources, resolved) if many else self._fit_one(sources[0], resolved)
+        if many:
+            return self._fit_many(sources, resolved, start)
+        return self._fit_one(sources[0], resolved, start)
+
+    def _start(self) -> "Start | None":
+        """Open what the fit starts from, if that is said."""
+        if self.options.from_ is None:
+            return None
+        from nint_cli.fitted.start import open_start
+
+        return open_start(self.options.from_, self.modality.name, console.note)
 
     def _flags(self) -> Flags:
         options = self.options
@@ -116,6 +133,7 @@ class _FitCommand:
                 seconds(options.time_budget, "--time-budget"),
             ),
             "evaluation.final": ("--final", options.final),
+            "holdout": ("--holdout", options.holdout),
             "batch.fraction": ("--batch-fraction", options.batch_fraction),
             "optimiser.lr": ("--lr", options.lr),
             "seed": ("--seed", options.seed),
@@ -133,7 +151,7 @@ class _FitCommand:
             continue_existing=options.continue_,
         )
 
-    def _fit_one(self, source: str, resolved: "Resolved") -> int:
+    def _fit_one(self, source: str, resolved: "Resolved", start: "Start | None") -> int:
         from nint_cli.runs.request import fit_input
 
         options = self.options
@@ -145,12 +163,13 @@ class _FitCommand:
                 options.output,
                 existing=self._existing(),
                 control=control,
+                start=start,
             )
         code = tell(outcome, f"nint fit {self.modality.name}")
         console.result(metrics_document(outcome.path) if options.json else shown(outcome.path))
         return code
 
-    def _fit_many(self, sources: list[str], resolved: "Resolved") -> int:
+    def _fit_many(self, sources: list[str], resolved: "Resolved", start: "Start | None") -> int:
         from nint_cli.cli.batch import Batch
 
         options = self.options
@@ -171,11 +190,13 @@ class _FitCommand:
                     for key, (flag, value) in self._flags().items()
                     if value is not None
                 ),
+                *([] if options.from_ is None else [f"--from={options.from_}"]),
             ],
             existing=self._existing(),
             options=["--verbose"] if options.verbose else [],
             demands=self._demands,
             progress=self._progress,
+            start=start,
         ).run(jobs=options.jobs, fail_fast=options.fail_fast, json=options.json)
 
     @property

@@ -130,6 +130,22 @@ class FitOptions:
     batch_fraction: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Share of the coordinates per step.")
     ] = None
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Keep that share of the points out of training, and report the PSNR there.",
+        ),
+    ] = None
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Start from the weights of a run, a checkpoint or an exported file, with the "
+            "field's settings.",
+        ),
+    ] = None
     lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate.")] = None
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None
     device: Device = None

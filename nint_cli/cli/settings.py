@@ -14,6 +14,7 @@ from nint_cli.modalities.table import MODALITIES
 
 if TYPE_CHECKING:
     from nint_cli.config.layers import Layer, Resolved
+    from nint_cli.runs.start import Start
 
 config_app = typer.Typer(
     help="Show, describe and check settings.", invoke_without_command=True, rich_markup_mode=None
@@ -132,6 +133,7 @@ def resolve_layers(
     files: list[Path],
     assignments: list[str],
     flags: dict[str, tuple[str, object]],
+    start: "Start | None" = None,
 ) -> "Resolved":
     """Stack the layers: preset, files, --set, flags.
 
@@ -141,6 +143,7 @@ def resolve_layers(
         files: YAML files, the strongest last.
         assignments: Texts of ``--set``.
         flags: Named flags by dotted key; None was not given.
+        start: What the fit starts from, whose field is laid over all of them; or None.
 
     Returns:
         The configuration with origins.
@@ -154,7 +157,12 @@ def resolve_layers(
     given = [file_layer(path).of_today() for path in files]
     for line in (note for layer in given for note in layer.notes):
         console.note(line)
-    return resolve([preset_settings, *given, settings, flag_layer(flags, settings)], modality)
+    own = [*given, settings, flag_layer(flags, settings)]
+    if start is None:
+        return resolve([preset_settings, *own], modality)
+    from nint_cli.fitted.start import field_layer
+
+    return resolve([preset_settings, *own, field_layer(start, own)], modality)
 
 
 def tell_unused(

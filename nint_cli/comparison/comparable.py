@@ -9,7 +9,7 @@ from nint_cli.metrics.schema import InputRecord
 from nint_cli.modalities.table import setting_keys
 
 # Settings that decide what is measured, and by what.
-_MEASURES = ("metrics.", "evaluation.points", *setting_keys(lambda each: each.measures))
+_MEASURES = ("metrics.", "evaluation.points", "holdout", *setting_keys(lambda each: each.measures))
 # Settings that decide which part of an input is fitted, at which size.
 _EXTENT = setting_keys(lambda each: each.extent)
 # Settings that say how a run is watched and saved, and make no method another.

@@ -92,7 +92,8 @@ def compare_finished(
 
 
 def _method(of: RunMetrics) -> dict[str, Any]:
-    return comparable.method(of.config)
+    started = {} if of.started_from is None else {"started_from": of.started_from.path}
+    return comparable.method(of.config) | started
 
 
 def _refuse_unfinished(folders: Sequence[Path], note: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from nint_cli.comparison.record import InputEntry
 from nint_cli.config.layers import BUILT_IN, Resolved
 from nint_cli.config.removed import without_removed
 from nint_cli.errors import ConfigError, InputError
+from nint_cli.modalities.table import modality
 from nint_cli.runs.folder import CONFIG, is_of_another
 from nint_cli.runs.opening import newest, open_run
 
@@ -95,18 +96,22 @@ class Entry:
         if settings != self.settings or is_of_another(self.folder, self.source):
             return "other"
         metrics = folder.metrics()
+        mask = modality(self.kind).wanted_mask(self.variant.resolved.config.section(self.kind))
         if metrics.get("status") in _DONE:
-            return "finished" if self._is_of_input(metrics.get("input")) else "other"
+            return "finished" if self._is_of_input(metrics.get("input"), mask) else "other"
         if metrics.get("status") == "failed":
             return "lost"
         try:
             saved, _ = newest(folder)
         except InputError:
             return "lost"
-        return "begun" if saved.signal.sha256 == self.sha256 else "other"
+        same = getattr(saved.signal, "mask_sha256", None) == mask
+        return "begun" if same and saved.signal.sha256 == self.sha256 else "other"
 
-    def _is_of_input(self, record: object) -> bool:
-        return isinstance(record, dict) and record.get("sha256") == self.sha256
+    def _is_of_input(self, record: object, mask: str | None) -> bool:
+        if not isinstance(record, dict):
+            return False
+        return (record.get("sha256"), record.get("mask_sha256")) == (self.sha256, mask)
 
     def fit_words(self) -> list[str]:
         """Give the words after ``nint`` that make the run, wherever its folder is."""

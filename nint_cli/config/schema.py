@@ -29,7 +29,7 @@ else:  # the tables know the names, and pydantic names them all where one is mis
     FieldName = Literal[FIELD_NAMES]
 
 
-PATH_KEYS = frozenset({"metrics.lpips_weights"})
+PATH_KEYS = frozenset({"metrics.lpips_weights", "image.mask"})
 """Settings that name files; in a YAML file they are relative to its folder."""
 
 
@@ -127,6 +127,13 @@ class RunSettings(Section):
         "tuned here for small batches, a warm-up and a cosine schedule",
     )
     sampler: SamplerName = Field("nint", description="how training coordinates are chosen")
+    holdout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a picture's or a sound's points that is kept out of training, at "
+        "random by the seed, and whose PSNR tells how well the field interpolates; 0: all train",
+    )
     batch: BatchSettings = BatchSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     engine: EngineSettings = EngineSettings()

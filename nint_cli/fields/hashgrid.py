@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field as Setting
@@ -132,11 +132,18 @@ class HashGrid(ChainField):
         generator: torch.Generator | None = None,
     ) -> Self:
         """Build a grid for the signal's shape; see `Field.from_settings`."""
-        finest, log2_entries = grid_for(shape)
-        values = settings.model_dump()
-        values["finest"] = values["finest"] or finest
-        values["log2_entries"] = values["log2_entries"] or log2_entries
+        chosen = cls.from_shape(shape, bandwidth)
+        values: dict[str, Any] = {
+            key: chosen.get(key) if value is None else value
+            for key, value in settings.model_dump().items()
+        }
         return cls(shape, value_dim, half_range=half_range, generator=generator, **values)
+
+    @classmethod
+    def from_shape(cls, shape: Sequence[int], bandwidth: float | None) -> Mapping[str, Any]:
+        """Return what the signal decides; see `Field.from_shape`."""
+        finest, log2_entries = grid_for(shape)
+        return {"finest": finest, "log2_entries": log2_entries}
 
     def __init__(
         self,

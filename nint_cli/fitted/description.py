@@ -54,11 +54,14 @@ def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Descr
     """
     document = signal.model_dump(mode="json")
     document["source"] = bare_name(signal.source)
+    reading = config.section(signal.kind).model_dump(mode="json")
+    for key in reading.keys() & {"mask"}:  # which says where the field was fitted, not what it is
+        reading[key] = document["mask_sha256"] = None
     return Description(
         nint=__version__,
         field=config.field,
         field_settings=config.field_settings.model_dump(mode="json"),
-        reading=config.section(signal.kind).model_dump(mode="json"),
+        reading=reading,
         signal=document,
         step=step,
         seed=config.seed,

@@ -368,7 +368,7 @@ class _Examination:
         config = config.model_copy(update={"stop": stop, "steps": steps})
         signal, step = self._subject.signal, saved.state.numbers["step"]
         lags = min(alpha, _draw_again(signal, step) or alpha)
-        trainer = build_trainer(config, signal, Clock())
+        trainer = build_trainer(config, self._subject.training, Clock())
         try:
             trainer.load_state_dict(saved.state)
         except ValueError as error:

@@ -65,12 +65,21 @@ class InputRecord(Part, ABC):
     kind: str
 
     @abstractmethod
-    def extent(self) -> tuple[float, ...]:
+    def extent(self) -> tuple[float | str, ...]:
         """Return which part was fitted, at which size; the hash is of the whole content."""
 
     @abstractmethod
     def describe(self) -> str:
         """Say how large it is, in a few words."""
+
+
+class StartRecord(Part):
+    """What a run started from in place of random numbers."""
+
+    path: str = Field(description="the run, checkpoint or file, as it was named")
+    step: int | None = Field(description="the step its weights are of; null where nobody knows")
+    sha256: str = Field(description="hash of the weights")
+    fitted_to: str = Field(description="name of the input that they were fitted to")
 
 
 class FieldRecord(Part):
@@ -215,6 +224,9 @@ class RunMetrics(Quality):
     )
     total_s: float = Field(description="all of it, until metrics.json is written")
     field: FieldRecord
+    started_from: StartRecord | None = Field(
+        None, description="whose weights the run began with; null: random ones"
+    )
     passes: PassCount
     guidance: GuidanceRecord | None = Field(
         None, description="null where an earlier version wrote the file"

@@ -14,6 +14,7 @@ from nint_cli.modalities.modality import Modality
 from nint_cli.modalities.settings import EvaluationSettings, MetricsSettings
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import Signal
+from nint_cli.signals.parts import Parts
 from nint_cli.signals.record import SignalRecord
 
 ReadSaved = Callable[[str], bytes | None]
@@ -49,6 +50,7 @@ class Setup:
         metrics: Which measures are wanted that need more than nint.
         seed: Of the run.
         tuned: Whether the field is trained by the recipe that was tuned here.
+        holdout: Share of the points that is kept out of training.
     """
 
     device: torch.device
@@ -56,6 +58,7 @@ class Setup:
     metrics: MetricsSettings
     seed: int
     tuned: bool
+    holdout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Subject(ABC):
         files: Names of the files that `reconstruct` and `illustrate` may write.
         source: The input as it was named.
         signal: What the field is fitted to, on the device to train on.
+        parts: Which of its points train, where not all of them do; else None.
         notes: What is worth knowing before a fit, a line each.
         kept: Files, by name, that a run keeps of an input that nobody can read again.
     """
@@ -97,6 +101,7 @@ class Subject(ABC):
     files: ClassVar[Mapping[str, str]]
     source: str
     signal: Signal
+    parts: Parts | None = None
     notes: tuple[str, ...] = ()
     kept: Mapping[str, bytes] = {}
 
@@ -118,11 +123,31 @@ class Subject(ABC):
             setup: What it is read for.
             like: The record of a run whose scale and frame hold for this input; None makes its
                 own.
-            saved: Returns a file that `cache` left in the run's folder, or None.
+            saved: Returns a file that `cache` left in the run's folder, or None; where another
+                input than the run's is read, those alone that belong to the run.
 
         Returns:
             The input, ready to be fitted.
         """
+
+    @property
+    def mask_sha256(self) -> str | None:
+        """Hash of what says where it is fitted; None where that is everywhere."""
+        return None
+
+    @classmethod
+    def wanted_mask(cls, settings: Any) -> str | None:  # noqa: ANN401
+        """Return the hash of the mask that settings name; see `mask_sha256`.
+
+        Args:
+            settings: Of its modality. An InputError is raised where the mask cannot be read.
+        """
+        return None
+
+    @property
+    def training(self) -> Signal:
+        """The points that train: the signal, or a part of it."""
+        return self.signal if self.parts is None else self.parts.training
 
     @property
     @abstractmethod

@@ -1,6 +1,6 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -121,13 +121,19 @@ def field_for(config: RunConfig, signal: Signal, generator: torch.Generator) -> 
     ).to(signal.device)
 
 
-def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
+def build_trainer(
+    config: RunConfig,
+    signal: Signal,
+    clock: Clock,
+    begin: Callable[[Field], None] = lambda _: None,
+) -> Trainer:
     """Build field, sampler and trainer for a signal.
 
     Args:
         config: The configuration.
         signal: What to fit, on the device to train on.
         clock: Bills the time, that of what the sampler computes beforehand as training.
+        begin: Gives the field other weights than random ones; by default it keeps these.
 
     Returns:
         A trainer at step 0.
@@ -135,6 +141,7 @@ def build_trainer(config: RunConfig, signal: Signal, clock: Clock) -> Trainer:
     device = signal.device
     # The field starts alike on every device.
     field = field_for(config, signal, torch.Generator().manual_seed(config.seed))
+    begin(field)
     optimiser, stop = config.optimiser, config.stop
     duration = Duration(
         config.steps,

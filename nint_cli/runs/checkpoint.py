@@ -20,6 +20,7 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field, load_parameters
 from nint_cli.fields.kernels import loading as kernels
+from nint_cli.metrics.schema import StartRecord
 from nint_cli.modalities.table import signal_record
 from nint_cli.runs.build import build_field
 from nint_cli.runs.checkpoint_state import AVERAGE, Numbers, check
@@ -101,6 +102,7 @@ class Checkpoint:
         run_id: Tells the run from others, as its manifest.json has it; None where an earlier
             version began it.
         ended: How its training ended; None while it goes on, or after a signal.
+        start: Whose weights it began with; None: random ones.
     """
 
     config: RunConfig
@@ -110,6 +112,7 @@ class Checkpoint:
     origin: Origin = field(default_factory=Origin.here)
     run_id: str | None = None
     ended: Ended | None = None
+    start: StartRecord | None = None
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -133,6 +136,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
     }
     if checkpoint.ended is not None:
         about["ended"] = checkpoint.ended.model_dump()
+    if checkpoint.start is not None:
+        about["start"] = checkpoint.start.model_dump()
     tensors = {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in checkpoint.state.tensors.items()
@@ -282,6 +287,7 @@ def _checked(about: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         Origin.model_validate(about["origin"]),
         _run_id(about),
         None if about.get("ended") is None else Ended.model_validate(about["ended"]),
+        None if about.get("start") is None else StartRecord.model_validate(about["start"]),
     )
 
 

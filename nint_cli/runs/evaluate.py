@@ -10,6 +10,7 @@ from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.metrics.schema import Quality
 from nint_cli.modalities.base import ReadSaved, Subject, nothing_saved
+from nint_cli.modalities.image.mask import MASK
 from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
@@ -50,7 +51,7 @@ def evaluate_run(
         saved, faults = newest(folder)
         for fault in faults:
             control.note(f"{fault}; measuring the checkpoint before it")
-        saved_files = folder.read_saved if against is None else nothing_saved
+        saved_files = folder.read_saved if against is None else _mask_alone(folder)
         subject, gone = read_again(
             saved.config, saved.signal, against, changes, saved_files, scale
         )
@@ -110,7 +111,9 @@ def read_again(
     source = against if against is not None else record.source
     name_it = "name it with --against FILE"
     try:
-        subject = read_input(record.kind, source, config, device, record, saved_files)
+        subject = read_input(
+            record.kind, source, config, device, record, saved_files, own=against is None
+        )
     except InputError as error:
         if against is not None:
             raise
@@ -139,6 +142,11 @@ def _on_grid_of(subject: Subject, record: SignalRecord, scale: float) -> SignalR
             )
         )
     return larger
+
+
+def _mask_alone(folder: RunFolder) -> ReadSaved:
+    """Return what reads of a run's files none but its mask, which holds for other inputs, too."""
+    return lambda name: folder.read_saved(name) if name == MASK else None
 
 
 def _measured_as(config: RunConfig, changes: Layer) -> tuple[RunConfig, str | None]:

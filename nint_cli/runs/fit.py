@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nint_cli.errors import (
     OutOfMemoryError,
     is_out_of_memory,
 )
+from nint_cli.fields.base import Field
 from nint_cli.fields.kernels import loading as kernels
 from nint_cli.metrics.schema import (
     FinalRecord,
@@ -39,6 +40,7 @@ from nint_cli.runs.ending import HASTY_UNITS, CutOff, Meter, final_record, unit_
 from nint_cli.runs.folder import CONFIG, LOG, METRICS, RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.observer import RunObserver, Targets
+from nint_cli.runs.start import Start
 from nint_cli.samplers.base import EVERY_POINT
 from nint_cli.schedules.clock import device_clock
 from nint_cli.training.trainer import Trainer
@@ -61,6 +63,12 @@ def config_digest(settings: dict[str, Any]) -> str:
         A SHA-256 in hexadecimal.
     """
     relevant = {k: v for k, v in settings.items() if k not in WITHOUT_EFFECT}
+    # A run is told from others by the content of its mask, wherever that lies; and what an
+    # earlier version did not know counts if it is used.
+    if isinstance(image := relevant.get("image"), dict):
+        relevant["image"] = {k: v for k, v in image.items() if k != "mask"}
+    if not relevant.get("holdout"):
+        relevant.pop("holdout", None)
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
@@ -75,9 +83,11 @@ class Fit:
         resolved: The configuration.
         saved: Where to go on from; None starts anew.
         saved_files: Gives files of the run's folder by name.
+        start: Whose weights a new run begins with; None: random ones.
 
     Raises:
-        ConfigError: If a target is set that the modality has no figure for.
+        ConfigError: If a target is set that the modality has no figure for, or the field is of
+            another shape than that of `start`.
         InputError: If the input or the LPIPS weights cannot be read, or `saved` does not fit its
             own configuration.
         AnotherInputError: If the input is not the one of `saved`.
@@ -90,6 +100,7 @@ class Fit:
         resolved: Resolved,
         saved: Checkpoint | None = None,
         saved_files: ReadSaved = nothing_saved,
+        start: Start | None = None,
     ) -> None:
         config = resolved.config
         self.resolved = resolved
@@ -102,6 +113,9 @@ class Fit:
         self.ended: Ended | None = None  # where a resumed run's end alone is to be done
         self._observer: RunObserver | None = None
         self._best = saved.best if saved is not None else None
+        self.start = saved.start if saved is not None else None
+        if start is not None and saved is None:
+            self.start = start.record
         with self.clock.measure("load_s"):
             self.targets = Targets.of(config, modality(kind))  # which loads what it needs
             self.origin = saved.origin if saved is not None else checkpoint.Origin.here()
@@ -119,18 +133,32 @@ class Fit:
                     f"'{source}' {fault}; put the original back, or say where it is by "
                     "nint resume RUN --input FILE"
                 )
-            self.trainer = build_trainer(config, self.subject.signal, self.clock)
+            self.trainer = build_trainer(
+                config, self.subject.training, self.clock, self._beginning(start)
+            )
             if saved is not None:
                 try:
                     self.trainer.load_state_dict(saved.state)
                 except (ValueError, KeyError, TypeError, RuntimeError) as error:
                     raise InputError(f"the checkpoint does not fit its config: {error}") from error
 
+    def _beginning(self, start: Start | None) -> Callable[[Field], None]:
+        """Return what gives a new field its first weights."""
+        if start is None:
+            return lambda _: None
+        start.refuse_other_kind(self.subject.modality.name)
+        half_range = self.subject.signal.half_range
+        return lambda field: start.load_into(field, self.resolved.config, half_range)
+
     @property
     def run_id(self) -> str:
         """What tells the fit from others: equal fits of equal inputs have the same."""
         settings = self.resolved.config.model_dump(mode="json")
         of = [self.subject.modality.name, self.subject.sha256, config_digest(settings)]
+        if self.subject.mask_sha256 is not None:
+            of.append(f"mask {self.subject.mask_sha256}")
+        if self.start is not None:
+            of.append(f"start {self.start.sha256}")
         return hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32]
 
     def run(self, folder: RunFolder, control: Control) -> RunMetrics:
@@ -184,6 +212,7 @@ class Fit:
             logged_step=self.logged_step,
             loss=self.loss,
             over=self.cut_off,
+            start=self.start,
         )
         self.trainer.duration.begin(self.trainer.step)
         if self.ended is not None:
@@ -328,6 +357,7 @@ class Fit:
             **self.clock.seconds(),
             "input": self.subject.input_record(),
             "field": self.subject.field_record(config.field, self.trainer.field),
+            "started_from": None if self.start is None else self.start.model_dump(),
             "passes": _counted(self.trainer.passes),
             "guidance": self._guidance(),
             "memory": environment.peak_memory(self.device),

@@ -27,6 +27,8 @@ def read_input(
     device: torch.device,
     like: SignalRecord | None = None,
     saved_files: ReadSaved = nothing_saved,
+    *,
+    own: bool = True,
 ) -> Subject:
     """Read an input as a configuration says.
 
@@ -38,6 +40,7 @@ def read_input(
         like: See `Subject.read`.
         saved_files: See `Subject.read`; where there are some, there is a run, which keeps what
             came from standard input.
+        own: Whether the input is that of this run.
 
     Returns:
         The input, ready to be fitted.
@@ -51,6 +54,7 @@ def read_input(
         metrics=config.metrics,
         seed=config.seed,
         tuned=config.recipe == "tuned",
+        holdout=config.holdout,
     )
     read, settings = modality(kind).read, config.section(kind)
     source = plain(source)
@@ -59,7 +63,7 @@ def read_input(
     folder = tempfile.mkdtemp(prefix="nint-")
     path = Path(folder, KEPT + Path(file_name(source)).suffix)
     try:
-        if source == STDIN and saved_files is not nothing_saved:
+        if source == STDIN and own and saved_files is not nothing_saved:
             path.write_bytes(_kept(saved_files))
         else:
             fetch(source, path)

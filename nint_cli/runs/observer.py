@@ -8,7 +8,7 @@ from typing import Self
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.errors import ConfigError
-from nint_cli.metrics.schema import finite
+from nint_cli.metrics.schema import StartRecord, finite
 from nint_cli.modalities.base import Evaluation, Subject
 from nint_cli.runs import checkpoint, selections
 from nint_cli.runs.checkpoint import Checkpoint, Ended, Origin
@@ -87,6 +87,7 @@ class RunObserver:
         logged_step: The step of the log's last row; None while there is none.
         loss: The last finite loss before; None where none is known.
         over: Whether the log ends with an event in place of the last evaluation.
+        start: Whose weights the run began with; None: random ones.
 
     Attributes:
         best: The highest headline of the evaluations that were due, and its step; None before.
@@ -109,6 +110,7 @@ class RunObserver:
         logged_step: int | None = None,
         loss: float | None = None,
         over: bool = False,
+        start: StartRecord | None = None,
     ) -> None:
         self._subject = subject
         self._config = config
@@ -117,6 +119,7 @@ class RunObserver:
         self._folder = folder
         self._control = control
         self._origin = origin
+        self._start = start
         self._evaluate_every = config.evaluation.every
         self._save_every = config.checkpoint.every
         self._parts = 0
@@ -307,6 +310,7 @@ class RunObserver:
                 origin=self._origin,
                 run_id=self._folder.run_id,
                 ended=ended,
+                start=self._start,
             )
             keep = self._config.checkpoint.keep
             self._folder.write_checkpoint(trainer.step, checkpoint.encode(saved), keep)

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from nint_cli.config.layers import BUILT_IN, Resolved, flatten
 from nint_cli.device.settings import prepared, resolve_device
 from nint_cli.errors import AnotherInputError, ConfigError, DivergedError, InputError, OutputError
+from nint_cli.modalities.table import modality
 from nint_cli.runs.control import Control
 from nint_cli.runs.fit import WITHOUT_EFFECT, Fit, Outcome, config_digest, describe
 from nint_cli.runs.folder import CONFIG, METRICS, RunFolder, default_folder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run, refuse_foreign_checkpoints
 from nint_cli.runs.resume import resume, settings_to_go_on_with
+from nint_cli.runs.start import Start
 
 Existing = Literal["refuse", "replace", "skip", "continue"]
 """What to do where a folder holds a run: see `fit_input`."""
@@ -50,6 +52,7 @@ def fit_input(
     *,
     existing: Existing = "refuse",
     control: Control | None = None,
+    start: Start | None = None,
 ) -> Outcome:
     """Fit an input into a run folder.
 
@@ -64,6 +67,8 @@ def fit_input(
             gone on with by ``continue``; and a run on another input or with other settings is an
             OutputError.
         control: Watches and steers it; None leaves it to itself.
+        start: Whose weights it begins with; None: random ones. A run from another start counts
+            as one with other settings.
 
     Returns:
         The outcome.
@@ -75,7 +80,7 @@ def fit_input(
     path = path or default_folder(source, resolved.config.sampler)
     replaces = existing == "replace"
     if existing in {"skip", "continue"}:
-        state = _state(path, kind, resolved, control, goes_on=existing == "continue")
+        state = _state(path, kind, resolved, control, start, goes_on=existing == "continue")
         if state == "done":
             return _kept(path, kind, source, resolved, control)
         if state == "stopped" and existing == "continue":
@@ -89,7 +94,10 @@ def fit_input(
             control.note(f"'{path}': {what}; fitted anew")
             replaces = True
     with prepared(resolved.config.engine, resolve_device(resolved.config.device)):
-        return _fit_into(path, Fit(kind, source, resolved), control, overwrite=replaces)
+        fit = Fit(kind, source, resolved, start=start)
+        if start is not None:
+            control.note(start.describe())
+        return _fit_into(path, fit, control, overwrite=replaces)
 
 
 def _fit_into(path: Path, fit: Fit, control: Control, *, overwrite: bool) -> Outcome:
@@ -114,7 +122,15 @@ def _fit_into(path: Path, fit: Fit, control: Control, *, overwrite: bool) -> Out
         return Outcome(path, fit.run(folder, control), files=fit.subject.files)
 
 
-def _state(path: Path, kind: str, resolved: Resolved, control: Control, *, goes_on: bool) -> State:
+def _state(
+    path: Path,
+    kind: str,
+    resolved: Resolved,
+    control: Control,
+    start: Start | None,
+    *,
+    goes_on: bool,
+) -> State:
     """Tell what a folder holds: no run, one that saved nothing, or this one, stopped or done.
 
     An InputError is raised if its checkpoints are another run's.
@@ -131,6 +147,8 @@ def _state(path: Path, kind: str, resolved: Resolved, control: Control, *, goes_
     done = metrics.get("status") in _DONE
     if done:
         before = metrics.get("config")
+        began, record = metrics.get("started_from"), metrics.get("input")
+        mask = record.get("mask_sha256") if isinstance(record, dict) else None
     else:
         try:
             saved, _ = newest(folder)
@@ -140,12 +158,36 @@ def _state(path: Path, kind: str, resolved: Resolved, control: Control, *, goes_
             raise OutputError(_other(path, "another input"))
         going_on, _ = settings_to_go_on_with(folder, saved)
         before = going_on.config.model_dump(mode="json")
+        began = None if saved.start is None else saved.start.model_dump()
+        mask = getattr(saved.signal, "mask_sha256", None)
     # By the settings, for a digest in the folder may be of keys that are gone.
     if not isinstance(before, dict) or config_digest(before) != config_digest(wanted):
         raise OutputError(_other(path, f"other settings{_differences(before, wanted)}"))
+    _refuse_other_start(path, began, start)
+    if mask != modality(kind).wanted_mask(resolved.config.section(kind)):
+        raise OutputError(_other(path, "another mask"))
     if done or goes_on:
         _tell_ignored(folder, before, resolved, control, done=done)
     return "done" if done else "stopped"
+
+
+def _refuse_other_start(path: Path, began: object, start: Start | None) -> None:
+    """See that a run began with the same weights as one that is to be.
+
+    Args:
+        path: Its folder.
+        began: What it says of them; None where they were random.
+        start: What the other is to begin with; None for random weights.
+
+    Raises:
+        OutputError: If they differ.
+    """
+    was = began.get("sha256") if isinstance(began, dict) else None
+    if was == (None if start is None else start.record.sha256):
+        return
+    of = "random weights" if not isinstance(began, dict) else f"'{began.get('path')}'"
+    wanted = "random weights" if start is None else f"'{start.path}'"
+    raise OutputError(_other(path, f"another start (from {of}, not {wanted})"))
 
 
 def _tell_ignored(
@@ -202,6 +244,8 @@ def _differences(before: object, wanted: Mapping[str, Any]) -> str:
     for key, value in wanted.items():
         if key in WITHOUT_EFFECT:
             continue
+        if key == "holdout" and not value and not before.get(key):
+            continue  # which an earlier version did not know
         old = before.get(key)
         pairs = (
             {f"{key}.{name}": (old.get(name), value[name]) for name in value}

@@ -104,6 +104,9 @@ class Egra(Sampler):
         radius_min: Least distance from an edge.
         radius_max: Largest distance from an edge.
         both_sides: Whether a point moves either way, and not only to the right.
+        grid: Points of the grid on which edges move, where only those of `among` train, as
+            `Signal.among` has it; None where all of them do.
+        among: (N,) int64, ascending: these; or None.
     """
 
     Settings = EgraSettings
@@ -123,9 +126,13 @@ class Egra(Sampler):
         radius_min: int = 6,
         radius_max: int = 9,
         both_sides: bool = False,
+        grid: int | None = None,
+        among: Tensor | None = None,
     ) -> None:
         self.batch = batch
-        self.edges = edges
+        self.edges = edges if among is None else among[edges]
+        self.grid = grid
+        self.among = among
         self.boosted_weight = p + (1 - p) * density
         self.base_weight = (1 - p) * density
         self.radius_min = radius_min
@@ -149,7 +156,10 @@ class Egra(Sampler):
         signal = setup.signal
         more = settings.model_dump(exclude={"low", "high"})
         if signal.on_grid:
-            edges = priors.edges(priors.grey_of(signal), settings.low, settings.high)
+            grey, among = priors.grey_of(signal), signal.among
+            edges = priors.edges(grey, settings.low, settings.high, among)
+            if among is not None:
+                more |= {"grid": grey.size, "among": among}
         else:  # the neighbours of a point's index are anywhere, so nothing beside it
             blocks = signal.blocks(1 << 18)
             edges = priors.nearest(blocks, len(signal), priors.SURROGATE_SHARE)
@@ -176,6 +186,7 @@ class Egra(Sampler):
         distance = stream.integers(self.radius_min, self.radius_max + 1, len(self.edges))
         if self.both_sides:
             distance *= 2 * stream.integers(2, size=len(self.edges)) - 1
-        beside = torch.zeros(population, dtype=torch.bool, device=device)
-        beside[(self.edges + moved(distance, device)) % population] = True
-        return beside
+        grid = population if self.grid is None else self.grid
+        beside = torch.zeros(grid, dtype=torch.bool, device=device)
+        beside[(self.edges + moved(distance, device)) % grid] = True
+        return beside if self.among is None else beside[self.among]

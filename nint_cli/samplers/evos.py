@@ -27,22 +27,30 @@ class CrossFrequencyLoss:
 
     mean e^2 + weight mean_i (D g)_i^2, the means over the batch, where g is the residual's grey,
     predictions clipped to [0, 1], and D the Laplacian with zeros around. D needs the neighbours
-    of a point; those that are not in the batch are as old as `stale`, and constant.
+    of a point; those that are not in the batch are as old as `stale`, and constant. Where a part
+    of the picture trains, the rest is as what is around it: without error.
 
     Args:
         indices: (B,) the batch.
         stale: (N,) grey residual of all points when it was last known.
         shape: (H, W).
         weight: Of the second term.
+        among: (N,) int64: the pixels that these points are, as `Signal.among`; None for all.
     """
 
     def __init__(
-        self, indices: Tensor, stale: Tensor, shape: tuple[int, int], weight: float
+        self,
+        indices: Tensor,
+        stale: Tensor,
+        shape: tuple[int, int],
+        weight: float,
+        among: Tensor | None = None,
     ) -> None:
         self.indices = indices
         self.stale = stale
         self.shape = shape
         self.weight = weight
+        self.among = among
 
     def __call__(self, prediction: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Give the loss and its gradient; see `BatchLoss`."""
@@ -50,12 +58,12 @@ class CrossFrequencyLoss:
         count = len(error)
         picture = self.stale.to(error.dtype, copy=True)
         picture[self.indices] = grey_residual(prediction, values)
-        high = laplacian(picture.view(self.shape)).view(-1)[self.indices]
+        high = flat_laplacian(picture, self.shape, self.among)[self.indices]
         loss = error.square().mean() + self.weight * high.square().mean()
         # D is symmetric, so the gradient with respect to g is 2 weight / B times D of what of D g
         # is in the batch; there g depends on a prediction unless that is clipped.
         picture.zero_()[self.indices] = high
-        back = laplacian(picture.view(self.shape)).view(-1)[self.indices]
+        back = flat_laplacian(picture, self.shape, self.among)[self.indices]
         passes = (prediction > 0) & (prediction < 1)
         channel = back[:, None] * prediction.new_tensor(grey_weights(error.shape[1])) * passes
         return loss, 2 / error.numel() * error + 2 * self.weight / count * channel
@@ -185,9 +193,11 @@ class Evos(Sampler):
         supervised: float = 0.3,
         first_interval: int = 100,
         last_interval: int = 50,
+        among: Tensor | None = None,
     ) -> None:
         self.batch = batch
         self.shape = shape
+        self.among = among
         self.alpha = alpha
         self.alpha_end = alpha_end
         self.mutation = mutation
@@ -209,7 +219,8 @@ class Evos(Sampler):
         """Build it; pictures have a Laplacian; see `Sampler.from_settings`."""
         shape = setup.signal.shape
         picture = (shape[0], shape[1]) if len(shape) == 2 else None
-        return cls(setup.batch, shape=picture, **settings.model_dump())
+        among = setup.signal.among
+        return cls(setup.batch, shape=picture, among=among, **settings.model_dump())
 
     @classmethod
     def depends_on_steps(cls, settings: EvosSettings) -> Mapping[str, object]:
@@ -280,7 +291,7 @@ class Evos(Sampler):
         if grey is None or self.crossover == "none":
             return fitness.topk(kept).indices
         assert self.shape is not None
-        high = laplacian(grey.view(self.shape)).view(-1).square() * self.crossover_weight
+        high = flat_laplacian(grey, self.shape, self.among).square() * self.crossover_weight
         if self.crossover == "add":
             return (fitness + high).topk(kept).indices
         mixed = self.alpha * self.batch.share(0, population)
@@ -300,8 +311,10 @@ class Evos(Sampler):
             return None
         stale = self._state.get(_STALE)
         if stale is None:
-            stale = torch.zeros(self.shape[0] * self.shape[1], device=indices.device)
-        return CrossFrequencyLoss(indices, stale, self.shape, self.supervision_weight)
+            count = self.shape[0] * self.shape[1] if self.among is None else len(self.among)
+            stale = torch.zeros(count, device=indices.device)
+        weight = self.supervision_weight
+        return CrossFrequencyLoss(indices, stale, self.shape, weight, self.among)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Give the ranking and the old grey residual; see `Sampler.state_dict`."""
@@ -347,6 +360,24 @@ def grey_residual(prediction: Tensor, values: Tensor) -> Tensor:
     """Give the grey of prediction - values, (B), the prediction clipped to [0, 1]."""
     weights = prediction.new_tensor(grey_weights(prediction.shape[1]))
     return (prediction.clamp(0, 1) - values) @ weights
+
+
+def flat_laplacian(values: Tensor, shape: tuple[int, int], among: Tensor | None) -> Tensor:
+    """Compute the Laplacian of a picture's pixels, or of some with zeros in place of the others.
+
+    Args:
+        values: (N,).
+        shape: (H, W).
+        among: (N,) int64: the pixels that they are, as `Signal.among`; None for all of them.
+
+    Returns:
+        (N,).
+    """
+    if among is None:
+        return laplacian(values.view(shape)).view(-1)
+    picture = values.new_zeros(shape[0] * shape[1])
+    picture[among] = values
+    return laplacian(picture.view(shape)).view(-1)[among]
 
 
 def laplacian(picture: Tensor) -> Tensor:

@@ -115,8 +115,13 @@ class Expansive(Sampler):
         planned = settings.anchor_share * batch.share(0, len(signal))
         if signal.on_grid:
             stream = Draws(setup.seed).stream("anchors")
-            grey = priors.grey_of(signal)
-            anchors = priors.anchors(grey, planned, stream, released=settings.released)
+            anchors = priors.anchors(
+                priors.grey_of(signal),
+                planned,
+                stream,
+                released=settings.released,
+                among=signal.among,
+            )
         else:
             anchors = priors.nearest(signal.blocks(1 << 18), len(signal), planned)
         return cls(
@@ -138,7 +143,8 @@ class Expansive(Sampler):
         population = len(probe)
         if self.released:
             share = self.batch.share(step, population) - self.planned
-            wanted = min(int(share * population), len(self.others))
+            least = 1 - len(self.anchors)  # for a batch of nothing trains nothing
+            wanted = min(max(int(share * population), least), len(self.others))
         else:
             wanted = self.batch.count(step, population) - len(self.anchors)
         places = draw_distinct(len(self.others), wanted, draws.stream("source"), probe.device)

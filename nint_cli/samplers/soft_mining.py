@@ -1,9 +1,12 @@
 """Soft Mining: particles that wander to where the error is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field as Setting
 from torch import Tensor
 
@@ -82,6 +85,22 @@ class SoftMiningSettings(Section):
         return found
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """What is near the points of a grid of which a part trains.
+
+    Attributes:
+        among: (M,) int64: the part, as `Signal.among`.
+        nearest: (N,) int64: for each point of the grid the nearest one of the part, by its number
+            in `among`.
+        far: (N,) bool: whether that is none of its next neighbours.
+    """
+
+    among: Tensor
+    nearest: Tensor
+    far: Tensor
+
+
 class SoftMining(Sampler):
     """Soft Mining: Langevin particles that follow the error, and a loss that makes up for them.
 
@@ -96,6 +115,9 @@ class SoftMining(Sampler):
     with the smallest l, start anew from the density of edges (`priors.edge_density`), even where
     they just started uniformly. The softness rises as t / 1000 up to alpha, so it takes 1000 alpha
     steps.
+
+    Where a part of the grid trains, a particle beside it trains the nearest of its points, and one
+    further off starts anew, as if it had left the box.
 
     Rounding makes points repeat, and a repeated point counts as often: of uniform particles with B
     = N / 5 some 18 % of all points remain.
@@ -129,6 +151,7 @@ class SoftMining(Sampler):
         uniform_share: Share of rows that start anew uniformly.
         restart_share: Share of rows with the smallest loss that start anew at edges.
         released: Whether to compute as the released port does.
+        rest: What trains where a part of the grid does; None where all of it does.
     """
 
     Settings = SoftMiningSettings
@@ -155,6 +178,7 @@ class SoftMining(Sampler):
         uniform_share: float = 0.1,
         restart_share: float = 0.1,
         released: bool = False,
+        rest: Neighbours | None = None,
     ) -> None:
         self.batch = batch
         self.density = density
@@ -167,6 +191,7 @@ class SoftMining(Sampler):
         self.uniform_share = uniform_share
         self.restart_share = restart_share
         self.released = released
+        self.rest = rest
         self._state: dict[str, Tensor] = {}
 
     @property
@@ -187,12 +212,18 @@ class SoftMining(Sampler):
                 "sampler soft_mining moves particles between the points of a grid, and a "
                 "shape's lie anywhere; choose another sampler"
             )
-        density = priors.edge_density(priors.grey_of(signal), released=settings.released)
+        grey, among = priors.grey_of(signal), signal.among
+        density = priors.edge_density(grey, released=settings.released, among=among)
+        rest = None
+        if among is not None:
+            nearest, far = priors.nearest_among(signal.shape, among)
+            rest = Neighbours(among, moved(nearest, signal.device), moved(far, signal.device))
         return cls(
             setup.batch,
             density.to(signal.device),
             signal.shape,
             half_range=signal.half_range,
+            rest=rest,
             **settings.model_dump(),
         )
 
@@ -201,7 +232,7 @@ class SoftMining(Sampler):
         if _PARTICLES not in self._state:
             count = self.batch.count(step, len(probe))
             start = draws.stream("start").integers(len(probe), size=count)
-            self._state[_PARTICLES] = self._positions(moved(start, self.density.device))
+            self._state[_PARTICLES] = self._positions(self._whole(start))
         elif _DRIFT in self._state:
             self._move(draws)
         indices = self._indices(self._state[_PARTICLES])
@@ -235,14 +266,32 @@ class SoftMining(Sampler):
         rank = min(count, int(self.restart_share * count) + 1)
         easy = loss <= loss.kthvalue(rank).values
         # A drift that is not a number is outside too.
-        bad = easy | ~((places >= 0) & (places <= 1)).all(dim=1)
+        bad = easy | ~((places >= 0) & (places <= 1)).all(dim=1) | self._strayed(places)
         fresh = int(self.uniform_share * count)
-        anywhere = draws.stream("anywhere").random((fresh, places.shape[1]))
-        places[count - fresh :] = moved(anywhere, device)
+        places[count - fresh :] = self._anywhere(fresh, draws)
         # One number for every row, so that those of some do not depend on how many others are bad.
         heights = moved(draws.stream("edges").random(count), device)[bad]
-        places[bad] = self._positions(torch.searchsorted(self.density, heights, right=True) - 1)
+        found = torch.searchsorted(self.density, heights, right=True) - 1
+        places[bad] = self._positions(found if self.rest is None else self.rest.among[found])
         self._state[_PARTICLES] = places.clamp(0, 1)
+
+    def _anywhere(self, count: int, draws: Draws) -> Tensor:
+        """Draw places uniformly: in the box, or on the points of the part that trains."""
+        stream = draws.stream("anywhere")
+        if self.rest is not None:
+            return self._positions(self._whole(stream.integers(len(self.rest.among), size=count)))
+        return moved(stream.random((count, len(self.shape))), self.density.device)
+
+    def _strayed(self, places: Tensor) -> Tensor:
+        """Tell which particles are out of the part that trains and not beside a point of it."""
+        if self.rest is None:
+            return torch.zeros(len(places), dtype=torch.bool, device=places.device)
+        return self.rest.far[self._flat(places.nan_to_num(0).clamp(0, 1))]
+
+    def _whole(self, drawn: NDArray[np.int64]) -> Tensor:
+        """Return points that were drawn among those that train by their index on the grid."""
+        indices = moved(drawn, self.density.device)
+        return indices if self.rest is None else self.rest.among[indices]
 
     def _positions(self, indices: Tensor) -> Tensor:
         """Give the place of grid points in the unit box, (B, D), in float64, for axes are long."""
@@ -253,6 +302,11 @@ class SoftMining(Sampler):
         return torch.stack(columns[::-1], dim=1)
 
     def _indices(self, particles: Tensor) -> Tensor:
+        """Give the number of the point that trains nearest to each particle, (B)."""
+        flat = self._flat(particles)
+        return flat if self.rest is None else self.rest.nearest[flat]
+
+    def _flat(self, particles: Tensor) -> Tensor:
         """Give the flat index of the grid point nearest to each particle, (B)."""
         sizes = torch.tensor(self.shape, device=particles.device)
         places = (particles * (sizes - 1)).round().long()

@@ -27,7 +27,9 @@ class Signal(ABC):
         half_range: Coords lie in [-half_range, half_range].
         bandwidth: The largest angular frequency, in radians per unit of the coords, that a field
             of sines should start with; None leaves that to the field.
-        on_grid: Whether the points are those of a grid of that shape, in row-major order.
+        on_grid: Whether the points are those of a grid of that shape, in row-major order: all of
+            them, or those of `among`.
+        among: (N,) int64, ascending: which points of the grid these are; None: all of them.
         redraw_every: Steps after which other points take the place of these; None: never.
     """
 
@@ -36,6 +38,7 @@ class Signal(ABC):
     half_range: float = 1.0
     bandwidth: float | None = None
     on_grid: bool = False
+    among: Tensor | None = None
     redraw_every: int | None = None
 
     @abstractmethod

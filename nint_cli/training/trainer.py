@@ -207,11 +207,16 @@ class Trainer:
             }
             self.detector.keep_more(passing)
         if not self.selections:
-            first = replace(selection, indices=selection.indices.clone())
-            self.selections["first"] = first
-        self.selections["last"] = selection
+            first = self._on_grid(selection)
+            self.selections["first"] = replace(first, indices=first.indices.clone())
+        self.selections["last"] = self._on_grid(selection)
         self.step += 1
         return True
+
+    def _on_grid(self, selection: Selection) -> Selection:
+        """Return a selection by the indices of the whole grid, where a part of it trains."""
+        among = self.signal.among
+        return selection if among is None else replace(selection, indices=among[selection.indices])
 
     def _rescue(self, step: int, observer: Observer) -> bool:
         """Go back to the last good state, and on with half the rate, if that is still worth it.

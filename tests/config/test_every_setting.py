@@ -240,6 +240,7 @@ CASES = [
     Case("field", "mlp"),
     Case("recipe", "tuned"),
     Case("sampler", "uniform"),
+    Case("holdout", 0.2, look=fitted, refused="sdf"),
     Case("batch.fraction", 0.5, dead=({"batch.size": 30}, FULL)),
     Case("batch.schedule", "linear", dead=({"batch.size": 30}, WHOLE, FULL)),
     Case("batch.size", 30, dead=(FULL,)),
@@ -298,6 +299,7 @@ CASES = [
         Case(f"image.{key}", value, look=read, undone=("audio", "sdf"))
         for key, value in {"size": 8, "max_pixels": 10, "range": "data"}.items()
     ),
+    Case("image.mask", "mask.png", look=measured, undone=("audio", "sdf")),
     Case("image.alpha", "drop", look=read_transparent, undone=("audio", "sdf")),
     Case(
         "image.background", "black", {"image.alpha": "composite"}, look=read_transparent,
@@ -484,6 +486,8 @@ CASES = [
 def _inputs(tmp_path, monkeypatch):
     Image.fromarray(smooth_pixels(12, 16)).save("picture.png")
     Image.fromarray(smooth_pixels(12, 16, channels=4)).save("transparent.png")
+    half = smooth_pixels(12, 16)[..., 0] > 127
+    Image.fromarray((255 * half).astype("uint8")).save("mask.png")
     times = torch.arange(200) / 8000
     wave = torch.stack([(700 * times * times).sin(), (90 * times).sin()], dim=1)
     soundfile.write("sound.wav", 0.5 * wave.numpy(), 8000)

@@ -4,11 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from nint_cli.metrics.held_out import HeldOutQuality
 from nint_cli.metrics.schema import InputRecord, Quality, Row, RunMetrics
 from nint_cli.metrics.text import shown_or_reason
 
 
-class AudioQuality(Quality):
+class AudioQuality(HeldOutQuality, Quality):
     """How close a sound's reconstruction is; conventions in `metrics.audio`."""
 
     mse: float | None = Field(
@@ -47,6 +48,7 @@ class AudioQuality(Quality):
         found = [
             (name, shown_or_reason(self, key, reason, fine=fine)) for name, key, reason in rows
         ]
+        found += self.held_out_rows(fine=fine)
         if self.clipped_samples:
             cut = f"{self.clipped_samples} samples beyond full scale, in the file only"
             found.append(("clipped", cut))

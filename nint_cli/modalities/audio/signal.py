@@ -88,9 +88,10 @@ class Sound:
         found = self.samples if chosen is None else self.samples[chosen]
         return found / np.float64(self._full_scale)
 
-    def rows(self) -> Rows:
+    def rows(self, chosen: NDArray[np.int64] | None = None) -> Rows:
         """Give the waveform some samples at a time; see `waveform`."""
-        return _Played(self.samples, lambda part: part / np.float64(self._full_scale))
+        samples = self.samples if chosen is None else self.samples[chosen]
+        return _Played(samples, lambda part: part / np.float64(self._full_scale))
 
     def scaling(self, value_range: ValueRange = "peak") -> Scaling:
         """Choose what the field is trained on.

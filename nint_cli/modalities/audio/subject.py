@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nint_cli.derivatives.sweep import predict, predicted_blocks
 from nint_cli.fields.base import Field
+from nint_cli.metrics.held_out import NO_HOLDOUT, apart
 from nint_cli.metrics.measured import Measured
 from nint_cli.metrics.schema import FieldRecord, finite
 from nint_cli.modalities.audio import MODALITY
@@ -49,6 +50,7 @@ from nint_cli.modalities.base import (
 from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
 from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.parts import Parts, parted
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import identity
@@ -95,6 +97,7 @@ class AudioSubject(Subject):
         signal: The grid of them.
         scaling: What the field is trained on.
         start_s: Where the cut begins in the file.
+        parts: Which samples train; None: all.
         points: Samples of a longer sound that evaluations see; None for all.
         seed: Decides which.
     """
@@ -104,9 +107,12 @@ class AudioSubject(Subject):
     signal: GridSignal
     scaling: Scaling
     start_s: float
+    parts: Parts | None = None
     points: int | None = None
     seed: int = 0
-    _sample: tuple[PointSignal, Waveform] | None = dataclasses.field(default=None, init=False)
+    _samples: dict[str, tuple[PointSignal, Waveform]] = dataclasses.field(
+        default_factory=dict, init=False
+    )
 
     modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
@@ -141,7 +147,8 @@ class AudioSubject(Subject):
         hertz = first_hertz(sound.sample_rate_hz, len(signal))
         signal.bandwidth = math.pi * hertz * sound.duration_s / settings.half_range
         points, seed = setup.evaluation.points, setup.seed
-        return cls(source, sound, signal, scaling, settings.start_s, points, seed)
+        parts = parted(signal, holdout=setup.holdout, seed=seed)
+        return cls(source, sound, signal, scaling, settings.start_s, parts, points, seed)
 
     @property
     def sha256(self) -> str:
@@ -177,7 +184,8 @@ class AudioSubject(Subject):
         """Give the length; see `Subject.describe`."""
         sound = self.sound
         channels = "mono" if sound.channels == 1 else f"{sound.channels} channels"
-        return f"{len(sound.samples):,} samples at {sound.sample_rate_hz} Hz, {channels}"
+        parts = "" if self.parts is None else self.parts.describe()
+        return f"{len(sound.samples):,} samples at {sound.sample_rate_hz} Hz, {channels}{parts}"
 
     def record(self) -> AudioRecord:
         """Give source, hash, size and scale; see `Subject.record`."""
@@ -218,28 +226,58 @@ class AudioSubject(Subject):
 
     def evaluate(self, field: Field, units: int | None = None) -> Evaluation:
         """Predict all samples, or some of a long sound; see `Subject.evaluate`."""
-        count = len(self.signal) if self.points is None else self.points
+        training = len(self.training)
+        count = training if self.points is None else self.points
         if units is not None:
-            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
-        if count < len(self.signal):
+            affordable = units / _EVALUATION_COST * training / len(self.signal)
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(affordable))))
+        if count < training:
             return self._sampled(field, count)
         return self._predicted(field, unwatched)
 
     def _sampled(self, field: Field, count: int, piece: Piece = unwatched) -> Evaluation:
-        """Measure some samples, evenly spread."""
-        if self._sample is None or len(self._sample[0]) != count:
-            chosen = spread_indices(len(self.signal), count, self.seed)
-            points = PointSignal(*self.signal.at(chosen.to(self.signal.device)))
-            self._sample = points, self.sound.waveform(chosen.numpy())
-        points, true = self._sample
+        """Measure some samples, evenly spread, and as large a share of those held out."""
+        points, true = self._sample("training", self.training, count)
         prediction = _prediction(field, points, piece)
         figures = _figures(played(prediction, self.scaling), true)
+        if self.parts is not None and self.parts.held_out is not None:
+            held = self.parts.held_out
+            share = min(len(held), max(1, count * len(held) // len(self.training)))
+            points, true = self._sample("holdout", held, share)
+            found = played(_prediction(field, points, piece), self.scaling)
+            figures |= _held_out_figures(found, true)
         return Evaluation(figures, prediction, count, sampled=True)
+
+    def _sample(self, name: str, part: Signal, count: int) -> tuple[PointSignal, Waveform]:
+        """Return some samples of a part, evenly spread; the same where it is asked again."""
+        kept = self._samples.get(name)
+        if kept is None or len(kept[0]) != count:
+            chosen = spread_indices(len(part), count, self.seed).to(part.device)
+            points = PointSignal(*part.at(chosen))
+            where = chosen if part.among is None else part.among[chosen]
+            kept = self._samples[name] = points, self.sound.waveform(where.cpu().numpy())
+        return kept
 
     def _predicted(self, field: Field, piece: Piece) -> Evaluation:
         prediction = _prediction(field, self.signal, piece)
-        figures = _figures(played(prediction, self.scaling), self._waveform)
+        figures = _figures(*self._pair(prediction, self.training))
+        if self.parts is not None and self.parts.held_out is not None:
+            figures |= _held_out_figures(*self._pair(prediction, self.parts.held_out))
         return Evaluation(figures, prediction)
+
+    def _pair(self, prediction: Tensor, part: Signal) -> tuple[Rows, Rows]:
+        """Return the waveforms that were predicted and should be, at the samples of a part.
+
+        Args:
+            prediction: (T, C), of all samples.
+            part: The signal, or a part of it.
+        """
+        if part.among is None:
+            return played(prediction, self.scaling), self._waveform
+        return (
+            played(prediction[part.among], self.scaling),
+            self.sound.rows(part.among.cpu().numpy()),
+        )
 
     def cost_within(self, units: int | None) -> int:
         """Units of a prediction, of measures and of the picture; see `Subject.cost_within`."""
@@ -272,7 +310,7 @@ class AudioSubject(Subject):
         return units is not None and (units == 0 or units < self.essential)
 
     def _sample_size(self, units: int | None) -> int:
-        count = min(len(self.signal), self.points or _SAMPLE)
+        count = min(len(self.training), self.points or _SAMPLE)
         return min(count, units // 2) if units else count
 
     def evaluate_fully(
@@ -306,8 +344,7 @@ class AudioSubject(Subject):
         true: Rows
         clipped = None
         if evaluation.sampled:
-            assert self._sample is not None
-            _, true = self._sample
+            _, true = self._samples["training"]
         else:
             true = self._waveform
             _, clipped = self._encoded(waveform)
@@ -319,9 +356,15 @@ class AudioSubject(Subject):
             piece(self._measures_cost // 2)
             heard = {"stoi": stoi(waveform, true, rate), "pesq": pesq(waveform, true, rate)}
             piece(self._measures_cost // 2)
+        if not evaluation.sampled:
+            assert evaluation.prediction is not None
+            waveform, true = self._pair(evaluation.prediction, self.training)
         snr, si_snr = snr_db(waveform, true), si_snr_db(waveform, true)
         psnr = evaluation.figures["psnr_db"]
+        held_out = self.parts.held_out if self.parts is not None else None
         return AudioQuality(
+            **apart("holdout", evaluation.figures, "holdout_psnr_db", NO_HOLDOUT),
+            holdout_points=None if held_out is None else len(held_out),
             mse=evaluation.figures["mse"],
             psnr_db=finite(psnr),
             psnr_infinite=psnr == math.inf,
@@ -413,6 +456,10 @@ def _figures(waveform: Rows, true: Rows) -> dict[str, float | None]:
     mse = mean_squared_error(waveform, true)
     si_snr = si_snr_db(waveform, true).value
     return {"si_snr_db": si_snr, "psnr_db": psnr_db(mse), "mse": mse}
+
+
+def _held_out_figures(waveform: Rows, true: Rows) -> dict[str, float | None]:
+    return {"holdout_psnr_db": psnr_db(mean_squared_error(waveform, true))}
 
 
 def _infinite(measured: Measured) -> bool:

@@ -13,6 +13,14 @@ MODALITY = Modality(
     targets={"psnr_db": Target(label="PSNR", marks=(20, 25, 30, 35, 40, 50, 60))},
     own_flags=(
         Flag(
+            names="--mask",
+            key="image.mask",
+            kind=str,
+            metavar="FILE",
+            help="Fit only where this picture of the same size is white; measures inside and "
+            "outside.",
+        ),
+        Flag(
             names="--alpha",
             key="image.alpha",
             kind=str,

@@ -38,6 +38,32 @@ class SquaredError:
         """Give the mean over points and channels of all parts."""
         return self._total / self._count
 
+    @property
+    def count(self) -> int:
+        """Numbers seen, points times channels."""
+        return self._count
+
+
+class PartedError:
+    """The same error for each part of the points, from parts of the whole in order.
+
+    Args:
+        roles: (N,) uint8, the number of the part that each point belongs to, up to 2.
+    """
+
+    def __init__(self, roles: Tensor) -> None:
+        self._roles = roles
+        self._seen = 0
+        self.of = tuple(SquaredError() for _ in range(3))
+
+    def add(self, prediction: Tensor, values: Tensor) -> None:
+        """Take in the next points; see `SquaredError.add`."""
+        roles = self._roles[self._seen : self._seen + len(values)]
+        self._seen += len(values)
+        for role, error in enumerate(self.of):
+            chosen = roles == role
+            error.add(prediction[chosen], values[chosen])
+
 
 def mean_squared_error(prediction: Tensor, blocks: Iterable[tuple[int, Tensor, Tensor]]) -> float:
     """Compute the mean squared error of a clipped prediction, in float64.

@@ -19,6 +19,7 @@ class ImageRecord(SignalRecord):
         low: The value that is fitted as 0.
         high: The value that is fitted as 1; None: the largest number of the type.
         maximum: The largest number that a pixel can be; None: that of the type.
+        mask_sha256: Hash of the mask, `Mask.sha256`; None for none.
     """
 
     kind: Literal["image"] = "image"
@@ -27,6 +28,7 @@ class ImageRecord(SignalRecord):
     low: float = 0.0
     high: float | None = None
     maximum: int | None = Field(None, ge=1)
+    mask_sha256: str | None = None
 
     @property
     def scale(self) -> Scale:

@@ -1,10 +1,12 @@
 """What metrics.json says of a picture."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
+from nint_cli.metrics.held_out import HeldOutQuality
 from nint_cli.metrics.schema import InputRecord, Part, Quality, Row, RunMetrics
 from nint_cli.metrics.text import shown
 
@@ -58,7 +60,7 @@ class PerceptualQuality(Part):
         ]
 
 
-class ImageQuality(PerceptualQuality, Quality):
+class ImageQuality(PerceptualQuality, HeldOutQuality, Quality):
     """How close a picture's reconstruction is; conventions in `metrics.image`."""
 
     mse: float | None = Field(None, ge=0, description="mean squared error for values in [0, 1]")
@@ -69,15 +71,38 @@ class ImageQuality(PerceptualQuality, Quality):
     psnr_infinite: bool = Field(False, description="whether the reconstruction is exact")
     ssim: float | None = Field(None, description="scikit-image, 7x7 uniform window, data range 1")
     ssim_reason: str | None = Field(None, description="why ssim is null")
+    outside_psnr_db: float | None = Field(
+        None, description="psnr_db outside the mask; null where it is infinite"
+    )
+    outside_psnr_infinite: bool = Field(False, description="whether it is exact there")
+    outside_points: int | None = Field(None, description="pixels outside the mask")
+    outside_reason: str | None = Field(None, description="why outside_psnr_db is null")
 
     def rows(self, *, fine: bool = False) -> list[Row]:
         """Return PSNR, SSIM and the perceptual metrics; see `Quality.rows`."""
         psnr = shown("psnr_db", self.figure("psnr_db"), fine=fine)
         psnr += range_shown(self.psnr_range)
+        if self.outside_points is not None:
+            psnr += " (inside the mask)"
         ssim = shown("ssim", self.ssim, fine=fine)
         if self.ssim is None:
             ssim = f"- ({self.ssim_reason})"
-        return [("PSNR", psnr), ("SSIM", ssim), *self.perceptual_rows(fine=fine)]
+        return [
+            ("PSNR", psnr),
+            *self._outside_rows(fine=fine),
+            *self.held_out_rows(fine=fine),
+            ("SSIM", ssim),
+            *self.perceptual_rows(fine=fine),
+        ]
+
+    def _outside_rows(self, *, fine: bool) -> list[Row]:
+        if self.outside_points is None:
+            return []
+        value = math.inf if self.outside_psnr_infinite else self.outside_psnr_db
+        of = f"{self.outside_points:,} pixels outside the mask"
+        if value is None:
+            return [("PSNR outside", f"- ({self.outside_reason}; {of})")]
+        return [("PSNR outside", f"{shown('psnr_db', value, fine=fine)} ({of})")]
 
 
 class ImageInput(InputRecord):
@@ -91,15 +116,20 @@ class ImageInput(InputRecord):
     range: list[float] | None = Field(
         None, description="the values that are fitted as 0 and 1; null by an earlier version"
     )
+    mask_sha256: str | None = Field(
+        None, description="hash of the mask, whatever file it is from; null for none"
+    )
+    mask_pixels: int | None = Field(None, description="pixels inside it")
 
-    def extent(self) -> tuple[float, ...]:
-        """Return height and width; see `InputRecord.extent`."""
-        return tuple(self.shape)
+    def extent(self) -> tuple[float | str, ...]:
+        """Return height and width, and the mask if there is one; see `InputRecord.extent`."""
+        return (*self.shape, *([] if self.mask_sha256 is None else [self.mask_sha256]))
 
     def describe(self) -> str:
         """Return the size in pixels; see `InputRecord.describe`."""
         height, width = self.shape
-        return f"{width}x{height} pixels{range_shown(self.range)}"
+        masked = "" if self.mask_pixels is None else f", {self.mask_pixels:,} inside the mask"
+        return f"{width}x{height} pixels{range_shown(self.range)}{masked}"
 
 
 class ImageMetrics(RunMetrics, ImageQuality):

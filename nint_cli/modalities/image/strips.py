@@ -9,9 +9,12 @@ from torch import Tensor
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.fields.base import Field
 from nint_cli.modalities.base import Piece, unwatched
-from nint_cli.modalities.image.metrics import SquaredError, Ssim
+from nint_cli.modalities.image.metrics import PartedError, SquaredError, Ssim
 from nint_cli.modalities.image.signal import Picture, Pixels, to_pixels
 from nint_cli.signals.base import GridSignal
+
+Meter = SquaredError | PartedError | Ssim
+"""What takes in strips from top to bottom."""
 
 STRIP_PIXELS = 1 << 17
 """Pixels of a strip, as far as that is whole rows; a second or so of a slow core."""
@@ -36,7 +39,7 @@ class Strips:
         return max(1, STRIP_PIXELS // width) * width
 
     def predicted(
-        self, field: Field, *meters: SquaredError | Ssim, piece: Piece = unwatched
+        self, field: Field, *meters: Meter, piece: Piece = unwatched
     ) -> Iterator[Tensor]:
         """Predict strip by strip.
 
@@ -54,13 +57,11 @@ class Strips:
             piece(len(prediction))
             yield prediction
 
-    def measure(self, field: Field, *meters: SquaredError | Ssim) -> None:
+    def measure(self, field: Field, *meters: Meter) -> None:
         """Let meters take in all strips; see `predicted`."""
         deque(self.predicted(field, *meters), maxlen=0)
 
-    def prediction(
-        self, field: Field, *meters: SquaredError | Ssim, piece: Piece = unwatched
-    ) -> Tensor:
+    def prediction(self, field: Field, *meters: Meter, piece: Piece = unwatched) -> Tensor:
         """Predict everything and hold it once; (N, C). See `predicted`."""
         whole = self.signal.stored.new_empty(0)
         for index, strip in enumerate(self.predicted(field, *meters, piece=piece)):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ import torch
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field
+from nint_cli.metrics.held_out import NO_HOLDOUT, apart
 from nint_cli.metrics.schema import FieldRecord, finite
 from nint_cli.modalities.base import (
     Evaluation,
@@ -32,7 +33,14 @@ from nint_cli.modalities.base import (
 )
 from nint_cli.modalities.image import MODALITY
 from nint_cli.modalities.image.files import read_picture
-from nint_cli.modalities.image.metrics import SSIM_WINDOW, SquaredError, Ssim, psnr_db
+from nint_cli.modalities.image.mask import MASK, Mask, encode_mask, mask_of, read_mask
+from nint_cli.modalities.image.metrics import (
+    SSIM_WINDOW,
+    PartedError,
+    SquaredError,
+    Ssim,
+    psnr_db,
+)
 from nint_cli.modalities.image.perceptual_models import PerceptualModels, prepare
 from nint_cli.modalities.image.pictures import selection_picture
 from nint_cli.modalities.image.png import encode_picture
@@ -49,7 +57,8 @@ from nint_cli.modalities.image.strips import STRIP_PIXELS, Strips
 from nint_cli.modalities.image.tiff import write_tiff
 from nint_cli.modalities.modality import Modality
 from nint_cli.samplers.base import Selection
-from nint_cli.signals.base import GridSignal
+from nint_cli.signals.base import GridSignal, Signal
+from nint_cli.signals.parts import Parts, parted
 from nint_cli.signals.points import PointSignal
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import ARRAY_PREFIX, Held, identity
@@ -76,6 +85,8 @@ _SAMPLE = 1 << 20  # pixels, where no setting says how many
 
 _SAMPLED = "only some pixels were measured; nint eval measures all"
 _LEFT_OUT = "left out for the time it takes; nint eval has it"
+_MASKED = "of the whole picture, of which image.mask leaves a part out"
+_NO_MASK = "there is no image.mask"
 _TOO_SMALL = f"a side is shorter than the {SSIM_WINDOW}x{SSIM_WINDOW} window"
 
 
@@ -102,6 +113,8 @@ class ImageSubject(Subject):
         source: A picture file, or ``sample:NAME``.
         picture: Its pixels.
         signal: The grid of them.
+        parts: Which of them train; None: all.
+        mask: Where the picture is fitted; None: everywhere.
         perceptual: The perceptual metrics to compute.
         log_ssim: Whether evaluations have the SSIM.
         points: Pixels of a larger picture that evaluations see; None for all.
@@ -113,11 +126,13 @@ class ImageSubject(Subject):
     picture: Picture
     signal: GridSignal
     perceptual: PerceptualModels
+    parts: Parts | None = None
+    mask: Mask | None = None
     log_ssim: bool = False
     points: int | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
-    _sample: PointSignal | None = dataclasses.field(default=None, init=False)
+    _samples: dict[str, PointSignal] = dataclasses.field(default_factory=dict, init=False)
 
     modality: ClassVar[Modality] = MODALITY
     result: ClassVar[str] = RECONSTRUCTION
@@ -146,9 +161,23 @@ class ImageSubject(Subject):
         if setup.tuned:
             signal.bandwidth = first_frequency(max(signal.shape))
         notes = []
+        shape, was = picture.pixels.shape[:2], like if isinstance(like, ImageRecord) else None
+        sha256 = None if was is None else was.mask_sha256
+        mask = mask_of(settings, (shape[0], shape[1]), saved(MASK), sha256)
+        inside = None
+        if mask is not None:
+            notes += [f"mask '{settings.mask}': {note}" for note in mask.notes]
+            inside = torch.from_numpy(mask.inside.ravel())
+        parts = parted(signal, inside=inside, holdout=setup.holdout, seed=setup.seed)
+        log_ssim = watched.ssim
+        if parts is not None and parts.outside is not None:
+            perceptual = replace(perceptual, lpips_reason=_MASKED, flip_reason=_MASKED)
+            log_ssim = False
+            if watched.ssim:
+                notes.append(f"no SSIM in the log: it is {_MASKED}")
         if setup.metrics.lpips_weights is not None and perceptual.lpips_reason is not None:
             notes.append(f"no LPIPS: {perceptual.lpips_reason}")
-        if watched.ssim and watched.points is not None and len(signal) > watched.points:
+        if log_ssim and watched.points is not None and len(signal) > watched.points:
             notes.append(
                 f"no SSIM in the log: the picture has more than evaluation.points = "
                 f"{watched.points:,} pixels"
@@ -158,7 +187,9 @@ class ImageSubject(Subject):
             picture,
             signal,
             perceptual,
-            log_ssim=watched.ssim,
+            parts,
+            mask,
+            log_ssim=log_ssim,
             points=watched.points,
             seed=setup.seed,
             notes=tuple(notes),
@@ -170,17 +201,33 @@ class ImageSubject(Subject):
         return self.picture.sha256
 
     @property
+    def mask_sha256(self) -> str | None:
+        """Hash of the mask; see `Subject.mask_sha256`."""
+        return None if self.mask is None else self.mask.sha256
+
+    @classmethod
+    def wanted_mask(cls, settings: ImageSettings) -> str | None:
+        """Read the mask for its hash; see `Subject.wanted_mask`."""
+        if settings.mask is None:
+            return None
+        return read_mask(settings.mask, settings.max_pixels).sha256
+
+    @property
     def conversions(self) -> tuple[str, ...]:
         """What was done to the file's content."""
         return self.picture.conversions
 
     def cache(self) -> dict[str, bytes]:
-        """Give an input that is no file, for a run that goes on; see `Subject.cache`."""
-        if not isinstance(self.source, Held):
-            return {}
-        file = io.BytesIO()
-        np.save(file, np.asarray(self.source.content), allow_pickle=False)
-        return {_ARRAY: file.getvalue()}
+        """Give the mask, and an input that is no file, for a run that goes on.
+
+        See `Subject.cache`.
+        """
+        files = {} if self.mask is None else {MASK: encode_mask(self.mask)}
+        if isinstance(self.source, Held):
+            file = io.BytesIO()
+            np.save(file, np.asarray(self.source.content), allow_pickle=False)
+            files[_ARRAY] = file.getvalue()
+        return files
 
     def mismatch(self, record: SignalRecord) -> str | None:
         """Compare sizes; see `Subject.mismatch`."""
@@ -203,7 +250,8 @@ class ImageSubject(Subject):
     def describe(self) -> str:
         """Give the size in pixels."""
         height, width = self.signal.shape
-        return f"{width}x{height} pixels{range_shown(self.picture.scale.ends)}"
+        parts = "" if self.parts is None else self.parts.describe()
+        return f"{width}x{height} pixels{range_shown(self.picture.scale.ends)}{parts}"
 
     def record(self) -> ImageRecord:
         """Give source, hash, size and type; see `Subject.record`."""
@@ -217,6 +265,7 @@ class ImageSubject(Subject):
             low=self.picture.scale.low,
             high=self.picture.scale.high,
             maximum=self.picture.maximum,
+            mask_sha256=self.mask_sha256,
         )
 
     def input_record(self) -> ImageInput:
@@ -230,6 +279,8 @@ class ImageSubject(Subject):
             bits_per_channel=self.picture.bits,
             alpha=self.picture.alpha,
             range=list(self.picture.scale.ends),
+            mask_sha256=self.mask_sha256,
+            mask_pixels=None if self.mask is None else self.mask.count,
             conversions=list(self.conversions),
         )
 
@@ -243,27 +294,60 @@ class ImageSubject(Subject):
         )
 
     def evaluate(self, field: Field, units: int | None = None) -> Evaluation:
-        """Predict all pixels, or some of a large picture; see `Subject.evaluate`."""
-        count = len(self.signal) if self.points is None else self.points
+        """Predict all pixels that train, or some of many; see `Subject.evaluate`."""
+        training = len(self.training)
+        count = training if self.points is None else self.points
         if units is not None and not self.log_ssim:
-            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(units / _EVALUATION_COST))))
-        if count < len(self.signal):
+            affordable = units / _EVALUATION_COST
+            if self.parts is not None and self.parts.held_out is not None:
+                affordable *= training / (training + len(self.parts.held_out))
+            count = min(count, max(_LEAST_SAMPLE, rounded_down(int(affordable))))
+        if count < training:
             return self._sampled(field, count)
-        error, ssim = SquaredError(), self._ssim() if self.log_ssim else None
-        self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
-        return self._evaluation(error, ssim)
+        if self.parts is None:
+            error, ssim = SquaredError(), self._ssim() if self.log_ssim else None
+            self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
+            return self._evaluation(_figures(error), ssim)
+        if self.log_ssim:
+            apart, ssim = PartedError(self.parts.roles()), self._ssim()
+            self._strips.measure(field, apart, ssim)
+            return self._evaluation(_parted_figures(apart), ssim)
+        figures = _figures(_error_at(field, self.parts.training))
+        if self.parts.held_out is not None:
+            figures |= _apart("holdout", _error_at(field, self.parts.held_out))
+        return self._evaluation(figures, None)
 
-    def _sampled(self, field: Field, count: int, piece: Piece = unwatched) -> ImageEvaluation:
-        """Measure some pixels, evenly spread."""
-        if self._sample is None or len(self._sample) != count:
-            chosen = spread_indices(len(self.signal), count, self.seed)
-            self._sample = PointSignal(*self.signal.at(chosen.to(self.signal.device)))
-        error = SquaredError()
-        for _, prediction, values in predicted_blocks(field, self._sample, STRIP_PIXELS):
-            error.add(prediction, values)
-            piece(len(values))
+    def _sampled(
+        self, field: Field, count: int, piece: Piece = unwatched, *, outside: bool = False
+    ) -> ImageEvaluation:
+        """Measure some pixels, evenly spread, and of each other part as large a share."""
+        error = _error_at(field, self._sample("training", self.training, count), piece)
         figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
+        if self.parts is not None:
+            for name, part in self._others(outside=outside).items():
+                share = max(1, count * len(part) // len(self.training))
+                sample = self._sample(name, part, min(len(part), share, _SAMPLE))
+                figures |= _apart(name, _error_at(field, sample, piece))
         return ImageEvaluation(figures, points=count, sampled=True)
+
+    def _others(self, *, outside: bool) -> dict[str, Signal]:
+        """Return the parts that do not train, by what their figures are called."""
+        assert self.parts is not None
+        found: dict[str, Signal] = {}
+        if self.parts.held_out is not None:
+            found["holdout"] = self.parts.held_out
+        if outside and self.parts.outside is not None:
+            found["outside"] = self.parts.outside
+        return found
+
+    def _sample(self, name: str, part: Signal, count: int) -> PointSignal:
+        """Return some points of a part, evenly spread; the same ones where it is asked again."""
+        kept = self._samples.get(name)
+        if kept is None or len(kept) != count:
+            chosen = spread_indices(len(part), count, self.seed)
+            kept = PointSignal(*part.at(chosen.to(part.device)))
+            self._samples[name] = kept
+        return kept
 
     def cost_within(self, units: int | None) -> int:
         """Units of a prediction of the pixels and of what is measured; see `Subject`."""
@@ -296,7 +380,7 @@ class ImageSubject(Subject):
         return units is not None and (units == 0 or units < self.essential)
 
     def _sample_size(self, units: int | None) -> int:
-        count = min(len(self.signal), self.points or _SAMPLE)
+        count = min(len(self.training), self.points or _SAMPLE)
         return min(count, units // 2) if units else count
 
     def evaluate_fully(
@@ -309,10 +393,11 @@ class ImageSubject(Subject):
     ) -> ImageEvaluation:
         """Measure all pixels, and write a large result meanwhile; see `Subject.evaluate_fully`."""
         if self._is_sampled(units):
-            sampled = self._sampled(field, self._sample_size(units), piece)
+            sampled = self._sampled(field, self._sample_size(units), piece, outside=True)
             names = ("ssim", "lpips", "flip", "reconstruction")
             return replace(sampled, left_out=names)
-        error, ssim = SquaredError(), self._ssim()
+        ssim = self._ssim()
+        error = SquaredError() if self.parts is None else PartedError(self.parts.roles())
         prediction = pixels = None
         models = self._perceptual_within(units)
         if None in models.reasons(*self.signal.shape):
@@ -332,9 +417,14 @@ class ImageSubject(Subject):
             )
         else:
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
+        if isinstance(error, SquaredError):
+            figures = _figures(error)
+        else:
+            figures = _parted_figures(error)
+        masked = self.parts is not None and self.parts.outside is not None
         reasons = {"lpips": models.lpips_reason, "flip": models.flip_reason}
         return replace(
-            self._evaluation(error, ssim),
+            self._evaluation(figures, None if masked else ssim),
             prediction=prediction,
             pixels=pixels,
             perceptual=models,
@@ -350,6 +440,8 @@ class ImageSubject(Subject):
             return evaluation.figures
         if self._is_sampled(units):
             return self.evaluate_fully(field, units=units).figures
+        if self.parts is not None:
+            return _figures(_error_at(field, self.parts.training))
         error = SquaredError()
         self._strips.measure(field, error)
         return _figures(error)
@@ -362,12 +454,12 @@ class ImageSubject(Subject):
         _, width, channels = self.picture.pixels.shape
         return Ssim(width, channels)
 
-    def _evaluation(self, error: SquaredError, ssim: Ssim | None) -> ImageEvaluation:
-        """Give what was measured at all pixels."""
-        figures, similarity = _figures(error), ssim.mean() if ssim is not None else None
+    def _evaluation(self, figures: dict[str, float | None], ssim: Ssim | None) -> ImageEvaluation:
+        """Give what was measured at all pixels that train."""
+        similarity = ssim.mean() if ssim is not None else None
         if self.log_ssim:
             figures["ssim"] = similarity
-        every = len(self.signal)
+        every = len(self.training)
         points = every if self.points is not None and every > self.points else None
         return ImageEvaluation(figures, points=points, ssim=similarity)
 
@@ -380,6 +472,7 @@ class ImageSubject(Subject):
         if evaluation.sampled:
             lpips, flip = self.perceptual.reasons(*self.signal.shape)
             return ImageQuality(
+                **self._apart(evaluation),
                 mse=mse,
                 psnr_db=finite(psnr),
                 psnr_infinite=mse == 0,
@@ -389,15 +482,32 @@ class ImageSubject(Subject):
             )
         perceived = evaluation.perceptual.measure(evaluation.prediction, self.picture)
         piece(self._perceptual_cost(evaluation.perceptual))
+        no_ssim = _TOO_SMALL
+        if self.parts is not None and self.parts.outside is not None:
+            no_ssim = _MASKED
         return ImageQuality(
             **perceived.model_dump(),
+            **self._apart(evaluation),
             mse=mse,
             psnr_db=finite(psnr),
             psnr_range=list(self.picture.scale.ends),
             psnr_infinite=mse == 0,
             ssim=evaluation.ssim,
-            ssim_reason=None if evaluation.ssim is not None else _TOO_SMALL,
+            ssim_reason=None if evaluation.ssim is not None else no_ssim,
         )
+
+    def _apart(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Return what metrics.json says of the points that did not train."""
+        why_not = {"holdout": NO_HOLDOUT, "outside": _NO_MASK}
+        if self.mask is not None:
+            why_not["outside"] = "the mask is white everywhere"
+        found: dict[str, Any] = {}
+        for name, reason in why_not.items():
+            found |= apart(name, evaluation.figures, f"{name}_psnr_db", reason)
+        if self.parts is not None:
+            for name, part in self._others(outside=True).items():
+                found[f"{name}_points"] = len(part)
+        return found
 
     def reconstruct(
         self, field: Field, evaluation: Evaluation, piece: Piece = unwatched
@@ -460,3 +570,25 @@ def first_frequency(side: int) -> float:
 def _figures(error: SquaredError) -> dict[str, float | None]:
     mse = error.mean()
     return {"psnr_db": psnr_db(mse), "mse": mse}
+
+
+def _parted_figures(errors: PartedError) -> dict[str, float | None]:
+    training, *others = errors.of
+    found = _figures(training)
+    for name, error in zip(("holdout", "outside"), others, strict=True):
+        if error.count:
+            found |= _apart(name, error)
+    return found
+
+
+def _apart(name: str, error: SquaredError) -> dict[str, float | None]:
+    return {f"{name}_psnr_db": psnr_db(error.mean())}
+
+
+def _error_at(field: Field, points: Signal, piece: Piece = unwatched) -> SquaredError:
+    """Measure a field at all points of a signal."""
+    error = SquaredError()
+    for _, prediction, values in predicted_blocks(field, points, STRIP_PIXELS):
+        error.add(prediction, values)
+        piece(len(values))
+    return error

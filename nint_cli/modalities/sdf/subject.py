@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nint_cli.derivatives.engine import EXACT
+from nint_cli.errors import ConfigError
 from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import FieldRecord
 from nint_cli.modalities.base import (
@@ -138,7 +139,15 @@ class SdfSubject(Subject):
         """Read a mesh, and draw the points to train on; see `Subject.read`.
 
         A pool that was kept is taken again where it is of the same mesh and plan.
+
+        Raises:
+            ConfigError: If points are to be held out.
         """
+        if setup.holdout:
+            raise ConfigError(
+                f"holdout={setup.holdout:g}: a shape is measured on other points than those that "
+                "train, so that nothing need be held out; leave it out"
+            )
         shape = read_shape(
             source,
             max_faces=settings.max_faces,
