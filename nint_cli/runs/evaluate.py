@@ -15,6 +15,7 @@ from nint_cli.modalities.image.schema import PerceptualQuality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
 from nint_cli.runs.ending import Meter
+from nint_cli.runs.folder import RunFolder
 from nint_cli.runs.inputs import read_input
 from nint_cli.runs.opening import newest, open_run
 from nint_cli.signals.record import SignalRecord
