@@ -1,14 +1,16 @@
 """From a configuration to the objects it names: device, field, sampler, trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
 from nint_cli.config.schema import RunConfig
-from nint_cli.derivatives.engine import Engine
+from nint_cli.derivatives.engine import EXACT, Engine
+from nint_cli.derivatives.point_norms import PointNorms
 from nint_cli.device.settings import EngineSettings, products
 from nint_cli.errors import ConfigError
 from nint_cli.fields.base import Field
+from nint_cli.fields.kernels import loading as kernels
 from nint_cli.fields.table import field_class
 from nint_cli.samplers.base import Sampler, Setup
 from nint_cli.samplers.table import sampler_class
@@ -167,6 +169,8 @@ def build_trainer(
         sampler = build_sampler(config, signal, duration, adaptive_batch_size)
     _check_leverage(config, sampler, field)
     engine, precision = _computation(config.engine, field, signal)
+    with clock.measure("load_s"):
+        _load_kernels(field, signal, {engine, EXACT}, with_norms=sampler.wants_leveraged_errors)
     return Trainer(
         field,
         signal,
@@ -182,6 +186,24 @@ def build_trainer(
         precision=precision,
         average=average if optimiser.average else None,
     )
+
+
+def _load_kernels(
+    field: Field, signal: Signal, engines: Iterable[Engine], *, with_norms: bool
+) -> None:
+    """Compute one point by each engine, for kernels are compiled or loaded when they first run.
+
+    That takes seconds the first time on a machine, and would be taken for training.
+    """
+    if signal.device.type != "cpu" or kernels.why_not() is not None:
+        return
+    coords, _ = signal.at(torch.zeros(1, dtype=torch.int64))
+    for engine in engines:
+        derivatives = engine.derivatives(field)
+        derivatives.predict(coords)
+        block = derivatives.linearise(coords)
+        zeros = torch.zeros_like(block.prediction)
+        block.pull(zeros, PointNorms.zeros(1, zeros) if with_norms else None)
 
 
 def _check_leverage(config: RunConfig, sampler: Sampler, field: Field) -> None:
