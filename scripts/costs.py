@@ -5,7 +5,7 @@ What is compared is timed in turn, again and again, in one process, and medians 
 
 import argparse
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tables
@@ -20,6 +20,7 @@ from nint_cli.derivatives.engine import Engine
 from nint_cli.derivatives.ntk import ntk_residual_product
 from nint_cli.derivatives.sweep import predict, pull_residual, push_residual, pushforward
 from nint_cli.fields.base import Field
+from nint_cli.fields.kernels import loading as kernels
 from nint_cli.fields.table import field_class
 from nint_cli.runs.build import build_trainer
 from nint_cli.schedules.clock import Clock
@@ -28,6 +29,14 @@ from nint_cli.training.divergence import Rescue
 from nint_cli.training.trainer import Step, Trainer
 
 STEP_POINTS = 8192
+WAYS = {
+    "full": "float32, ms",
+    "plain": "without kernels",
+    "rounded": "bf16, ms",
+    "plain rounded": "without kernels",
+}
+"""How passes are timed, with the heads of their columns."""
+
 CHAINS = ("siren", "finer", "gauss", "mlp", "ffn", "pemlp", "hashgrid")
 """Every field that is a chain of layers."""
 
@@ -59,8 +68,20 @@ def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def without_kernels(job: Callable[[], object]) -> None:
+    """Do something as where Numba cannot be loaded."""
+    known = kernels.why_not
+    kernels.why_not = lambda: "for comparison"  # type: ignore[assignment]
+    try:
+        job()
+    finally:
+        kernels.why_not = known
+
+
 def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
     """Time forward and backward of a step in float32 and by bfloat16 products, by field.
+
+    Each with compiled kernels, and with PyTorch alone.
 
     The error is that of the gradient of a fresh network by bfloat16, relative to its norm, on
     average over the parameters.
@@ -78,7 +99,12 @@ def bench_passes(options: argparse.Namespace) -> dict[str, Any]:
 
         pairs = zip(gradient(torch.bfloat16), gradient(None), strict=True)
         error = statistics.mean(float((a - b).norm() / b.norm()) for a, b in pairs)
-        jobs = {"full": lambda: gradient(None), "rounded": lambda: gradient(torch.bfloat16)}
+        jobs = {
+            "full": lambda: gradient(None),
+            "rounded": lambda: gradient(torch.bfloat16),
+            "plain": lambda: without_kernels(lambda: gradient(None)),
+            "plain rounded": lambda: without_kernels(lambda: gradient(torch.bfloat16)),
+        }
         fields[name] = {"s": medians(interleaved(jobs, options.repeats)), "error": error}
     return {"points": points, "fields": fields}
 
@@ -150,9 +176,9 @@ def scoring_table(found: Mapping[str, Any]) -> str:
 def passes_table(found: Mapping[str, Any]) -> str:
     """Write milliseconds by precision, and what rounding loses."""
     rows = [
-        [name, *(f"{1000 * each['s'][way]:.1f}" for way in ("full", "rounded")),
+        [name, *(f"{1000 * each['s'][way]:.1f}" for way in WAYS),
          f"{100 * each['error']:.2f} %"]
         for name, each in found["fields"].items()
     ]  # fmt: skip
-    table = tables.markdown(["field", "float32, ms", "bf16, ms", "error of bf16"], rows)
+    table = tables.markdown(["field", *WAYS.values(), "error of bf16"], rows)
     return f"A step's passes over {found['points']:,} points.\n\n{table}"
