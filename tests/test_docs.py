@@ -52,9 +52,10 @@ def make_inputs() -> None:
 
 
 def make_missing(words: list[str]) -> None:
-    """What a command fits and `make_inputs` does not make."""
+    """What a command reads and `make_inputs` does not make."""
+    written = {words[at + 1] for at, word in enumerate(words) if word in {"-o", "--output"}}
     for path in map(Path, words):
-        if path.exists():
+        if path.exists() or str(path) in written:
             continue
         if path.suffix == ".png":
             Image.fromarray(smooth_pixels()).save(path)

@@ -72,7 +72,7 @@ def test_a_script_runs(name):
 
 
 def test_every_script_is_listed():
-    others = {"same_bits.py", "reference.py", "tables.py"}
+    others = {"same_bits.py", "reference.py", "tables.py", "interpolation.py"}
     # What bench.py is made of.
     others |= {"costs.py", "processes.py", "rates.py", "size.py", "timing.py"}
     others |= {"floors.py", "reading.py", "targets.py", "target_tables.py"}

@@ -83,6 +83,8 @@ class Modality:
         own_flags: The flags of `nint fit`, besides those of the targets.
         exhibit: How a report shows results: the pictures themselves, sounds in players, or the
             previews that runs leave.
+        page: What the page of a fitted field shows, see `nint_cli.fitted.export.html`; None: there is
+            no page of it.
         extras: What more can be installed for it: packages by the name of the extra.
         subject_part: Its `Subject`.
         settings_part: Its `ModalitySettings`.
@@ -105,6 +107,7 @@ class Modality:
     on_grid: bool = True
     own_flags: tuple[Flag, ...] = ()
     exhibit: Literal["pictures", "sounds", "previews"] = "previews"
+    page: Literal["picture", "sound", "shape"] | None = None
     extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     subject_part: str
     settings_part: str

@@ -8,11 +8,12 @@ from nint_cli.fitted.export.page.document import Content, document
 from nint_cli.fitted.export.page.original import Original, original_of
 from nint_cli.fitted.fitted import Fitted
 from nint_cli.modalities.base import Piece, unwatched
+from nint_cli.modalities.table import MODALITIES
 
 __all__ = ["Original", "encode", "original_of", "page"]
 
 _CONTENTS: dict[str, Callable[[Fitted, Original | None, Callable[[str], None], Piece], Content]]
-_CONTENTS = {"image": picture.content, "audio": sound.content, "sdf": shape.content}
+_CONTENTS = {"picture": picture.content, "sound": sound.content, "shape": shape.content}
 
 
 def encode(fitted: Fitted, note: Callable[[str], None] = lambda _: None) -> bytes:
@@ -41,12 +42,12 @@ def page(
     Raises:
         ConfigError: If no page is made of its modality.
     """
-    kind = fitted.signal.kind
-    if kind not in _CONTENTS:
-        raise ConfigError(f"no page is made of the modality '{kind}'")
-    return document(fitted, _CONTENTS[kind](fitted, original, note, piece)).encode()
+    shown = MODALITIES[fitted.signal.kind].page
+    if shown is None:
+        raise ConfigError(f"no page is made of the modality '{fitted.signal.kind}'")
+    return document(fitted, _CONTENTS[shown](fitted, original, note, piece)).encode()
 
 
 def cost(fitted: Fitted) -> int:
     """Return about how many units `page` tells its `piece` of; 0 where it takes a moment."""
-    return shape.cost(fitted) if fitted.signal.kind == "sdf" else 0
+    return shape.cost(fitted) if MODALITIES[fitted.signal.kind].page == "shape" else 0

@@ -37,6 +37,7 @@ MODALITY = Modality(
         ),
     ),
     exhibit="sounds",
+    page="sound",
     extras={"pesq": ("pesq",)},
     subject_part="subject:AudioSubject",
     settings_part="settings:AudioSettings",

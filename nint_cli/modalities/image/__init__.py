@@ -36,6 +36,7 @@ MODALITY = Modality(
         ),
     ),
     exhibit="pictures",
+    page="picture",
     extras={
         "exr": ("openexr",),
         "heic": ("pi-heif",),

@@ -62,6 +62,7 @@ MODALITY = Modality(
     metrics_part="schema:SdfMetrics",
     quality_part="schema:SdfQuality",
     suffixes_part="headers:SUFFIXES",
+    page="shape",
     samples_part="sample_meshes:SAMPLES",
     rendering_part="rendering:plan",
     rendered_by=("resolution",),

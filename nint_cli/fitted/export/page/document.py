@@ -11,6 +11,7 @@ from typing import Any
 
 from nint_cli.fitted.export.page.packing import Block
 from nint_cli.fitted.fitted import Fitted
+from nint_cli.modalities.table import MODALITIES
 from nint_cli.signals.source import bare_name
 from nint_cli.version import __version__
 
@@ -21,9 +22,9 @@ _FOLDER = Path(__file__).parent
 _WORKER = ("data.js", "network.js", "hashgrid.js", "gpu.js", "worker.js")
 _COMMON = ("data.js", "help.js", "pointers.js")
 _SCRIPTS = {
-    "image": (*_COMMON, "evaluator.js", "display.js", "tiles.js", "picture.js"),
-    "audio": (*_COMMON, "evaluator.js", "spectrogram.js", "player.js", "sound.js"),
-    "sdf": (*_COMMON, "shape.js"),
+    "picture": (*_COMMON, "evaluator.js", "display.js", "tiles.js", "picture.js"),
+    "sound": (*_COMMON, "evaluator.js", "spectrogram.js", "player.js", "sound.js"),
+    "shape": (*_COMMON, "shape.js"),
 }
 _SHADERS = ("layer.vert", "layer.frag", "shape.vert", "shape.frag")
 
@@ -59,7 +60,7 @@ def document(fitted: Fitted, content: Content) -> str:
     import jinja2
     from markupsafe import Markup
 
-    kind, name = fitted.signal.kind, bare_name(fitted.signal.source)
+    kind, name = MODALITIES[fitted.signal.kind].page, bare_name(fitted.signal.source)
     script = "\n".join(_text(each) for each in _SCRIPTS[kind])
     style = _text("style.css")
     field = fitted.field
@@ -81,7 +82,7 @@ def document(fitted: Fitted, content: Content) -> str:
         policy=_policy(script, style),
         style=Markup(style),
         script=Markup(script),
-        worker=Markup("" if kind == "sdf" else "\n".join(_text(each) for each in _WORKER)),
+        worker=Markup("" if kind == "shape" else "\n".join(_text(each) for each in _WORKER)),
         shaders={each: Markup(_text(each)) for each in _SHADERS},
         data=Markup(to_json(content.document)),
         block=Markup(content.block.base64()),

@@ -56,7 +56,7 @@ def content(
     note(f"weights of {precision}")
     height, width = signal.shape
     document = {
-        "kind": "image",
+        "kind": "picture",
         "height": height,
         "width": width,
         "half_range": signal.half_range,
@@ -84,7 +84,7 @@ def _display(fitted: Fitted, signal: ImageRecord, alpha: int | None) -> dict[str
     colours = 3 if signal.channels >= 3 else 1
     tone = None
     if not whole and scale.low >= 0 and scale.high > 1:
-        settings = fitted.config.section("image")
+        settings = fitted.config.section(fitted.signal.kind)
         assert isinstance(settings, ImageSettings)
         pixels = ImageSubject.rebuild(signal, settings, fitted.field)
         tone = exposure(pixels[..., :colours])

@@ -56,7 +56,7 @@ def content(
     normals = _normals(mesh)
     small = len(mesh.vertices) <= _LEVELS + 1
     document = {
-        "kind": "sdf",
+        "kind": "shape",
         "low": low.tolist(),
         "span": span.tolist(),
         "vertices": block.add(places),
@@ -77,7 +77,7 @@ def cost(fitted: Fitted) -> int:
 
 
 def _own_resolution(fitted: Fitted) -> int:
-    settings = fitted.config.section("sdf")
+    settings = fitted.config.section(fitted.signal.kind)
     assert isinstance(settings, SdfSettings)
     return settings.mc_resolution
 

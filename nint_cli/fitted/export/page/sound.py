@@ -47,7 +47,7 @@ def content(
     note(f"weights of {precision}")
     seconds = signal.samples / signal.sample_rate_hz
     document = {
-        "kind": "audio",
+        "kind": "sound",
         "samples": signal.samples,
         "channels": signal.channels,
         "rate": signal.sample_rate_hz,
