@@ -124,7 +124,7 @@ def test_every_command_runs(monkeypatch, capsys):
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "rendering", "viewing",
-         "starting-and-holding-out", "run-folder", "reproducing", "lab/results", "lab/recipe",
+         "compressing", "starting-and-holding-out", "run-folder", "reproducing", "lab/results", "lab/recipe",
          "lab/what-holds"]  # fmt: skip
 
 
