@@ -120,16 +120,14 @@ def _compressed(
         found = search.at_bits(fitted, bits or _BITS)
     if subject is not None and after is None and missed is None:
         after = search.figure_of(subject, found.field, control)
+    size = len(found.content)
     told: dict[str, object] = {
-        "bytes": len(found.content),
+        "bytes": size,
         "bits": found.bits,
-        f"bits_per_{modality.size_by}": points and len(found.content) * 8 / points,
+        f"bits_per_{modality.size_by}": points and size * 8 / points,
         "figure": modality.headline,
-        "before": before,
-        "after": after,
-        "reason": reason,
     }
-    return found, told, missed
+    return found, told | {"before": before, "after": after, "reason": reason}, missed
 
 
 def _input_of(fitted: "Fitted", *, needed: bool) -> tuple["Subject | None", str | None]:
