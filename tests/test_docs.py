@@ -125,8 +125,8 @@ def test_every_command_runs(monkeypatch, capsys):
 
 # The pages with commands of nint; those of scripts, which take hours, are looked at elsewhere.
 PAGES = ["index", "getting-started", "choosing", "comparing", "inspecting", "rendering", "viewing",
-         "starting-and-holding-out", "run-folder", "reproducing", "lab/results", "lab/recipe",
-         "lab/what-holds"]  # fmt: skip
+         "compressing", "starting-and-holding-out", "run-folder", "reproducing", "lab/results",
+         "lab/recipe", "lab/what-holds"]  # fmt: skip
 
 
 def test_every_command_of_the_pages_runs(monkeypatch, capsys):

@@ -10,6 +10,8 @@ from typer.main import get_command
 
 from nint_cli.cli import console
 from nint_cli.cli.compare import compare_app
+from nint_cli.cli.compress import compress
+from nint_cli.cli.decompress import decompress
 from nint_cli.cli.doctor import doctor
 from nint_cli.cli.evaluate import evaluate
 from nint_cli.cli.export import export
@@ -38,6 +40,8 @@ app.command("resume")(resume)
 app.command("eval")(evaluate)
 app.command("export")(export)
 app.command("render")(render)
+app.command("compress")(compress)
+app.command("decompress")(decompress)
 app.add_typer(compare_app, name="compare")
 app.command("inspect")(inspect)
 app.command("view")(view)

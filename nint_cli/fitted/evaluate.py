@@ -4,11 +4,13 @@ from pathlib import Path
 
 from nint_cli.config.layers import Layer
 from nint_cli.errors import InputError
-from nint_cli.fitted.fitted import open_fitted
+from nint_cli.fitted.fitted import Fitted, open_fitted
 from nint_cli.metrics.schema import Quality
+from nint_cli.modalities.base import Subject
 from nint_cli.runs.control import Control
 from nint_cli.runs.ending import Meter
 from nint_cli.runs.evaluate import read_again, with_reason
+from nint_cli.runs.opening import open_run
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import ARRAY_PREFIX, SAMPLE_PREFIX
 
@@ -39,9 +41,7 @@ def evaluate_file(
     """
     control = control or Control()
     fitted = open_fitted(path, note=control.note)
-    record = fitted.signal
-    if against is None:
-        record = record.model_copy(update={"source": _beside(path, record)})
+    record = fitted.signal if against is not None else _where_it_lies(fitted)
     subject, gone = read_again(fitted.config, record, against, changes, scale=scale)
     field = fitted.field.to(subject.signal.device)
     meter = Meter(control, subject.cost_within(None))
@@ -51,6 +51,31 @@ def evaluate_file(
     finally:
         control.progress.finish_end()
     return with_reason(quality, gone)
+
+
+def read_input_of(fitted: Fitted, changes: Layer | None = None) -> Subject:
+    """Read the input that a field was fitted to, to measure the field and others like it.
+
+    Args:
+        fitted: The field, of a run or of a file.
+        changes: Settings of the section `metrics`.
+
+    Returns:
+        The input. An InputError is raised where it is gone or has changed.
+    """
+    config, record = fitted.config, _where_it_lies(fitted)
+    if not fitted.path.is_dir():
+        return read_again(config, record, None, changes)[0]
+    with open_run(fitted.path) as folder:
+        return read_again(config, record, None, changes, folder.read_saved)[0]
+
+
+def _where_it_lies(fitted: Fitted) -> SignalRecord:
+    """Return the record of a field with the place where its input should be."""
+    record = fitted.signal
+    if fitted.path.is_dir():
+        return record
+    return record.model_copy(update={"source": _beside(fitted.path, record)})
 
 
 def _beside(path: Path, record: SignalRecord) -> str:

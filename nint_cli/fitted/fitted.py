@@ -8,6 +8,7 @@ from nint_cli.config.schema import RunConfig
 from nint_cli.errors import InputError
 from nint_cli.fields.base import Field
 from nint_cli.fitted import safetensors_file
+from nint_cli.fitted.compression import container
 from nint_cli.runs import checkpoint
 from nint_cli.runs.checkpoint import Checkpoint
 from nint_cli.runs.opening import newest, open_run
@@ -58,6 +59,8 @@ def open_fitted(
         raise InputError(f"'{path}' is a file and holds one step; leave out --step")
     elif safetensors_file.is_one(path):
         return Fitted(path, *safetensors_file.read(path))
+    elif container.is_one(path):
+        return Fitted(path, *container.read(path))
     else:
         saved = _of_checkpoint(path)
     found = checkpoint.rebuild_field(saved)
@@ -69,8 +72,8 @@ def _of_checkpoint(path: Path) -> Checkpoint:
         return checkpoint.read(path)
     except InputError as error:
         raise InputError(
-            f"{error}; what opens is a run folder, its checkpoints, and what nint export --format "
-            "safetensors writes"
+            f"{error}; what opens is a run folder, its checkpoints, and what nint compress and "
+            "nint export --format safetensors write"
         ) from error
 
 

@@ -77,6 +77,9 @@ class Modality:
         summary: What `nint fit` does with them, a sentence.
         inputs: What the arguments of `nint fit` are, a sentence.
         files: What the files of such inputs are called, at the beginning of a sentence.
+        size_by: What the size of a compressed file is told by, in the singular.
+        size_count: The attribute of its `InputRecord` that counts them; None for the points of
+            its grid.
         targets: The figures that can end a run, by key; the first is the headline, which decides
             what the best evaluation is and what runs are compared by.
         on_grid: Whether its points are those of a grid.
@@ -103,6 +106,8 @@ class Modality:
     summary: str
     inputs: str
     files: str
+    size_by: str
+    size_count: str | None = None
     targets: Mapping[str, Target]
     on_grid: bool = True
     own_flags: tuple[Flag, ...] = ()

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,8 @@ from typing import Any
 from nint_cli.comparison.reading import read_curve, read_run
 from nint_cli.config.layers import Resolved, resolve
 from nint_cli.config.yaml_text import file_layer
+from nint_cli.fitted.compression import container
+from nint_cli.fitted.compression.search import at_bits
 from nint_cli.fitted.export.table import FORMATS
 from nint_cli.fitted.fitted import open_fitted
 from nint_cli.inspection.files import refuse_what_is_in_the_way
@@ -139,6 +142,10 @@ def _of_run(kind: str, run: Path) -> dict[str, Target]:
     assert isinstance(field, bytes)
     damage = partial(_damaged_tensors, "nint.field", field)
     found[f"field {kind}"] = Target(damage, _opens_field, ".safetensors")
+    content = at_bits(open_fitted(run), 6).content
+    found[f"compressed {kind}"] = Target(
+        partial(_damaged_container, content), _opens_field, ".nint"
+    )
     return found
 
 
@@ -190,6 +197,17 @@ def _selection(run: Path) -> str:
 
 def _damaged_tensors(key: str, data: bytes, generator: random.Random) -> bytes:
     return mutated_safetensors(data, key, generator)
+
+
+def _damaged_container(data: bytes, generator: random.Random) -> bytes:
+    """Damage a file, or what its hash covers and then the hash with it."""
+    if generator.random() < 0.2:
+        return mutated(data, (), generator)
+    text, packed = container._parts(data)
+    payload = zlib.decompress(packed, -15)
+    if generator.random() < 0.3:
+        return container.sealed(text, mutated(payload, (), generator))
+    return container.sealed(mutated_json(text, generator), payload)
 
 
 def _damaged_text(data: bytes, generator: random.Random) -> bytes:

@@ -10,6 +10,7 @@ MODALITY = Modality(
     inputs="WAV, FLAC, OGG or MP3 files, or sample:NAME for a built-in sound "
     "(sample:chirp, sample:chord).",
     files="Sound files",
+    size_by="sample",
     targets={
         "si_snr_db": Target(label="SI-SNR", marks=(5, 10, 15, 20, 25, 30, 40)),
         "psnr_db": Target(label="PSNR"),

@@ -10,6 +10,7 @@ MODALITY = Modality(
     inputs="PNG, JPEG, TIFF, WebP, OpenEXR, .npy and other picture files, or sample:NAME for a "
     "built-in picture (sample:astronaut, sample:camera, sample:coffee, ...).",
     files="Picture files",
+    size_by="pixel",
     targets={"psnr_db": Target(label="PSNR", marks=(20, 25, 30, 35, 40, 50, 60))},
     own_flags=(
         Flag(

@@ -11,6 +11,8 @@ MODALITY = Modality(
     inputs="OBJ, PLY, STL, OFF, GLB, glTF or 3MF files, or sample:NAME for a built-in shape "
     "(sample:torus, sample:knot, sample:gear).",
     files="Mesh files",
+    size_by="vertex",
+    size_count="vertices",
     targets={
         "iou": Target(
             label="IoU",

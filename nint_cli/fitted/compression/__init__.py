@@ -1,0 +1,1 @@
+"""A fitted field as a small file: weights as integers of a few bits, in nint's own container."""
