@@ -86,8 +86,7 @@ class Modality:
         own_flags: The flags of `nint fit`, besides those of the targets.
         exhibit: How a report shows results: the pictures themselves, sounds in players, or the
             previews that runs leave.
-        page: What the page of a fitted field shows, see `nint_cli.fitted.export.html`; None: there is
-            no page of it.
+        page: What the page of a fitted field shows, see `fitted.export.html`; None: there is none.
         extras: What more can be installed for it: packages by the name of the extra.
         subject_part: Its `Subject`.
         settings_part: Its `ModalitySettings`.

@@ -11,7 +11,6 @@ from typing import Any
 
 from nint_cli.fitted.export.page.packing import Block
 from nint_cli.fitted.fitted import Fitted
-from nint_cli.modalities.table import MODALITIES
 from nint_cli.signals.source import bare_name
 from nint_cli.version import __version__
 
@@ -60,7 +59,7 @@ def document(fitted: Fitted, content: Content) -> str:
     import jinja2
     from markupsafe import Markup
 
-    kind, name = MODALITIES[fitted.signal.kind].page, bare_name(fitted.signal.source)
+    kind, name = str(content.document["kind"]), bare_name(fitted.signal.source)
     script = "\n".join(_text(each) for each in _SCRIPTS[kind])
     style = _text("style.css")
     field = fitted.field
