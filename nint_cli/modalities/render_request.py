@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from nint_cli.modalities.base import Piece
 
@@ -47,7 +47,11 @@ class Rendering:
     Attributes:
         points: At how many points the field will be evaluated, about.
         write: Writes the file into an open one, and tells the pieces that it evaluates.
+        values: Gives the same without a file; see `Run.render`.
+        notes: What the file leaves out, a line each.
     """
 
     points: int
     write: Callable[[BinaryIO, Piece], None]
+    values: Callable[[Piece], Any]
+    notes: tuple[str, ...] = ()

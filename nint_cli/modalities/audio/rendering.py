@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nint_cli.derivatives.sweep import predicted_blocks
@@ -34,7 +36,11 @@ class _Times(GridSignal):
 
 
 def plan(
-    record: AudioRecord, settings: AudioSettings, field: Field, request: RenderRequest, path: Path
+    record: AudioRecord,
+    settings: AudioSettings,
+    field: Field,
+    request: RenderRequest,
+    path: Path | None,
 ) -> Rendering:
     """Plan the rendering of a sound.
 
@@ -43,7 +49,7 @@ def plan(
         settings: Of the run; unused.
         field: On the CPU.
         request: What is asked for.
-        path: Its suffix decides the kind of file.
+        path: Its suffix decides the kind of file; None where only the values are wanted.
 
     Returns:
         What computes and writes it. Sample n is at the input's sample start + n * step, where
@@ -52,19 +58,21 @@ def plan(
     Raises:
         ConfigError: If a time, the rate or the kind of file cannot be had.
     """
-    suffix, own = path.suffix.lower(), record.sample_rate_hz
+    suffix, own = ".wav" if path is None else path.suffix.lower(), record.sample_rate_hz
     if suffix not in _SUFFIXES:
         raise ConfigError(f"'{path}': a sound is written as {', '.join(sorted(_SUFFIXES))}")
     rate = request.rate or own
     grid = _times(record, request, rate)
 
-    def write(file: BinaryIO, piece: Piece) -> None:
+    def values(piece: Piece) -> NDArray[np.float64]:
         parts = []
         for _, prediction, _ in predicted_blocks(field, grid, _PART):
             parts.append(prediction)
             piece(len(prediction))
-        waveform = played(torch.cat(parts), Scaling(record.scale, record.offset))
-        wav, _ = encode_sound(waveform, rate, record.subtype)
+        return played(torch.cat(parts), Scaling(record.scale, record.offset))
+
+    def write(file: BinaryIO, piece: Piece) -> None:
+        wav, _ = encode_sound(values(piece), rate, record.subtype)
         if suffix == ".flac":
             integers, _ = soundfile.read(io.BytesIO(wav), dtype="int32", always_2d=True)
             kind = _FLAC_BITS.get(record.subtype, "PCM_16")
@@ -72,7 +80,7 @@ def plan(
         else:
             file.write(wav)
 
-    return Rendering(len(grid), write)
+    return Rendering(len(grid), write, values)
 
 
 def _times(record: AudioRecord, request: RenderRequest, rate: int) -> _Times:

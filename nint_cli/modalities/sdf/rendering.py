@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.fields.base import Field
@@ -17,7 +18,11 @@ from nint_cli.modalities.sdf.subject import field_distance
 
 
 def plan(
-    record: SdfRecord, settings: SdfSettings, field: Field, request: RenderRequest, path: Path
+    record: SdfRecord,
+    settings: SdfSettings,
+    field: Field,
+    request: RenderRequest,
+    path: Path | None,
 ) -> Rendering:
     """Plan the rendering of a shape's mesh.
 
@@ -26,7 +31,7 @@ def plan(
         settings: Of the run; its `mc_resolution` holds where no other is asked for.
         field: On the CPU.
         request: What is asked for.
-        path: Its suffix decides the kind of file.
+        path: Its suffix decides the kind of file; None where only the mesh is wanted.
 
     Returns:
         What finds the surface and writes it; without a surface it raises an InputError.
@@ -34,7 +39,7 @@ def plan(
     Raises:
         ConfigError: If the resolution or the kind of file cannot be had.
     """
-    kind = path.suffix.lower().removeprefix(".")
+    kind = "ply" if path is None else path.suffix.lower().removeprefix(".")
     if kind not in ENCODERS:
         kinds = ", ".join(f".{each}" for each in sorted(ENCODERS))
         raise ConfigError(f"'{path}': a shape is written as {kinds}")
@@ -42,12 +47,20 @@ def plan(
     if not 2 <= resolution <= FINEST_GRID:
         raise ConfigError(f"--resolution {resolution}: expected 2 to {FINEST_GRID}")
 
-    def write(file: BinaryIO, piece: Piece) -> None:
+    def found(piece: Piece) -> surface.Mesh:
         distance = field_distance(field, record.half_range, piece)
         mesh = surface.extract(distance, resolution)
         if mesh is None:
             raise InputError("the field has no surface: all of the box is inside, or all outside")
+        return mesh
+
+    def values(piece: Piece) -> tuple[NDArray[np.float64], surface.Indices]:
+        mesh = found(piece)
+        return mesh.vertices * record.scale + np.array(record.centre), mesh.faces
+
+    def write(file: BinaryIO, piece: Piece) -> None:
+        mesh = found(piece)
         file.write(encode_mesh(kind, mesh, record.scale, np.array(record.centre)))
 
     # Near the surface a grid has about as many cells as its faces, and a coarse grid before that.
-    return Rendering(6 * resolution**2 * 4 + (resolution // 4) ** 3, write)
+    return Rendering(6 * resolution**2 * 4 + (resolution // 4) ** 3, write, values)
