@@ -22,6 +22,7 @@ class RenderRequest:
         duration: In seconds of the input.
         speed: Factor; pitch changes with it.
         resolution: Points along each edge of a shape's box.
+        view: Azimuth and elevation of a picture of a shape, in degrees.
     """
 
     size: tuple[int, int] | None = None
@@ -34,6 +35,7 @@ class RenderRequest:
     duration: float | None = None
     speed: float | None = None
     resolution: int | None = None
+    view: tuple[float, float] | None = None
 
     def given(self) -> tuple[str, ...]:
         """Return the names of what was asked for."""

@@ -15,6 +15,8 @@ from nint_cli.api import load_run
 from nint_cli.errors import ConfigError
 from nint_cli.fitted.fitted import open_fitted
 from nint_cli.modalities.image import rendering
+from nint_cli.modalities.sdf.pictures import seen_from
+from nint_cli.modalities.sdf.sphere_tracing import Camera
 from tests.cli.test_cli import nint
 from tests.conftest import smooth_pixels
 
@@ -174,8 +176,31 @@ def test_a_shape_at_its_resolution_is_its_mesh_and_may_be_finer(capsys):
     for kind in ("obj", "glb"):
         finer = trimesh.load(rendered(capsys, f"finer.{kind}", "--resolution", "40"), force="mesh")
         assert len(finer.faces) > 2 * len(coarse.faces)
+    view = rendered(capsys, "view.png", "--view", "-32,24", "--size", "40x30")
+    assert read(view).shape == (30, 40, 3)
+    for words in (["32"], ["0,91"], ["0,0", "--size", "5x5"], ["0,0", "--resolution", "9"]):
+        assert nint(capsys, "render", "run", "-o", "no.png", "--view", *words)[0] == 2
+    assert nint(capsys, "render", "run", "-o", "no.ply", "--view", "0,0")[0] == 2
+    assert nint(capsys, "render", "run", "-o", "no.ply", "--size", "20x20")[0] == 2
     for words in (["--resolution", "1"], ["--resolution", "2000"], ["--scale", "2"]):
         assert nint(capsys, "render", "run", "-o", "no.ply", *words)[0] == 2
+
+
+def test_a_view_shows_the_shape_from_its_side_in_the_middle():
+    def ball(coords):
+        return (coords - torch.tensor([0.0, 0.0, 0.4])).norm(dim=1) - 0.4
+
+    back = seen_from(ball, Camera(0, 0), 90, 60)[0, 0]
+    for azimuth, right in ((0, 0.0), (90, -0.4), (-90, 0.4)):
+        seen = seen_from(ball, Camera(azimuth, 0), 90, 60)
+        assert seen.shape == (60, 90, 3)
+        rows, columns = np.nonzero((seen != back).any(axis=2))
+        half = 1.42  # of the shorter side
+        assert (columns.mean() - 44.5) / 30 * half == pytest.approx(right, abs=0.03)
+        assert (rows.mean() - 29.5) / 30 * half == pytest.approx(0, abs=0.03)
+        # A pixel that the rim touches counts: up to half a diagonal beyond it.
+        area = len(rows) / 900 * half**2
+        assert np.pi * 0.4**2 < area < np.pi * (0.4 + 0.71 * half / 30) ** 2
 
 
 @pytest.mark.parametrize(

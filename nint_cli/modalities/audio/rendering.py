@@ -4,10 +4,8 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import soundfile
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nint_cli.derivatives.sweep import predicted_blocks
@@ -15,7 +13,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.fields.base import Field
 from nint_cli.modalities.audio.record import AudioRecord
 from nint_cli.modalities.audio.settings import AudioSettings
-from nint_cli.modalities.audio.signal import Scaling, played
+from nint_cli.modalities.audio.signal import Rows, Scaling, played
 from nint_cli.modalities.audio.wav import encode_sound
 from nint_cli.modalities.base import Piece
 from nint_cli.modalities.render_request import Rendering, RenderRequest
@@ -64,7 +62,7 @@ def plan(
     rate = request.rate or own
     grid = _times(record, request, rate)
 
-    def values(piece: Piece) -> NDArray[np.float64]:
+    def values(piece: Piece) -> Rows:
         parts = []
         for _, prediction, _ in predicted_blocks(field, grid, _PART):
             parts.append(prediction)

@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.fields.base import Field
 from nint_cli.modalities.base import Piece
+from nint_cli.modalities.image.png import encode_picture
 from nint_cli.modalities.render_request import Rendering, RenderRequest
 from nint_cli.modalities.sdf import surface
 from nint_cli.modalities.sdf.mesh_files import ENCODERS, encode_mesh
 from nint_cli.modalities.sdf.record import SdfRecord
 from nint_cli.modalities.sdf.settings import FINEST_GRID, SdfSettings
+from nint_cli.modalities.sdf.sphere_tracing import Camera
 from nint_cli.modalities.sdf.subject import field_distance
+
+_VIEW = 720, 720
+_LARGEST_VIEW = 4096
+_RAY_POINTS = 24  # at which a field is asked for each pixel of a view, about; costs included
 
 
 def plan(
@@ -24,7 +30,7 @@ def plan(
     request: RenderRequest,
     path: Path | None,
 ) -> Rendering:
-    """Plan the rendering of a shape's mesh.
+    """Plan the rendering of a shape's mesh, or with `view` of a picture.
 
     Args:
         record: What the field was fitted to.
@@ -39,6 +45,10 @@ def plan(
     Raises:
         ConfigError: If the resolution or the kind of file cannot be had.
     """
+    if request.view is not None:
+        return _view(record, field, request, path)
+    if request.size is not None:
+        raise ConfigError("--size: of a picture of a shape; give --view AZIMUTH,ELEVATION too")
     kind = "ply" if path is None else path.suffix.lower().removeprefix(".")
     if kind not in ENCODERS:
         kinds = ", ".join(f".{each}" for each in sorted(ENCODERS))
@@ -64,3 +74,28 @@ def plan(
 
     # Near the surface a grid has about as many cells as its faces, and a coarse grid before that.
     return Rendering(6 * resolution**2 * 4 + (resolution // 4) ** 3, write, values)
+
+
+def _view(record: SdfRecord, field: Field, request: RenderRequest, path: Path | None) -> Rendering:
+    """Plan a shaded picture of a shape."""
+    if request.resolution is not None:
+        raise ConfigError("--resolution is of a mesh and --view of a picture; leave one out")
+    if path is not None and path.suffix.lower() != ".png":
+        raise ConfigError(f"'{path}': the view of a shape is written as .png")
+    width, height = request.size or _VIEW
+    if not (16 <= width <= _LARGEST_VIEW and 16 <= height <= _LARGEST_VIEW):
+        raise ConfigError(f"--size {width}x{height}: a side of a view is 16 to {_LARGEST_VIEW}")
+    assert request.view is not None
+    camera = Camera(*request.view)
+
+    def values(piece: Piece) -> NDArray[np.uint8]:
+        # Matplotlib comes with these, which meshes do without.
+        from nint_cli.modalities.sdf.pictures import seen_from
+
+        distance = field_distance(field, record.half_range, piece)
+        return seen_from(distance, camera, width, height)
+
+    def write(file: BinaryIO, piece: Piece) -> None:
+        file.write(encode_picture(values(piece)))
+
+    return Rendering(_RAY_POINTS * min(width, height) ** 2, write, values)
