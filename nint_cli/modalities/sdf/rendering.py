@@ -18,9 +18,12 @@ from nint_cli.modalities.sdf.settings import FINEST_GRID, SdfSettings
 from nint_cli.modalities.sdf.sphere_tracing import Camera
 from nint_cli.modalities.sdf.subject import field_distance
 
-_VIEW = 720, 720
+_VIEW = 480, 480
 _LARGEST_VIEW = 4096
-_RAY_POINTS = 24  # at which a field is asked for each pixel of a view, about; costs included
+# Units, as measured for a hash grid after 200 steps: by pixels of a view's shorter side, squared,
+# and by the points along an edge of a mesh's grid, squared.
+_VIEW_COST = 160
+_MESH_COST = 190
 
 
 def plan(
@@ -72,8 +75,7 @@ def plan(
         mesh = found(piece)
         file.write(encode_mesh(kind, mesh, record.scale, np.array(record.centre)))
 
-    # Near the surface a grid has about as many cells as its faces, and a coarse grid before that.
-    return Rendering(6 * resolution**2 * 4 + (resolution // 4) ** 3, write, values)
+    return Rendering(_MESH_COST * resolution**2, write, values)
 
 
 def _view(record: SdfRecord, field: Field, request: RenderRequest, path: Path | None) -> Rendering:
@@ -98,4 +100,4 @@ def _view(record: SdfRecord, field: Field, request: RenderRequest, path: Path | 
     def write(file: BinaryIO, piece: Piece) -> None:
         file.write(encode_picture(values(piece)))
 
-    return Rendering(_RAY_POINTS * min(width, height) ** 2, write, values)
+    return Rendering(_VIEW_COST * min(width, height) ** 2, write, values)
