@@ -20,9 +20,12 @@ from nint_cli.errors import ConfigError, DivergedError, NintError, did_you_mean
 from nint_cli.fields.base import Field
 from nint_cli.fitted.export.table import FORMATS
 from nint_cli.fitted.fitted import open_fitted
+from nint_cli.fitted.rendering import planned
 from nint_cli.fitted.start import field_layer, open_start
 from nint_cli.metrics.schema import RunMetrics
 from nint_cli.metrics.text import divergence
+from nint_cli.modalities.base import unwatched
+from nint_cli.modalities.render_request import RenderRequest
 from nint_cli.modalities.table import metrics_document, modality
 from nint_cli.runs import checkpoint
 from nint_cli.runs.control import Control
@@ -86,6 +89,35 @@ class Run:
         saved = self._saved
         kind = saved.signal.kind
         return modality(kind).rebuild(saved.signal, saved.config.section(kind), self.field)
+
+    def render(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        scale: float | None = None,
+        crop: tuple[float, float, float, float] | None = None,
+        rate: int | None = None,
+        resolution: int | None = None,
+    ) -> Any:  # noqa: ANN401 (an array or a mesh, by the modality)
+        """Evaluate its network, of the newest checkpoint, at any size, rate or resolution.
+
+        Args:
+            size: Of a picture: width and height in pixels of the whole.
+            scale: Of a picture: factor on the input's width and height, in place of `size`.
+            crop: Of a picture: x, y, width and height of a part, in pixels of the input.
+            rate: Of a sound: samples per second.
+            resolution: Of a shape: points along each edge of its box.
+
+        Returns:
+            For a picture (H, W, C) pixels in the input's own type; for a sound its waveform
+            (T, C) in float64, full scale 1, not clipped; for a shape its vertices (V, 3), in the
+            input's units, and its faces (F, 3). With no argument, what `reconstruction` holds.
+            A `ConfigError` is raised for what its modality has not, or cannot be had.
+        """
+        request = RenderRequest(
+            size=size, scale=scale, crop=crop, rate=rate, resolution=resolution
+        )
+        return planned(open_fitted(self.path), None, request).values(unwatched)
 
     def export(
         self, path: str | PathLike[str], *, format: str = "safetensors", overwrite: bool = False

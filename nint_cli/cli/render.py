@@ -27,7 +27,7 @@ def render(
         int | None, typer.Option(metavar="N", help="The step of a kept checkpoint.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Pictures: pixels of the whole.")
+        str | None, typer.Option(metavar="WxH", help="Pictures and views: pixels of the whole.")
     ] = None,
     scale: Annotated[
         float | None, typer.Option(metavar="S", help="Pictures: times the input's size.")
@@ -59,6 +59,10 @@ def render(
     resolution: Annotated[
         int | None, typer.Option(metavar="R", help="Shapes: points along an edge of the box.")
     ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(metavar="AZ,EL", help="Shapes: a shaded PNG from there, in degrees."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output if it exists.")
     ] = False,
@@ -87,6 +91,7 @@ def render(
             duration=duration,
             speed=speed,
             resolution=resolution,
+            view=None if view is None else _view(view),
         )
         render_file(fitted, output, request, control, overwrite=overwrite)
     console.result(shown(output))
@@ -108,6 +113,17 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise ConfigError(f"--size {text}: expected WxH, such as 1920x1080")
     return int(match[1]), int(match[2])
+
+
+def _view(text: str) -> tuple[float, float]:
+    number = r"\s*(-?\d{1,3}(?:\.\d{1,6})?)\s*"
+    match = re.fullmatch(f"{number},{number}", text)
+    if match is None or abs(float(match[2])) > 90:
+        raise ConfigError(
+            f"--view {text}: expected AZIMUTH,ELEVATION in degrees, such as 32,24; the elevation "
+            "is -90 to 90"
+        )
+    return float(match[1]), float(match[2])
 
 
 def _crop(text: str, signal: "SignalRecord") -> tuple[float, float, float, float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from nint_cli.errors import ConfigError
 from nint_cli.fitted.fitted import Fitted
 from nint_cli.fitted.output import write_output
-from nint_cli.modalities.render_request import RenderRequest
+from nint_cli.modalities.render_request import Rendering, RenderRequest
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.control import Control
 from nint_cli.runs.ending import Meter
@@ -22,6 +22,27 @@ def render(
         request: What is asked for.
         control: Shows how far it is, and may stop it.
         overwrite: Whether another file may be replaced.
+    """
+    rendering = planned(fitted, path, request)
+    for line in rendering.notes:
+        control.note(line)
+    meter = Meter(control, rendering.points)
+    try:
+        write_output(path, lambda file: rendering.write(file, meter), overwrite=overwrite)
+    finally:
+        control.progress.finish_end()
+
+
+def planned(fitted: Fitted, path: Path | None, request: RenderRequest) -> Rendering:
+    """Plan the rendering of a field, of any modality.
+
+    Args:
+        fitted: The field.
+        path: The file; None where only the values are wanted.
+        request: What is asked for.
+
+    Returns:
+        What computes it.
 
     Raises:
         ConfigError: If something is asked for that its modality has not.
@@ -34,9 +55,5 @@ def render(
         raise ConfigError(f"{flags}: not for {modality.plural}; they have {own}")
     section = fitted.config.section(fitted.signal.kind)
     plan = modality.part(modality.rendering_part)
-    rendering = plan(fitted.signal, section, fitted.field, request, path)
-    meter = Meter(control, rendering.points)
-    try:
-        write_output(path, lambda file: rendering.write(file, meter), overwrite=overwrite)
-    finally:
-        control.progress.finish_end()
+    rendering: Rendering = plan(fitted.signal, section, fitted.field, request, path)
+    return rendering

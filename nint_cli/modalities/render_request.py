@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from nint_cli.modalities.base import Piece
 
@@ -22,6 +22,7 @@ class RenderRequest:
         duration: In seconds of the input.
         speed: Factor; pitch changes with it.
         resolution: Points along each edge of a shape's box.
+        view: Azimuth and elevation of a picture of a shape, in degrees.
     """
 
     size: tuple[int, int] | None = None
@@ -34,6 +35,7 @@ class RenderRequest:
     duration: float | None = None
     speed: float | None = None
     resolution: int | None = None
+    view: tuple[float, float] | None = None
 
     def given(self) -> tuple[str, ...]:
         """Return the names of what was asked for."""
@@ -47,7 +49,11 @@ class Rendering:
     Attributes:
         points: At how many points the field will be evaluated, about.
         write: Writes the file into an open one, and tells the pieces that it evaluates.
+        values: Gives the same without a file; see `Run.render`.
+        notes: What the file leaves out, a line each.
     """
 
     points: int
     write: Callable[[BinaryIO, Piece], None]
+    values: Callable[[Piece], Any]
+    notes: tuple[str, ...] = ()

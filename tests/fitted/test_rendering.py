@@ -11,8 +11,12 @@ import torch
 import trimesh
 from PIL import Image
 
+from nint_cli.api import load_run
+from nint_cli.errors import ConfigError
 from nint_cli.fitted.fitted import open_fitted
 from nint_cli.modalities.image import rendering
+from nint_cli.modalities.sdf.pictures import seen_from
+from nint_cli.modalities.sdf.sphere_tracing import Camera
 from tests.cli.test_cli import nint
 from tests.conftest import smooth_pixels
 
@@ -109,6 +113,26 @@ def test_supersampling_is_the_mean_of_points_within_each_pixel(capsys, run):
     assert np.abs(found - 255 * total.numpy() / 4).max() < 0.51
 
 
+def test_a_kind_of_file_without_alpha_says_so(capsys):
+    Image.fromarray(picture_of("uint8", 4)).save("in.png")
+    fitted(capsys, "image", "in.png", "--alpha", "keep")
+    for name in ("out.jpg", "out.webp"):
+        code, _, said = nint(capsys, "render", "run", "-o", name, "--progress", "never")
+        assert code == 0
+        assert "1 of 4 channels, alpha among them, are left out" in said
+    for name in ("out.png", "out.tif"):
+        assert "left out" not in nint(capsys, "render", "run", "-o", name)[2]
+
+
+def test_a_picture_from_python_is_what_the_command_writes(capsys, run):
+    own = load_run(run)
+    assert np.array_equal(own.render(), own.reconstruction())
+    part = rendered(capsys, "part.png", "--size", "50x41", "--crop", "2,3,4,5")
+    assert np.array_equal(own.render(size=(50, 41), crop=(2, 3, 4, 5)), read(part))
+    with pytest.raises(ConfigError, match="--rate: not for pictures"):
+        own.render(rate=8000)
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "tif"])
 def test_other_programs_open_the_pictures(capsys, run, suffix):
     with Image.open(rendered(capsys, f"out.{suffix}", "--size", "20x10")) as found:
@@ -126,6 +150,9 @@ def test_a_sound_at_its_rate_is_its_reconstruction_and_may_be_cut_or_slowed(caps
     assert np.array_equal(flac, own)
     part = rendered(capsys, "part.wav", "--start", "0.125", "--duration", "0.0625")
     assert np.array_equal(soundfile.read(part, dtype="int16")[0], own[1000:1500])
+    waveform = load_run("run").render(rate=16000)
+    assert np.array_equal(waveform[::2].shape, (len(own), 1))
+    assert np.abs(waveform[::2, 0] - own / 32768).max() < 1e-4
     finer, rate = soundfile.read(rendered(capsys, "finer.wav", "--rate", "16000"), dtype="int16")
     assert rate == 16000
     assert len(finer) == 2 * len(own) - 1
@@ -144,11 +171,36 @@ def test_a_shape_at_its_resolution_is_its_mesh_and_may_be_finer(capsys):
     own = Path("run/reconstruction.ply").read_bytes()
     assert Path(rendered(capsys, "out.ply")).read_bytes() == own
     coarse = trimesh.load_mesh(rendered(capsys, "coarse.stl", "--resolution", "16"))
+    vertices, faces = load_run("run").render(resolution=16)
+    assert np.allclose(vertices[faces], coarse.triangles, atol=1e-5)
     for kind in ("obj", "glb"):
         finer = trimesh.load(rendered(capsys, f"finer.{kind}", "--resolution", "40"), force="mesh")
         assert len(finer.faces) > 2 * len(coarse.faces)
+    view = rendered(capsys, "view.png", "--view", "-32,24", "--size", "40x30")
+    assert read(view).shape == (30, 40, 3)
+    for words in (["32"], ["0,91"], ["0,0", "--size", "5x5"], ["0,0", "--resolution", "9"]):
+        assert nint(capsys, "render", "run", "-o", "no.png", "--view", *words)[0] == 2
+    assert nint(capsys, "render", "run", "-o", "no.ply", "--view", "0,0")[0] == 2
+    assert nint(capsys, "render", "run", "-o", "no.ply", "--size", "20x20")[0] == 2
     for words in (["--resolution", "1"], ["--resolution", "2000"], ["--scale", "2"]):
         assert nint(capsys, "render", "run", "-o", "no.ply", *words)[0] == 2
+
+
+def test_a_view_shows_the_shape_from_its_side_in_the_middle():
+    def ball(coords):
+        return (coords - torch.tensor([0.0, 0.0, 0.4])).norm(dim=1) - 0.4
+
+    back = seen_from(ball, Camera(0, 0), 90, 60)[0, 0]
+    for azimuth, right in ((0, 0.0), (90, -0.4), (-90, 0.4)):
+        seen = seen_from(ball, Camera(azimuth, 0), 90, 60)
+        assert seen.shape == (60, 90, 3)
+        rows, columns = np.nonzero((seen != back).any(axis=2))
+        half = 1.42  # of the shorter side
+        assert (columns.mean() - 44.5) / 30 * half == pytest.approx(right, abs=0.03)
+        assert (rows.mean() - 29.5) / 30 * half == pytest.approx(0, abs=0.03)
+        # A pixel that the rim touches counts: up to half a diagonal beyond it.
+        area = len(rows) / 900 * half**2
+        assert np.pi * 0.4**2 < area < np.pi * (0.4 + 0.71 * half / 30) ** 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from nint_cli.errors import ConfigError
 from nint_cli.fields.base import Field
 from nint_cli.modalities.audio.record import AudioRecord
 from nint_cli.modalities.audio.settings import AudioSettings
-from nint_cli.modalities.audio.signal import Scaling, played
+from nint_cli.modalities.audio.signal import Rows, Scaling, played
 from nint_cli.modalities.audio.wav import encode_sound
 from nint_cli.modalities.base import Piece
 from nint_cli.modalities.render_request import Rendering, RenderRequest
@@ -34,7 +34,11 @@ class _Times(GridSignal):
 
 
 def plan(
-    record: AudioRecord, settings: AudioSettings, field: Field, request: RenderRequest, path: Path
+    record: AudioRecord,
+    settings: AudioSettings,
+    field: Field,
+    request: RenderRequest,
+    path: Path | None,
 ) -> Rendering:
     """Plan the rendering of a sound.
 
@@ -43,7 +47,7 @@ def plan(
         settings: Of the run; unused.
         field: On the CPU.
         request: What is asked for.
-        path: Its suffix decides the kind of file.
+        path: Its suffix decides the kind of file; None where only the values are wanted.
 
     Returns:
         What computes and writes it. Sample n is at the input's sample start + n * step, where
@@ -52,19 +56,21 @@ def plan(
     Raises:
         ConfigError: If a time, the rate or the kind of file cannot be had.
     """
-    suffix, own = path.suffix.lower(), record.sample_rate_hz
+    suffix, own = ".wav" if path is None else path.suffix.lower(), record.sample_rate_hz
     if suffix not in _SUFFIXES:
         raise ConfigError(f"'{path}': a sound is written as {', '.join(sorted(_SUFFIXES))}")
     rate = request.rate or own
     grid = _times(record, request, rate)
 
-    def write(file: BinaryIO, piece: Piece) -> None:
+    def values(piece: Piece) -> Rows:
         parts = []
         for _, prediction, _ in predicted_blocks(field, grid, _PART):
             parts.append(prediction)
             piece(len(prediction))
-        waveform = played(torch.cat(parts), Scaling(record.scale, record.offset))
-        wav, _ = encode_sound(waveform, rate, record.subtype)
+        return played(torch.cat(parts), Scaling(record.scale, record.offset))
+
+    def write(file: BinaryIO, piece: Piece) -> None:
+        wav, _ = encode_sound(values(piece), rate, record.subtype)
         if suffix == ".flac":
             integers, _ = soundfile.read(io.BytesIO(wav), dtype="int32", always_2d=True)
             kind = _FLAC_BITS.get(record.subtype, "PCM_16")
@@ -72,7 +78,7 @@ def plan(
         else:
             file.write(wav)
 
-    return Rendering(len(grid), write)
+    return Rendering(len(grid), write, values)
 
 
 def _times(record: AudioRecord, request: RenderRequest, rate: int) -> _Times:

@@ -44,7 +44,11 @@ class _Window(GridSignal):
 
 
 def plan(
-    record: ImageRecord, settings: ImageSettings, field: Field, request: RenderRequest, path: Path
+    record: ImageRecord,
+    settings: ImageSettings,
+    field: Field,
+    request: RenderRequest,
+    path: Path | None,
 ) -> Rendering:
     """Plan the rendering of a picture.
 
@@ -53,7 +57,7 @@ def plan(
         settings: Of the run; unused.
         field: On the CPU.
         request: What is asked for.
-        path: Its suffix decides the kind of file.
+        path: Its suffix decides the kind of file; None where only the values are wanted.
 
     Returns:
         What computes and writes it.
@@ -63,7 +67,7 @@ def plan(
     """
     whole = _size(record, request)
     (top, height), (left, width) = _crop(record, request, whole)
-    suffix, pixels = path.suffix.lower(), height * width
+    suffix, pixels = ".tif" if path is None else path.suffix.lower(), height * width
     dtype, scale = _stored(record, request, suffix)
     if suffix not in _SUFFIXES:
         raise ConfigError(f"'{path}': a picture is written as {', '.join(sorted(_SUFFIXES))}")
@@ -75,6 +79,9 @@ def plan(
     rows = [_axis(whole[0], top, height, shift) for shift in _shifts(times)]
     columns = [_axis(whole[1], left, width, shift) for shift in _shifts(times)]
     windows = [_Window(row, column) for row in rows for column in columns]
+
+    def values(piece: Piece) -> Pixels:
+        return np.concatenate(list(_strips(field, windows, dtype, scale, piece)))
 
     def write(file: BinaryIO, piece: Piece) -> None:
         strips = _strips(field, windows, dtype, scale, piece)
@@ -92,7 +99,21 @@ def plan(
         flat = as_seen(held, scale)
         Image.fromarray(flat.squeeze(2) if flat.shape[2] == 1 else flat).save(file, _SEEN[suffix])
 
-    return Rendering(pixels * times * times, write)
+    notes = _left_out(record, suffix, dtype)
+    return Rendering(pixels * times * times, write, values, notes)
+
+
+def _left_out(record: ImageRecord, suffix: str, dtype: np.dtype[Any]) -> tuple[str, ...]:
+    """Say which channels a kind of file does not show."""
+    seen = 3 if record.channels >= 3 else 1
+    whole = suffix in _TIFF or (suffix == ".png" and record.channels <= 4 and dtype != np.float32)
+    if whole or record.channels == seen:
+        return ()
+    kind = "grey" if seen == 1 else "RGB"
+    return (
+        f"{suffix} shows {kind} only: {record.channels - seen} of {record.channels} channels, "
+        "alpha among them, are left out; a .tif holds all",
+    )
 
 
 def _size(record: ImageRecord, request: RenderRequest) -> tuple[int, int]:

@@ -67,5 +67,5 @@ MODALITY = Modality(
     page="shape",
     samples_part="sample_meshes:SAMPLES",
     rendering_part="rendering:plan",
-    rendered_by=("resolution",),
+    rendered_by=("resolution", "view", "size"),
 )

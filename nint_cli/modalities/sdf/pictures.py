@@ -79,6 +79,27 @@ def shape_picture(
     return _png(figure)
 
 
+def seen_from(field: Distance, camera: Camera, width: int, height: int) -> Bytes:
+    """Return a shaded picture of a field's surface, from the middle of 2 x 2 rays a pixel.
+
+    Args:
+        field: Coords (N, 3) -> distances (N,), negative inside.
+        camera: From where.
+        width: Pixels; the box fits the shorter side.
+        height: Pixels.
+
+    Returns:
+        (height, width, 3).
+    """
+    size = min(width, height)
+    fine = _shaded(view(field, camera, 2 * size), camera)
+    mean = fine.reshape(size, 2, size, 2, 3).mean(axis=(1, 3))
+    picture = np.full((height, width, 3), _DAY, np.uint8)
+    top, left = (height - size) // 2, (width - size) // 2
+    picture[top : top + size, left : left + size] = np.round(mean)
+    return picture
+
+
 def selection_picture(
     coords: Floats,
     selections: Mapping[str, Selection],
