@@ -8,6 +8,7 @@ from pydantic import Field as Setting
 
 from nint_cli.config.schema import RunConfig
 from nint_cli.fields.base import Field
+from nint_cli.fields.table import field_class
 from nint_cli.modalities.table import signal_record
 from nint_cli.runs.build import build_field
 from nint_cli.signals.record import SignalRecord
@@ -60,12 +61,19 @@ def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Descr
     return Description(
         nint=__version__,
         field=config.field,
-        field_settings=config.field_settings.model_dump(mode="json"),
+        field_settings=_decided(config, signal),
         reading=reading,
         signal=document,
         step=step,
         seed=config.seed,
     )
+
+
+def _decided(config: RunConfig, signal: SignalRecord) -> dict[str, Any]:
+    """Return the field's settings with what the signal decided, now and in later versions."""
+    chosen = field_class(config.field).from_shape(signal.grid, None)
+    settings = config.field_settings.model_dump(mode="json")
+    return {key: chosen.get(key) if value is None else value for key, value in settings.items()}
 
 
 def settings_of(description: Description) -> tuple[RunConfig, SignalRecord]:

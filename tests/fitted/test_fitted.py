@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from nint_cli.api import load_run
 from nint_cli.errors import InputError, OutputError
+from nint_cli.fields.hashgrid import grid_for
 from nint_cli.fitted import safetensors_file
+from nint_cli.fitted.description import describe
 from nint_cli.fitted.fitted import open_fitted
 from nint_cli.fitted.output import write_output
 from tests.cli.test_cli import nint
@@ -70,6 +72,15 @@ def test_a_file_says_nothing_of_the_folder_of_its_input(run):
     with safe_open(exported(run), framework="pt") as file:
         about = json.loads(file.metadata()["nint.field"])
     assert about["signal"]["source"] == "picture.png"
+
+
+def test_a_file_says_what_the_signal_decided(capsys, smoke):
+    """So that a later rule for the tables of a grid leaves it as it is."""
+    assert nint(capsys, *smoke, "--field", "hashgrid", "-o", "grid")[0] == 0
+    fitted = open_fitted(Path("grid"))
+    about = describe(fitted.config, fitted.signal, fitted.step).field_settings
+    assert fitted.config.field_settings.finest is None
+    assert (about["finest"], about["log2_entries"]) == grid_for(fitted.signal.grid)
 
 
 def test_damaged_files_are_refused_in_a_line(run):
