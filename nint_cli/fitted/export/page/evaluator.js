@@ -1,6 +1,6 @@
 "use strict";
 // The threads that evaluate the page's field: one that drives the GPU, or several with typed
-// arrays. `#arrays` behind the page's address asks for the latter.
+// arrays, whichever is faster. `#gpu` or `#arrays` behind the page's address asks for one.
 
 const MOST_THREADS = 8;
 
@@ -13,7 +13,7 @@ class Evaluator {
   constructor(described, buffer, check) {
     const source = new Blob([textOf("worker")], { type: "text/javascript" });
     this.url = URL.createObjectURL(source);
-    this.wanted = location.hash === "#arrays" ? "arrays" : "any";
+    this.wanted = { "#arrays": "arrays", "#gpu": "gpu" }[location.hash] || "any";
     this.begin = { described, buffer, check, shaders: {
       "layer.vert": textOf("layer.vert").trim(), "layer.frag": textOf("layer.frag").trim(),
     } };
