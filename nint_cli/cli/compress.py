@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.options import ProgressMode, Quiet
+from nint_cli.cli.options import FieldSource, KeptStep, Overwrite, Progress, Quiet
 from nint_cli.cli.signals_and_outcome import shown, steered
 from nint_cli.errors import ConfigError, InputError
 from nint_cli.modalities.table import MODALITIES, label
@@ -22,9 +22,7 @@ _BITS = 8
 
 
 def compress(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file with a field.")
-    ],
+    source: FieldSource,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="What to write: photo.nint.")
     ],
@@ -42,15 +40,9 @@ def compress(
             metavar="B", help="Take the most bits whose file has B bits per pixel at most."
         ),
     ] = None,
-    step: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="The step of a kept checkpoint.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
-    ] = False,
-    progress: Annotated[
-        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
-    ] = "auto",
+    step: KeptStep = None,
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     quiet: Quiet = False,
 ) -> int:

@@ -6,22 +6,16 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.options import ProgressMode
+from nint_cli.cli.options import OutputFile, Overwrite, Progress
 from nint_cli.cli.signals_and_outcome import shown, steered
 from nint_cli.errors import InputError
 
 
 def decompress(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that nint compress wrote.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Its suffix decides the kind.")
-    ],
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
-    ] = False,
-    progress: Annotated[
-        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
-    ] = "auto",
+    output: OutputFile,
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
 ) -> int:
     """Write the reconstruction that a compressed file stands for, in the input's size."""
     from nint_cli.fitted.compression import container

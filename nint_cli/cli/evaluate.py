@@ -7,16 +7,13 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.options import ProgressMode
+from nint_cli.cli.options import FieldSource, Progress
 from nint_cli.cli.signals_and_outcome import steered
 from nint_cli.errors import ConfigError
 
 
 def evaluate(
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN|FILE", help="A run folder, or a file with a fitted field."),
-    ],
+    run: FieldSource,
     against: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Compare with this file instead of the run's input."),
@@ -47,9 +44,7 @@ def evaluate(
             help="Write the reconstruction and its pictures into the run folder, too.",
         ),
     ] = False,
-    progress: Annotated[
-        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
-    ] = "auto",
+    progress: Progress = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Rebuild the field of a run from its checkpoint alone, or a file's, and measure it."""

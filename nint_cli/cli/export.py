@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nint_cli.cli import console
+from nint_cli.cli.options import FieldSource, KeptStep, Overwrite, Quiet
 from nint_cli.cli.signals_and_outcome import shown
 from nint_cli.fitted.export.table import FORMATS
 
@@ -18,10 +19,7 @@ _SUMMARIES = "; ".join(f"{each.name}: {each.summary}" for each in FORMATS.values
 
 
 def export(
-    source: Annotated[
-        Path,
-        typer.Argument(metavar="RUN|FILE", help="A run folder, a checkpoint, or a field's file."),
-    ],
+    source: FieldSource,
     format_: Annotated[FormatName, typer.Option("--format", help=f"{_SUMMARIES}.")],
     output: Annotated[
         Path | None,
@@ -33,14 +31,9 @@ def export(
             "not given.",
         ),
     ] = None,
-    step: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Of a kept checkpoint; the newest if not given."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+    step: KeptStep = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> int:
     """Write a fitted field in a format that other programs read."""
     console.set_loudness(quiet=quiet, verbose=False)

@@ -114,7 +114,7 @@ class _FitCommand:
         return self._fit_one(sources[0], resolved, start)
 
     def _start(self) -> "Start | None":
-        """Open what the fit starts from, if that is said."""
+        """Open the field of --from, if it was given."""
         if self.options.from_ is None:
             return None
         from nint_cli.fitted.start import open_start

@@ -46,6 +46,26 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")
 ]
 
+Progress = Annotated[
+    ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
+]
+
+# Options of the commands that use a fitted field.
+FieldSource = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|FILE", help="A run folder, a checkpoint, or a file with a fitted field."
+    ),
+]
+KeptStep = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="Of a kept checkpoint; the newest if not given."),
+]
+OutputFile = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="Its suffix decides the kind.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+
 
 @dataclass(frozen=True)
 class FitOptions:

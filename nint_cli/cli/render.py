@@ -2,13 +2,12 @@
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.options import ProgressMode
+from nint_cli.cli.options import FieldSource, KeptStep, OutputFile, Overwrite, Progress
 from nint_cli.cli.signals_and_outcome import shown, steered
 from nint_cli.errors import ConfigError
 
@@ -17,15 +16,9 @@ if TYPE_CHECKING:
 
 
 def render(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run folder, or a file with a field.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Its suffix decides the kind.")
-    ],
-    step: Annotated[
-        int | None, typer.Option(metavar="N", help="The step of a kept checkpoint.")
-    ] = None,
+    source: FieldSource,
+    output: OutputFile,
+    step: KeptStep = None,
     size: Annotated[
         str | None, typer.Option(metavar="WxH", help="Pictures and views: pixels of the whole.")
     ] = None,
@@ -63,12 +56,8 @@ def render(
         str | None,
         typer.Option(metavar="AZ,EL", help="Shapes: a shaded PNG from there, in degrees."),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output if it exists.")
-    ] = False,
-    progress: Annotated[
-        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
-    ] = "auto",
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
 ) -> int:
     """Render a fitted field at any size, rate or resolution."""
     _refuse_numbers({"scale": scale, "duration": duration, "speed": speed}, {"start": start})

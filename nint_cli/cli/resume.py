@@ -7,7 +7,7 @@ import typer
 
 from nint_cli.cli import console
 from nint_cli.cli.fit import metrics_document
-from nint_cli.cli.options import ProgressMode
+from nint_cli.cli.options import Progress
 from nint_cli.cli.signals_and_outcome import seconds, shown, steered, tell
 
 
@@ -31,10 +31,7 @@ def resume(
             "--input", metavar="FILE", help="Where the input is now, if it is not where it was."
         ),
     ] = None,
-    progress: Annotated[
-        ProgressMode,
-        typer.Option(help="A bar, or lines where stderr is no terminal; always a bar; nothing."),
-    ] = "auto",
+    progress: Progress = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show tracebacks of unexpected errors.")

@@ -10,36 +10,27 @@ from typing import Annotated
 import typer
 
 from nint_cli.cli import console
-from nint_cli.cli.options import ProgressMode, Quiet
+from nint_cli.cli.options import FieldSource, KeptStep, Overwrite, Progress, Quiet
 from nint_cli.cli.signals_and_outcome import shown, steered
 
 
 def view(
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN|FILE", help="A run folder, a checkpoint or a field's file."),
-    ],
+    run: FieldSource,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="FILE", help="Keep the page; a temporary file if not given."
         ),
     ] = None,
-    step: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="A kept checkpoint; the newest if not.")
-    ] = None,
+    step: KeptStep = None,
     original: Annotated[
         bool, typer.Option("--original/--no-original", help="Put the input beside the field.")
     ] = True,
     opened: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it exists.")
-    ] = False,
-    progress: Annotated[
-        ProgressMode, typer.Option(metavar="WHEN", help="Show a bar: auto, always or never.")
-    ] = "auto",
+    overwrite: Overwrite = False,
+    progress: Progress = "auto",
     quiet: Quiet = False,
 ) -> int:
     """Make a page that shows a fitted field at any size, without a network, and open it."""

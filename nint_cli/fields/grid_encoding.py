@@ -87,7 +87,7 @@ class GridEncoding(nn.Module, Encoding):
         return (self.table,)
 
     def features(self, coords: Tensor) -> Tensor:
-        """Give the interpolated features; see `Encoding.features`."""
+        """Return the interpolated features; see `Encoding.features`."""
         corners = zip(*self._corners(coords), strict=True)
         found = sum(self.table[row] * weight[..., None] for row, weight in corners)
         assert isinstance(found, Tensor)
@@ -136,7 +136,7 @@ class GridEncoding(nn.Module, Encoding):
         return torch.cat(parts)
 
     def read(self, place: Corners | Tensor) -> Tensor:
-        """Give the features without a graph; see `Encoding.read`."""
+        """Return the features without a graph; see `Encoding.read`."""
         return self._read(place, self.table)
 
     def _read(self, place: Corners | Tensor, table: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The JSON that rebuilds a field, its coordinates and its values, without the run it is from."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -61,7 +62,7 @@ def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Descr
     return Description(
         nint=__version__,
         field=config.field,
-        field_settings=_decided(config, signal),
+        field_settings=decided_settings(config, signal),
         reading=reading,
         signal=document,
         step=step,
@@ -69,8 +70,15 @@ def describe(config: RunConfig, signal: SignalRecord, step: int | None) -> Descr
     )
 
 
-def _decided(config: RunConfig, signal: SignalRecord) -> dict[str, Any]:
-    """Return the field's settings with what the signal decided, now and in later versions."""
+def decided_settings(config: RunConfig, signal: SignalRecord) -> dict[str, Any]:
+    """Return the field's settings with numbers where the signal decided.
+
+    Whoever builds the field by them gets the same one, for another signal or by a later rule.
+
+    Args:
+        config: The settings of the run.
+        signal: What it was fitted to.
+    """
     chosen = field_class(config.field).from_shape(signal.grid, None)
     settings = config.field_settings.model_dump(mode="json")
     return {key: chosen.get(key) if value is None else value for key, value in settings.items()}
@@ -94,6 +102,23 @@ def settings_of(description: Description) -> tuple[RunConfig, SignalRecord]:
         "seed": description.seed,
     })
     return config, signal
+
+
+def refuse_other_shapes(field: Field, found: Mapping[str, Sequence[int]]) -> None:
+    """Compare the shapes of a file's tensors with those of its field, before memory is taken.
+
+    Args:
+        field: The field; see `field_without_memory`.
+        found: Shapes by name.
+
+    Raises:
+        ValueError: If they differ; names the first one.
+    """
+    expected = {name: list(each.shape) for name, each in field.state_dict().items()}
+    given = {name: list(shape) for name, shape in found.items()}
+    for name in sorted(expected.keys() | given.keys()):
+        if expected.get(name) != given.get(name):
+            raise ValueError(f"{name}: expected {expected.get(name)}, found {given.get(name)}")
 
 
 def field_without_memory(config: RunConfig, signal: SignalRecord) -> Field:

@@ -8,8 +8,7 @@ from nint_cli.fitted.fitted import Fitted, open_fitted
 from nint_cli.metrics.schema import Quality
 from nint_cli.modalities.base import Subject
 from nint_cli.runs.control import Control
-from nint_cli.runs.ending import Meter
-from nint_cli.runs.evaluate import read_again, with_reason
+from nint_cli.runs.evaluate import measure, read_again, with_reason
 from nint_cli.runs.opening import open_run
 from nint_cli.signals.record import SignalRecord
 from nint_cli.signals.source import ARRAY_PREFIX, SAMPLE_PREFIX
@@ -43,13 +42,7 @@ def evaluate_file(
     fitted = open_fitted(path, note=control.note)
     record = fitted.signal if against is not None else _where_it_lies(fitted)
     subject, gone = read_again(fitted.config, record, against, changes, scale=scale)
-    field = fitted.field.to(subject.signal.device)
-    meter = Meter(control, subject.cost_within(None))
-    try:
-        evaluation = subject.evaluate_fully(field, piece=meter)
-        quality = subject.quality(field, evaluation, meter)
-    finally:
-        control.progress.finish_end()
+    quality = measure(subject, fitted.field.to(subject.signal.device), control)
     return with_reason(quality, gone)
 
 

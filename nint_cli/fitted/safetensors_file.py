@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +15,7 @@ from nint_cli.fitted.description import (
     Description,
     describe,
     field_without_memory,
+    refuse_other_shapes,
     settings_of,
 )
 from nint_cli.runs.build import build_field
@@ -27,7 +27,7 @@ _KEY = "nint.field"
 
 
 def is_one(path: Path) -> bool:
-    """Tell whether a file is a safetensors file with a described field, and no checkpoint.
+    """Return whether a file is a safetensors file with a described field, and no checkpoint.
 
     Args:
         path: The file.
@@ -76,7 +76,8 @@ def read(path: Path) -> tuple[RunConfig, SignalRecord, Field, int | None]:
         with safe_open(path, framework="pt") as file:
             description = Description.model_validate(parsed((file.metadata() or {})[_KEY]))
             config, signal = settings_of(description)
-            _refuse_other_tensors(config, signal, file)
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+            refuse_other_shapes(field_without_memory(config, signal), shapes)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         _refuse_nan(tensors)
         field = build_field(config, signal.grid, signal.channels, half_range=signal.half_range)
@@ -92,13 +93,3 @@ def _refuse_nan(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds NaN or infinity")
-
-
-def _refuse_other_tensors(config: RunConfig, signal: SignalRecord, file: Any) -> None:  # noqa: ANN401
-    """Compare the tensors of an open file with those of its field, before memory is taken."""
-    field = field_without_memory(config, signal)
-    expected = {name: list(each.shape) for name, each in field.state_dict().items()}
-    found = {name: file.get_slice(name).get_shape() for name in file.keys()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ValueError(f"{name}: expected {expected.get(name)}, found {found.get(name)}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nint_cli.config.layers import Layer, Setting
-from nint_cli.fields.table import field_class
+from nint_cli.fitted.description import decided_settings
 from nint_cli.fitted.fitted import open_fitted
 from nint_cli.runs.start import Start
 
@@ -13,7 +13,7 @@ ORIGIN = "--from"
 
 
 def open_start(path: Path, kind: str, note: Callable[[str], None] = lambda _: None) -> Start:
-    """Open what a fit starts from; see `open_fitted`.
+    """Open a fitted field as the start of another fit; see `open_fitted`.
 
     Args:
         path: A run folder, one of its checkpoints, or an exported file.
@@ -42,12 +42,9 @@ def field_layer(start: Start, given: Iterable[Layer]) -> Layer:
     Returns:
         The layer.
     """
-    field, settings = start.config.field, start.config.field_settings.model_dump(mode="json")
-    by_signal = field_class(field).from_shape(start.signal.grid, None)
-    values = {"field": field} | {
-        f"{field}.{key}": by_signal.get(key) if value is None else value
-        for key, value in settings.items()
-    }
+    field = start.config.field
+    decided = decided_settings(start.config, start.signal)
+    values = {"field": field} | {f"{field}.{key}": value for key, value in decided.items()}
     faults = [
         f"{_place(setting, key)} contradicts {ORIGIN} '{start.path}', whose {key} is "
         f"{values[key]}; leave one of them out"

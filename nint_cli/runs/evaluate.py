@@ -8,6 +8,7 @@ from nint_cli.config.layers import Layer, Setting, resolve
 from nint_cli.config.schema import RunConfig
 from nint_cli.device.settings import resolve_device
 from nint_cli.errors import ConfigError, InputError
+from nint_cli.fields.base import Field
 from nint_cli.metrics.schema import Quality
 from nint_cli.modalities.base import ReadSaved, Subject, nothing_saved
 from nint_cli.modalities.image.mask import MASK
@@ -71,6 +72,24 @@ def evaluate_run(
     return with_reason(quality, gone)
 
 
+def measure(subject: Subject, field: Field, control: Control) -> Quality:
+    """Measure a field in full.
+
+    Args:
+        subject: The input to measure it against.
+        field: The field, on the device of the input.
+        control: Shows how far it is, and may stop it.
+
+    Returns:
+        The quality. A signal that comes raises `CutOff`.
+    """
+    meter = Meter(control, subject.cost_within(None))
+    try:
+        return subject.quality(field, subject.evaluate_fully(field, piece=meter), meter)
+    finally:
+        control.progress.finish_end()
+
+
 def with_reason(quality: Quality, gone: str | None) -> Quality:
     """Return a quality that says why it has no LPIPS, where `read_again` found the weights gone.
 
@@ -130,7 +149,7 @@ def read_again(
 
 
 def _on_grid_of(subject: Subject, record: SignalRecord, scale: float) -> SignalRecord:
-    """Give a run's record on the grid of a larger input, where its size is right to a point."""
+    """Return a run's record on the grid of a larger input, where its size is right to a point."""
     grid = subject.signal.shape
     larger = record.on_larger_grid(grid)
     if larger is None:

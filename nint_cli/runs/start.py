@@ -1,6 +1,7 @@
 """Where a run starts from, if not from random numbers: the weights of another."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Start:
     field: Field
     step: int | None
 
-    @property
+    @cached_property
     def record(self) -> StartRecord:
         """What metrics.json and checkpoints say of it."""
         tensors = {name: each.contiguous() for name, each in self.field.state_dict().items()}
@@ -44,7 +45,7 @@ class Start:
         )
 
     def describe(self) -> str:
-        """Say in a line what it is."""
+        """Describe in a line what it is."""
         step = "" if self.step is None else f", step {self.step:,}"
         record = self.record
         return (
@@ -68,7 +69,7 @@ class Start:
             )
 
     def load_into(self, field: Field, config: RunConfig, half_range: float) -> None:
-        """Give a new field the weights, where it is of the same shape.
+        """Load the weights into a new field of the same shape.
 
         Args:
             field: As it was built for a run.
@@ -117,7 +118,7 @@ class Start:
 
 
 def _same_layout(one: Field, other: Field) -> bool:
-    """Tell whether two fields of the same shapes read their parameters alike."""
+    """Return whether two fields of the same shapes read their parameters alike."""
     fixed, theirs = (_unsaved(each) for each in (one, other))
     return fixed.keys() == theirs.keys() and all(
         torch.equal(tensor, theirs[name].cpu()) for name, tensor in fixed.items()

@@ -283,7 +283,7 @@ class SoftMining(Sampler):
         return moved(stream.random((count, len(self.shape))), self.density.device)
 
     def _strayed(self, places: Tensor) -> Tensor:
-        """Tell which particles are out of the part that trains and not beside a point of it."""
+        """Return which particles are out of the part that trains and not beside a point of it."""
         if self.rest is None:
             return torch.zeros(len(places), dtype=torch.bool, device=places.device)
         return self.rest.far[self._flat(places.nan_to_num(0).clamp(0, 1))]
@@ -302,7 +302,7 @@ class SoftMining(Sampler):
         return torch.stack(columns[::-1], dim=1)
 
     def _indices(self, particles: Tensor) -> Tensor:
-        """Give the number of the point that trains nearest to each particle, (B)."""
+        """Return the number of the point that trains nearest to each particle, (B)."""
         flat = self._flat(particles)
         return flat if self.rest is None else self.rest.nearest[flat]
 

@@ -3,6 +3,7 @@
 Legend: N coordinates, B of them in a batch, D coordinate dimensions, C channels.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Self
@@ -196,3 +197,16 @@ class GridSignal(Signal):
 
     def _values(self, stored: Tensor) -> Tensor:
         return stored.to(self.dtype) / self.scale + self.offset
+
+
+class CoordinateGrid(GridSignal):
+    """A grid without values, to evaluate a field at: all combinations of coords along each axis.
+
+    Args:
+        axes: The coords along each axis, in the order of the array's axes.
+    """
+
+    def __init__(self, *axes: Tensor) -> None:
+        shape = tuple(len(axis) for axis in axes)
+        super().__init__(torch.empty(math.prod(shape), 0), shape)
+        self._axes = [*axes]

@@ -65,7 +65,7 @@ class Parts:
     outside: Part | None
 
     def describe(self) -> str:
-        """Say how many points are in which part, as the end of a sentence."""
+        """Return how many points are in which part, as the end of a sentence."""
         held = "" if self.held_out is None else f", {len(self.held_out):,} held out"
         if self.outside is None:
             return held

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
@@ -25,6 +24,7 @@ from nint_cli.fitted.description import (
     Description,
     describe,
     field_without_memory,
+    refuse_other_shapes,
     settings_of,
 )
 from nint_cli.runs.build import build_field
@@ -84,7 +84,7 @@ class Header(BaseModel):
 
 
 def is_one(path: Path) -> bool:
-    """Tell by its first bytes whether a file is such a container, damaged ones included.
+    """Return whether a file begins as a compressed field does, even if it is damaged.
 
     Args:
         path: The file.
@@ -210,12 +210,8 @@ def _parts(content: bytes) -> tuple[bytes, bytes]:
 
 def _refuse_other_tensors(field: Field, tensors: list[TensorHeader]) -> None:
     """Compare the tensors of a file with those of its field, before memory is taken."""
-    expected = {name: (list(each.shape), each.dtype) for name, each in field.state_dict().items()}
-    found = {each.name: (each.shape, torch.float32) for each in tensors}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            shapes = (each[0] if each else None for each in (expected.get(name), found.get(name)))
-            raise ValueError("{}: expected {}, found {}".format(name, *shapes))
+    found = {each.name: each.shape for each in tensors}
+    refuse_other_shapes(field, found)
     if len(found) != len(tensors):
         raise ValueError("a tensor is there twice")
     for each in tensors:

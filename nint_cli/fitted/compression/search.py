@@ -13,7 +13,7 @@ from nint_cli.fitted.fitted import Fitted
 from nint_cli.modalities.base import Subject
 from nint_cli.modalities.table import MODALITIES
 from nint_cli.runs.control import Control
-from nint_cli.runs.ending import Meter
+from nint_cli.runs.evaluate import measure
 
 Measure = Callable[[Field], float]
 """Returns the headline figure of a field, such as the PSNR of a picture in dB."""
@@ -123,14 +123,10 @@ def figure_of(subject: Subject, field: Field, control: Control) -> float:
         InputError: If it has no value.
     """
     key = MODALITIES[subject.modality.name].headline
-    meter = Meter(control, subject.cost_within(None))
     try:
-        on_device = field.to(subject.signal.device)
-        evaluation = subject.evaluate_fully(on_device, piece=meter)
-        quality = subject.quality(on_device, evaluation, meter)
+        quality = measure(subject, field.to(subject.signal.device), control)
     finally:
         field.cpu()
-        control.progress.finish_end()
     value = quality.figure(key)
     if value is None:
         raise InputError(f"{key} has no value: {quality.quality_reason or 'not measured'}")

@@ -70,7 +70,7 @@ def refuse_different(name: str, found: Values, fitted: Fitted) -> None:
 
 
 def _points(signal: SignalRecord) -> Tensor:
-    """Give coords of points of the grid and of others."""
+    """Return coords of points of the grid and of others."""
     grid = GridSignal(
         torch.empty(math.prod(signal.grid), 0), signal.grid, half_range=signal.half_range
     )

@@ -70,7 +70,7 @@ def encode(fitted: Fitted, note: Note) -> Mapping[str, bytes]:
 
 
 def _function(script: str, arrays: Arrays) -> Any:  # noqa: ANN401
-    """Give the function ``field`` of a script, as the script has it once the arrays are loaded."""
+    """Return the function ``field`` of a script, run with its arrays."""
     body = script.replace(_LOADED, "pass")
     names: dict[str, Any] = {"__name__": "decode", "F": arrays}
     exec(compile(body, SCRIPT, "exec"), names)
@@ -116,7 +116,7 @@ _FLOAT32_AXIS = (
 
 
 def _computation(field: Field) -> tuple[Arrays, str]:
-    """Give a field's arrays, and the function of them that gives its values."""
+    """Return a field's arrays, and the function of them that gives its values."""
     if isinstance(field, ChainField):
         return _chain(field)
     if isinstance(field, Wire):

@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 import soundfile
 import torch
-from torch import Tensor
 
 from nint_cli.derivatives.sweep import predicted_blocks
 from nint_cli.errors import ConfigError
@@ -17,20 +16,12 @@ from nint_cli.modalities.audio.signal import Rows, Scaling, played
 from nint_cli.modalities.audio.wav import encode_sound
 from nint_cli.modalities.base import Piece
 from nint_cli.modalities.render_request import Rendering, RenderRequest
-from nint_cli.signals.base import MOST_IN_FLOAT32, GridSignal
+from nint_cli.signals.base import MOST_IN_FLOAT32, CoordinateGrid
 
 _SUFFIXES = {".wav", ".flac"}
 _PART = 1 << 17  # samples between two looks at signals
 _MOST_SAMPLES = 1 << 30
 _FLAC_BITS = {"PCM_24": "PCM_24", "PCM_32": "PCM_24"}
-
-
-class _Times(GridSignal):
-    """Moments of a sound, by their coords."""
-
-    def __init__(self, coords: Tensor) -> None:
-        super().__init__(torch.empty(len(coords), 0), (len(coords),))
-        self._axes = [coords]
 
 
 def plan(
@@ -81,8 +72,8 @@ def plan(
     return Rendering(len(grid), write, values)
 
 
-def _times(record: AudioRecord, request: RenderRequest, rate: int) -> _Times:
-    """Give the coords of the samples that are asked for."""
+def _times(record: AudioRecord, request: RenderRequest, rate: int) -> CoordinateGrid:
+    """Return the coords of the samples that are asked for."""
     own, last = record.sample_rate_hz, record.samples - 1
     first = (request.start or 0.0) * own
     step = (request.speed or 1.0) * own / rate
@@ -97,7 +88,9 @@ def _times(record: AudioRecord, request: RenderRequest, rate: int) -> _Times:
     half, precise = record.half_range, record.samples > MOST_IN_FLOAT32
     if step == 1 and first == int(first) and not precise:
         axis = torch.linspace(-half, half, record.samples)
-        return _Times(axis[int(first) : int(first) + count].clone())
+        return CoordinateGrid(axis[int(first) : int(first) + count].clone())
     places = first + step * torch.arange(count, dtype=torch.float64)
     coords = (2 * places - last) * (half / max(1, last))
-    return _Times(coords.clamp(-half, half) if precise else coords.clamp(-half, half).float())
+    return CoordinateGrid(
+        coords.clamp(-half, half) if precise else coords.clamp(-half, half).float()
+    )

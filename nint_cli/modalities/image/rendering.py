@@ -26,21 +26,13 @@ from nint_cli.modalities.image.signal import Pixels, Scale, to_pixels
 from nint_cli.modalities.image.strips import STRIP_PIXELS
 from nint_cli.modalities.image.tiff import write_tiff
 from nint_cli.modalities.render_request import Rendering, RenderRequest
-from nint_cli.signals.base import MOST_IN_FLOAT32, GridSignal
+from nint_cli.signals.base import MOST_IN_FLOAT32, CoordinateGrid
 
 _TIFF = {".tif", ".tiff"}
 _SEEN = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _SUFFIXES = {".png", *_SEEN, *_TIFF}
 _MOST_HELD = 1 << 26  # pixels of the kinds of file that are not written by rows
 _LONGEST = 1 << 20  # pixels along a side
-
-
-class _Window(GridSignal):
-    """A part of a grid: rows and columns of a larger one, with the larger one's coords."""
-
-    def __init__(self, rows: Tensor, columns: Tensor) -> None:
-        super().__init__(torch.empty(len(rows) * len(columns), 0), (len(rows), len(columns)))
-        self._axes = [rows, columns]
 
 
 def plan(
@@ -78,7 +70,7 @@ def plan(
     times = request.supersample or 1
     rows = [_axis(whole[0], top, height, shift) for shift in _shifts(times)]
     columns = [_axis(whole[1], left, width, shift) for shift in _shifts(times)]
-    windows = [_Window(row, column) for row in rows for column in columns]
+    windows = [CoordinateGrid(row, column) for row in rows for column in columns]
 
     def values(piece: Piece) -> Pixels:
         return np.concatenate(list(_strips(field, windows, dtype, scale, piece)))
@@ -104,20 +96,20 @@ def plan(
 
 
 def _left_out(record: ImageRecord, suffix: str, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """Say which channels a kind of file does not show."""
+    """Return which channels a kind of file does not show."""
     seen = 3 if record.channels >= 3 else 1
     whole = suffix in _TIFF or (suffix == ".png" and record.channels <= 4 and dtype != np.float32)
     if whole or record.channels == seen:
         return ()
     kind = "grey" if seen == 1 else "RGB"
     return (
-        f"{suffix} shows {kind} only: {record.channels - seen} of {record.channels} channels, "
-        "alpha among them, are left out; a .tif holds all",
+        f"{suffix} shows {kind} only: {record.channels - seen} of {record.channels} channels are "
+        "left out; a .tif holds all",
     )
 
 
 def _size(record: ImageRecord, request: RenderRequest) -> tuple[int, int]:
-    """Give height and width of the whole picture, and refuse what cannot be one."""
+    """Return height and width of the whole picture, and refuse what cannot be one."""
     if request.size is not None and request.scale is not None:
         raise ConfigError("--size and --scale both say how large; leave one out")
     if request.size is not None:
@@ -133,7 +125,7 @@ def _size(record: ImageRecord, request: RenderRequest) -> tuple[int, int]:
 def _crop(
     record: ImageRecord, request: RenderRequest, whole: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Give first row and rows, first column and columns, of the whole picture."""
+    """Return first row and rows, first column and columns, of the whole picture."""
     if request.crop is None:
         return (0, whole[0]), (0, whole[1])
     x, y, width, height = request.crop
@@ -156,7 +148,7 @@ def _crop(
 def _stored(
     record: ImageRecord, request: RenderRequest, suffix: str
 ) -> tuple[np.dtype[Any], Scale]:
-    """Give the type of the pixels and what 0 and 1 stand for in it."""
+    """Return the type of the pixels and what 0 and 1 stand for in it."""
     own = np.dtype(record.dtype)
     if request.bits is None:
         return own, record.scale
@@ -170,12 +162,12 @@ def _stored(
 
 
 def _shifts(times: int) -> NDArray[np.float64]:
-    """Give where the points within a pixel lie, in pixels from its centre."""
+    """Return where the points within a pixel lie, in pixels from its centre."""
     return (np.arange(times) - (times - 1) / 2) / times
 
 
 def _axis(size: int, first: int, count: int, shift: float) -> Tensor:
-    """Give coords of `count` pixels from `first` on, of `size` from -1 to 1.
+    """Return coords of `count` pixels from `first` on, of `size` from -1 to 1.
 
     They are those of `GridSignal`; shifted ones stay within its ends, where fields are defined.
     """
@@ -189,7 +181,7 @@ def _axis(size: int, first: int, count: int, shift: float) -> Tensor:
 
 def _strips(
     field: Field,
-    windows: list[_Window],
+    windows: list[CoordinateGrid],
     dtype: np.dtype[Any],
     scale: Scale,
     piece: Piece,

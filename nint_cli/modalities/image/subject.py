@@ -32,6 +32,12 @@ from nint_cli.modalities.base import (
     unwatched,
 )
 from nint_cli.modalities.image import MODALITY
+from nint_cli.modalities.image.figures import (
+    error_at,
+    figure_of_part,
+    figures_of,
+    parted_figures,
+)
 from nint_cli.modalities.image.files import read_picture
 from nint_cli.modalities.image.mask import MASK, Mask, encode_mask, mask_of, read_mask
 from nint_cli.modalities.image.metrics import (
@@ -39,7 +45,6 @@ from nint_cli.modalities.image.metrics import (
     PartedError,
     SquaredError,
     Ssim,
-    psnr_db,
 )
 from nint_cli.modalities.image.perceptual_models import PerceptualModels, prepare
 from nint_cli.modalities.image.pictures import selection_picture
@@ -218,7 +223,7 @@ class ImageSubject(Subject):
         return self.picture.conversions
 
     def cache(self) -> dict[str, bytes]:
-        """Give the mask, and an input that is no file, for a run that goes on.
+        """Return the mask, and an input that is no file, for a run that goes on.
 
         See `Subject.cache`.
         """
@@ -307,27 +312,27 @@ class ImageSubject(Subject):
         if self.parts is None:
             error, ssim = SquaredError(), self._ssim() if self.log_ssim else None
             self._strips.measure(field, *([error] if ssim is None else [error, ssim]))
-            return self._evaluation(_figures(error), ssim)
+            return self._evaluation(figures_of(error), ssim)
         if self.log_ssim:
             apart, ssim = PartedError(self.parts.roles()), self._ssim()
             self._strips.measure(field, apart, ssim)
-            return self._evaluation(_parted_figures(apart), ssim)
-        figures = _figures(_error_at(field, self.parts.training))
+            return self._evaluation(parted_figures(apart), ssim)
+        figures = figures_of(error_at(field, self.parts.training))
         if self.parts.held_out is not None:
-            figures |= _apart("holdout", _error_at(field, self.parts.held_out))
+            figures |= figure_of_part("holdout", error_at(field, self.parts.held_out))
         return self._evaluation(figures, None)
 
     def _sampled(
         self, field: Field, count: int, piece: Piece = unwatched, *, outside: bool = False
     ) -> ImageEvaluation:
         """Measure some pixels, evenly spread, and of each other part as large a share."""
-        error = _error_at(field, self._sample("training", self.training, count), piece)
-        figures = _figures(error) | ({"ssim": None} if self.log_ssim else {})
+        error = error_at(field, self._sample("training", self.training, count), piece)
+        figures = figures_of(error) | ({"ssim": None} if self.log_ssim else {})
         if self.parts is not None:
             for name, part in self._others(outside=outside).items():
                 share = max(1, count * len(part) // len(self.training))
                 sample = self._sample(name, part, min(len(part), share, _SAMPLE))
-                figures |= _apart(name, _error_at(field, sample, piece))
+                figures |= figure_of_part(name, error_at(field, sample, piece))
         return ImageEvaluation(figures, points=count, sampled=True)
 
     def _others(self, *, outside: bool) -> dict[str, Signal]:
@@ -418,9 +423,9 @@ class ImageSubject(Subject):
         else:
             pixels = np.concatenate([self._strips.pixels(strip) for strip in strips])
         if isinstance(error, SquaredError):
-            figures = _figures(error)
+            figures = figures_of(error)
         else:
-            figures = _parted_figures(error)
+            figures = parted_figures(error)
         masked = self.parts is not None and self.parts.outside is not None
         reasons = {"lpips": models.lpips_reason, "flip": models.flip_reason}
         return replace(
@@ -441,10 +446,10 @@ class ImageSubject(Subject):
         if self._is_sampled(units):
             return self.evaluate_fully(field, units=units).figures
         if self.parts is not None:
-            return _figures(_error_at(field, self.parts.training))
+            return figures_of(error_at(field, self.parts.training))
         error = SquaredError()
         self._strips.measure(field, error)
-        return _figures(error)
+        return figures_of(error)
 
     @cached_property
     def _strips(self) -> Strips:
@@ -455,7 +460,7 @@ class ImageSubject(Subject):
         return Ssim(width, channels)
 
     def _evaluation(self, figures: dict[str, float | None], ssim: Ssim | None) -> ImageEvaluation:
-        """Give what was measured at all pixels that train."""
+        """Return what was measured at all pixels that train."""
         similarity = ssim.mean() if ssim is not None else None
         if self.log_ssim:
             figures["ssim"] = similarity
@@ -565,30 +570,3 @@ def first_frequency(side: int) -> float:
         160.0
     """
     return min(_FIRST_PER_ROOT * math.sqrt(side), math.pi * max(1, side - 1) / 4)
-
-
-def _figures(error: SquaredError) -> dict[str, float | None]:
-    mse = error.mean()
-    return {"psnr_db": psnr_db(mse), "mse": mse}
-
-
-def _parted_figures(errors: PartedError) -> dict[str, float | None]:
-    training, *others = errors.of
-    found = _figures(training)
-    for name, error in zip(("holdout", "outside"), others, strict=True):
-        if error.count:
-            found |= _apart(name, error)
-    return found
-
-
-def _apart(name: str, error: SquaredError) -> dict[str, float | None]:
-    return {f"{name}_psnr_db": psnr_db(error.mean())}
-
-
-def _error_at(field: Field, points: Signal, piece: Piece = unwatched) -> SquaredError:
-    """Measure a field at all points of a signal."""
-    error = SquaredError()
-    for _, prediction, values in predicted_blocks(field, points, STRIP_PIXELS):
-        error.add(prediction, values)
-        piece(len(values))
-    return error

@@ -96,7 +96,7 @@ def _act(layer: Layer) -> dict[str, Any]:
 
 
 def _fourier(encoding: FourierFeatures, pack: Pack) -> dict[str, Any]:
-    """Give sin(2 pi (F x + s)), s a quarter turn for the cosines."""
+    """Return sin(2 pi (F x + s)), s a quarter turn for the cosines."""
     matrix = _array(encoding.frequencies).T
     count = len(matrix)
     quarter = np.repeat(np.array([0, 0.25], np.float32), count)
@@ -112,7 +112,7 @@ def _fourier(encoding: FourierFeatures, pack: Pack) -> dict[str, Any]:
 
 
 def _octaves(encoding: PositionalEncoding, dims: int, pack: Pack) -> dict[str, Any]:
-    """Give the coords as they are, and sin(2^k x + s); see `plain` in network.js."""
+    """Return the coords as they are, and sin(2^k x + s); see `plain` in network.js."""
     octaves = 2.0 ** np.arange(encoding.frequencies, dtype=np.float32)
     sines = np.kron(octaves[:, None], np.eye(dims, dtype=np.float32))
     shift = np.repeat(np.array([0, math.pi / 2], np.float32), len(sines))
@@ -146,7 +146,7 @@ def _grid(encoding: GridEncoding, pack: Pack) -> dict[str, Any]:
 
 
 def _wavelets(field: Wire, pack: Pack) -> Sequence[dict[str, Any]]:
-    """Give layers on complex numbers; the first one's are real, the last one's result is."""
+    """Describe complex layers: the first takes real numbers, the last returns the real part."""
     first = _affine(field.first_weight, field.first_bias, pack, False)
     layers = [{**first, "numbers": "real to complex"}]
     for weight, bias in zip(field.weights, field.biases, strict=True):

@@ -79,7 +79,7 @@ def _alpha_of(signal: ImageRecord) -> int | None:
 
 
 def _display(fitted: Fitted, signal: ImageRecord, alpha: int | None) -> dict[str, Any]:
-    """Say how predictions become colours: what `reconstruction_files` does, for display.js."""
+    """Describe for display.js how `reconstruction_files` turns predictions into colours."""
     scale, whole = signal.scale, signal.dtype != "float32"
     colours = 3 if signal.channels >= 3 else 1
     tone = None
@@ -101,7 +101,7 @@ def _display(fitted: Fitted, signal: ImageRecord, alpha: int | None) -> dict[str
 
 
 def _pixels(picture: Picture, seen: dict[str, Any]) -> NDArray[np.uint8]:
-    """Give the original in 8 bits as the page shows it."""
+    """Return the original in 8 bits as the page shows it."""
     pixels = picture.pixels
     colours = as_seen(pixels, picture.scale, seen["exposure"])
     if not seen["alpha"]:
@@ -112,7 +112,7 @@ def _pixels(picture: Picture, seen: dict[str, Any]) -> NDArray[np.uint8]:
 
 
 def _encoded(pixels: NDArray[np.uint8]) -> tuple[bytes, str, int]:
-    """Give a file of bounded size, its type, and by how much it is reduced."""
+    """Return a file of bounded size, its type, and by how much it is reduced."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     scale = -(-max(image.size) // _LONGEST_SIDE)
     if scale > 1:

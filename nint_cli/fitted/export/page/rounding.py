@@ -71,7 +71,7 @@ def _cost(field: Field, signal: SignalRecord) -> float:
 
 
 def _rounded(field: Field) -> Field:
-    """Give a field whose numbers are rounded where `described` allows it."""
+    """Return a field whose numbers are rounded where `described` allows it."""
     kept: list[Floats] = []
 
     def see(array: Floats, may_round: bool) -> dict[str, object]:

@@ -83,7 +83,7 @@ def _own_resolution(fitted: Fitted) -> int:
 
 
 def _normals(mesh: surface.Mesh) -> NDArray[np.float64]:
-    """Give each vertex the mean direction of its triangles, larger ones counting for more.
+    """Compute the mean direction of each vertex's triangles, weighted by their area.
 
     The field's gradient, which a hash grid has in steps, shows grains that the surface has not.
     """

@@ -65,7 +65,7 @@ def content(
 
 
 def _encoded(sound: Sound, note: Callable[[str], None]) -> bytes | None:
-    """Give the sound as FLAC of 16 bits, or None where that is large or cannot be."""
+    """Return the sound as FLAC of 16 bits, or None where that is large or cannot be."""
     if sound.channels > _MOST_CHANNELS or sound.sample_rate_hz > _HIGHEST_HZ:
         note("the page is without the original, which FLAC cannot hold")
         return None
